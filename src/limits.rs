@@ -1,0 +1,118 @@
+//! What was found out about the limits: plain data, with the file that each number came from.
+//!
+//! Absent, unlimited and unreadable are three different things, so no number here is magic.
+
+use crate::sys::Errno;
+use crate::units::Quota;
+
+/// What one limit file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value<T> {
+    /// There is no such file: this cgroup cannot have the limit, its ancestors may.
+    Absent,
+    /// The file says that there is no limit.
+    Unlimited,
+    /// The limit.
+    Limit(T),
+    /// The file is there, but could not be read.
+    Unreadable(Errno),
+    /// The file holds something that is no limit; its first bytes.
+    Garbage(Vec<u8>),
+}
+
+/// A limit file and what it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading<T> {
+    /// Its path, as a process in that tree sees it.
+    pub file: Vec<u8>,
+    /// What it says.
+    pub value: Value<T>,
+}
+
+/// Which kernel interface a controller is under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// A hierarchy of its own.
+    V1,
+    /// The unified hierarchy.
+    V2,
+}
+
+/// One controller's files, from the process's own cgroup up to the mount root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Readings<T> {
+    /// The interface, none where the process is in no cgroup of this controller.
+    pub version: Option<Version>,
+    /// Whether the process's own directory is not below any mount, so that the mount root was
+    /// read in its place: right in a container, a guess elsewhere.
+    pub guessed: bool,
+    /// The files in the order in which the first wins a tie.
+    pub files: Vec<Reading<T>>,
+}
+
+impl<T> Readings<T> {
+    /// No cgroup at all.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self {
+            version: None,
+            guessed: false,
+            files: Vec::new(),
+        }
+    }
+
+    /// The least limit and its file; the first of equals.
+    pub fn least(&self, is_below: impl Fn(&T, &T) -> bool) -> Option<(&T, &[u8])> {
+        let mut least: Option<(&T, &[u8])> = None;
+        for Reading { file, value } in &self.files {
+            if let Value::Limit(limit) = value
+                && least.is_none_or(|(least, _)| is_below(limit, least))
+            {
+                least = Some((limit, file));
+            }
+        }
+        least
+    }
+}
+
+/// All that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Memory limits in bytes.
+    pub memory: Readings<u64>,
+    /// CPU quotas.
+    pub cpu: Readings<Quota>,
+    /// The machine's memory in bytes, if it is known.
+    pub memory_total: Option<u64>,
+    /// The number of CPUs that the process may run on, if it is known.
+    pub cpus: Option<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_limit_wins_and_the_first_of_equals() {
+        let files = [
+            ("/a/b", Value::Unlimited),
+            ("/a/b/high", Value::Limit(5)),
+            ("/a", Value::Limit(3)),
+            ("/", Value::Limit(3)),
+            ("/x", Value::Garbage(b"1".to_vec())),
+            ("/y", Value::Unreadable(Errno(13))),
+            ("/z", Value::Absent),
+        ];
+        let files = files.map(|(file, value)| Reading {
+            file: file.as_bytes().to_vec(),
+            value,
+        });
+        let readings = Readings {
+            version: Some(Version::V2),
+            guessed: false,
+            files: files.to_vec(),
+        };
+        assert_eq!(readings.least(u64::lt), Some((&3, &b"/a"[..])));
+        assert_eq!(Readings::<u64>::none().least(u64::lt), None);
+    }
+}

@@ -1,0 +1,141 @@
+//! Small files read whole, and descriptors written without harm.
+
+use super::{Errno, check};
+use core::ffi::{CStr, c_int, c_long};
+
+/// Reads a file into `buffer`, replacing what was there; more than `limit` bytes are an error.
+///
+/// Neither a FIFO nor a terminal in the file's place can hold us up. The descriptor is closed
+/// before any program is started, so it needs no close-on-exec flag.
+///
+/// # Errors
+/// What open and read return; EFBIG for a file larger than the limit.
+pub fn read_file(path: &CStr, buffer: &mut Vec<u8>, limit: usize) -> Result<(), Errno> {
+    buffer.clear();
+    let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY;
+    // SAFETY: the path is NUL-terminated.
+    let file = check(unsafe { libc::open(path.as_ptr(), flags) })?;
+    let result = read_all(file, buffer, limit);
+    // SAFETY: the descriptor is ours.
+    unsafe { libc::close(file) };
+    result
+}
+
+fn read_all(file: c_int, buffer: &mut Vec<u8>, limit: usize) -> Result<(), Errno> {
+    /// More than any limit file and any common mountinfo.
+    const CHUNK: usize = 4096;
+    loop {
+        if buffer.len() > limit {
+            return Err(Errno(libc::EFBIG));
+        }
+        buffer.reserve(CHUNK);
+        let room = buffer.spare_capacity_mut();
+        // SAFETY: the kernel writes at most the length given into the spare room.
+        let read = unsafe { libc::read(file, room.as_mut_ptr().cast(), room.len()) };
+        let Ok(read) = usize::try_from(read) else {
+            return Err(Errno::last());
+        };
+        if read == 0 {
+            return Ok(());
+        }
+        // SAFETY: so many bytes beyond the length have just been written.
+        unsafe { buffer.set_len(buffer.len().saturating_add(read)) };
+    }
+}
+
+/// Whether there is a file by this name.
+#[must_use]
+pub fn exists(path: &CStr) -> bool {
+    // SAFETY: the path is NUL-terminated.
+    unsafe { libc::access(path.as_ptr(), libc::F_OK) == 0 }
+}
+
+/// Whether exec would find a program here: a regular file that we may execute.
+#[must_use]
+pub fn is_executable(path: &CStr) -> bool {
+    // SAFETY: the path is NUL-terminated; stat is a plain C structure, for which zero is a value.
+    unsafe {
+        let mut stat: libc::stat = core::mem::zeroed();
+        libc::stat(path.as_ptr(), &raw mut stat) == 0
+            && stat.st_mode & libc::S_IFMT == libc::S_IFREG
+            && libc::access(path.as_ptr(), libc::X_OK) == 0
+    }
+}
+
+/// What came of an attempt to write without waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writable {
+    /// It was written.
+    Yes,
+    /// It was not: full, closed, or gone.
+    No,
+    /// Nobody will ever read it: EPIPE, for which a SIGPIPE of our own is now pending.
+    Broken,
+}
+
+/// Writes a short message to standard error if that can be done at once.
+///
+/// The descriptor is shared with the program, so it cannot be made non-blocking. The kernel is
+/// asked not to wait (preadv2(2)); a kernel or file that knows no such request, and a regular
+/// file that would have to be waited for, gets an ordinary write if poll(2) says it can take one:
+/// for a pipe that is PIPE_BUF bytes, so nothing is ever written in part.
+#[must_use]
+pub fn write_if_ready(message: &[u8]) -> Writable {
+    const STDERR: c_int = libc::STDERR_FILENO;
+    let part = libc::iovec {
+        iov_base: message.as_ptr().cast_mut().cast(),
+        iov_len: message.len(),
+    };
+    let here: c_long = -1;
+    // SAFETY: one part that points to the message, which is only read; position -1 is "where the
+    // descriptor is".
+    let mut result = unsafe {
+        libc::syscall(
+            libc::SYS_pwritev2,
+            c_long::from(STDERR),
+            &raw const part,
+            1 as c_long,
+            here,
+            here,
+            c_long::from(libc::RWF_NOWAIT),
+        )
+    };
+    let mut error = Errno::last().0;
+    if result == -1 && error != libc::EPIPE && error != libc::EBADF {
+        let mut ready = libc::pollfd {
+            fd: STDERR,
+            events: libc::POLLOUT,
+            revents: 0,
+        };
+        // SAFETY: one pollfd, and no waiting.
+        let polled = unsafe { libc::poll(&raw mut ready, 1, 0) };
+        if polled != 1 || ready.revents & (libc::POLLOUT | libc::POLLERR) == 0 {
+            return Writable::No;
+        }
+        // SAFETY: the message is readable for its length.
+        result = unsafe { libc::write(STDERR, message.as_ptr().cast(), message.len()) } as c_long;
+        error = Errno::last().0;
+    }
+    match result {
+        -1 if error == libc::EPIPE => Writable::Broken,
+        -1 => Writable::No,
+        _ => Writable::Yes,
+    }
+}
+
+/// Writes all of what was asked for on the command line to standard output.
+///
+/// # Errors
+/// What write(2) returns.
+pub fn write_stdout(mut text: &[u8]) -> Result<(), Errno> {
+    while !text.is_empty() {
+        // SAFETY: the text is readable for its length.
+        let written = unsafe { libc::write(libc::STDOUT_FILENO, text.as_ptr().cast(), text.len()) };
+        match usize::try_from(written) {
+            Ok(written) => text = text.get(written..).unwrap_or_default(),
+            Err(_) if Errno::last().0 == libc::EINTR => {}
+            Err(_) => return Err(Errno::last()),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! The system calls, as typed functions: the only module with `unsafe` in it.
+//!
+//! What `nix` types well is called through `nix` where it is used; here is what must be exact.
+//! Signals are raw 64-bit masks and raw numbers, because the C libraries keep realtime signals
+//! for themselves (musl 32 to 34, glibc 32 and 33; `signal(7)`) and an init must pass on every
+//! one of them.
+
+#![allow(unsafe_code)]
+
+mod arena;
+mod file;
+mod process;
+mod signal;
+
+use core::ffi::{CStr, c_char, c_int};
+use core::fmt;
+use std::os::fd::BorrowedFd;
+
+pub use arena::Arena;
+pub use file::{Writable, exists, is_executable, read_file, write_if_ready, write_stdout};
+pub use process::{
+    Change, Exec, How, allowed_cpus, exec, memory_total, next_change, send_signal, spawn,
+};
+pub use signal::{
+    Disposition, Received, SignalSet, block_all, disposition, forward_queued, set_disposition,
+    set_mask, stop_by_default, wait_signal,
+};
+
+/// An error number of the kernel, shown as the C library words it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Errno(pub c_int);
+
+impl Errno {
+    /// The error of the call that has just failed.
+    #[must_use]
+    pub fn last() -> Self {
+        // SAFETY: the C library's own accessor; it returns the address of this thread's errno.
+        Self(unsafe { *libc::__errno_location() })
+    }
+}
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // SAFETY: strerror returns a NUL-terminated string for any number; this program has one
+        // thread and translates no messages, so nothing overwrites it while it is read.
+        let text = unsafe { CStr::from_ptr(libc::strerror(self.0)) };
+        f.write_str(text.to_str().unwrap_or("unknown error"))
+    }
+}
+
+/// The result of a system call that returns -1 for an error.
+fn check(result: c_int) -> Result<c_int, Errno> {
+    if result == -1 {
+        Err(Errno::last())
+    } else {
+        Ok(result)
+    }
+}
+
+/// Standard input, for the calls that ask a terminal. It may be closed: they then return EBADF.
+#[must_use]
+pub fn stdin() -> BorrowedFd<'static> {
+    // SAFETY: nothing here owns or closes descriptor 0; a closed one gives an error, not harm.
+    unsafe { BorrowedFd::borrow_raw(libc::STDIN_FILENO) }
+}
+
+/// The strings of `argv` or `envp`, as the kernel laid them out for the life of the process.
+///
+/// # Safety
+/// `array` is null or points to pointers to NUL-terminated strings, the last pointer being null,
+/// all of which live and stay unchanged until the process ends.
+#[must_use]
+pub unsafe fn strings(array: *const *const c_char) -> Vec<&'static CStr> {
+    let mut count = 0;
+    // SAFETY: the caller's promise; the walk stops at the null that ends the array.
+    while !array.is_null() && unsafe { !(*array.add(count)).is_null() } {
+        count += 1;
+    }
+    let mut strings = Vec::with_capacity(count);
+    for index in 0..count {
+        // SAFETY: below the count just found, each pointer is a NUL-terminated string.
+        strings.push(unsafe { CStr::from_ptr(*array.add(index)) });
+    }
+    strings
+}

@@ -1,0 +1,188 @@
+//! Starting a process, becoming another program, and what became of the children.
+
+use super::{Errno, check, signal};
+use core::ffi::{CStr, c_char, c_int, c_long, c_void};
+use core::marker::PhantomData;
+use core::mem::{MaybeUninit, zeroed};
+use core::ptr::null;
+
+/// What the child needs between clone and exec: the deepest of it writes one message.
+const CHILD_STACK: usize = 32 * 1024;
+
+/// Aligned as every ABI wants its stack.
+#[repr(align(16))]
+struct Stack(MaybeUninit<[u8; CHILD_STACK]>);
+
+/// With the address space shared nothing is copied, and the parent sleeps until the child execs
+/// or exits: no signal can be forwarded to a child that is not yet there. Everything holds
+/// without it too, as under an emulator that turns vfork into fork.
+#[cfg(not(feature = "test-fork"))]
+const FLAGS: c_int = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+#[cfg(feature = "test-fork")]
+const FLAGS: c_int = libc::SIGCHLD;
+
+/// Starts a child that runs `child` and exits with what it returns, if it returns.
+///
+/// The parent is suspended meanwhile, so `plan` has one user at a time. `child` allocates nothing
+/// and takes no lock: it may share our memory, and a signal may end it anywhere.
+///
+/// # Errors
+/// EAGAIN where no more processes are allowed, ENOMEM.
+pub fn spawn<T>(plan: &mut T, child: fn(&mut T) -> c_int) -> Result<i32, Errno> {
+    struct Call<'a, T> {
+        plan: &'a mut T,
+        child: fn(&mut T) -> c_int,
+    }
+    extern "C" fn enter<T>(call: *mut c_void) -> c_int {
+        // SAFETY: `call` is the structure below, which outlives the child's use of it, and the
+        // parent does not touch it meanwhile.
+        let call = unsafe { &mut *call.cast::<Call<'_, T>>() };
+        let code = (call.child)(call.plan);
+        // SAFETY: ends the child at once; running the parent's exit handlers here would be wrong.
+        unsafe { libc::_exit(code) }
+    }
+    let mut call = Call { plan, child };
+    let mut stack = Stack(MaybeUninit::uninit());
+    // SAFETY: one past the end of the stack, which grows down on every architecture we build for.
+    let top = unsafe { stack.0.as_mut_ptr().cast::<u8>().add(CHILD_STACK) };
+    // SAFETY: the stack and the call live in this frame, which is not left before the child has
+    // its own memory (vfork), or are copied with it (fork).
+    check(unsafe { libc::clone(enter::<T>, top.cast(), FLAGS, (&raw mut call).cast()) })
+}
+
+/// A program to become: where it may be, and what it is given.
+pub struct Exec<'a> {
+    /// The shell, the name and the arguments of the program, null: the program's own argv starts
+    /// at the second, the whole is the shell's argv for a script without `#!`.
+    argv: Vec<*const c_char>,
+    envp: Vec<*const c_char>,
+    strings: PhantomData<&'a CStr>,
+}
+
+/// The shell that is given a script without `#!`, as execvp(3) does.
+const SHELL: &CStr = c"/bin/sh";
+
+impl<'a> Exec<'a> {
+    /// `arguments` starts with the program's own name.
+    #[must_use]
+    pub fn new(arguments: &[&'a CStr], environment: &[&'a CStr]) -> Self {
+        let mut argv = Vec::with_capacity(arguments.len().saturating_add(2));
+        argv.push(SHELL.as_ptr());
+        argv.extend(arguments.iter().map(|string| string.as_ptr()));
+        argv.push(null());
+        let mut envp = Vec::with_capacity(environment.len().saturating_add(1));
+        envp.extend(environment.iter().map(|string| string.as_ptr()));
+        envp.push(null());
+        Self {
+            argv,
+            envp,
+            strings: PhantomData,
+        }
+    }
+}
+
+/// Becomes the program at `file`, or by the shell if it is a script without `#!`.
+/// Returns only with the error. Allocates nothing.
+pub fn exec(file: &CStr, exec: &mut Exec<'_>) -> Errno {
+    let [shell, program @ ..] = exec.argv.as_mut_slice() else {
+        return Errno(libc::EINVAL);
+    };
+    // SAFETY: both arrays end with null, and `Exec` borrows the strings they point to.
+    unsafe { libc::execve(file.as_ptr(), program.as_ptr(), exec.envp.as_ptr()) };
+    let error = Errno::last();
+    if error.0 == libc::ENOEXEC
+        && let Some(name) = program.first_mut()
+    {
+        *name = file.as_ptr();
+        let shell = &raw const *shell;
+        // SAFETY: as above; the array now is the shell, the script and its arguments.
+        unsafe { libc::execve(SHELL.as_ptr(), shell, exec.envp.as_ptr()) };
+        // The shell's own absence must not read as the program's.
+        return Errno(libc::ENOEXEC);
+    }
+    error
+}
+
+/// What happened to a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its process id.
+    pub process: i32,
+    /// Its new state.
+    pub how: How,
+}
+
+/// How a child ended, or that it stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// It ended with this exit status.
+    Exited(c_int),
+    /// This signal ended it.
+    Killed(c_int),
+    /// This signal stopped it.
+    Stopped(c_int),
+}
+
+/// The next change of state among the children, if there is one; an ended child is reaped by it.
+#[must_use]
+pub fn next_change(stops_too: bool) -> Option<Change> {
+    let stops = if stops_too { libc::WSTOPPED } else { 0 };
+    let options = libc::WEXITED | libc::WNOHANG | stops;
+    // SAFETY: siginfo_t is a plain C structure, for which zero is a value; the kernel leaves it
+    // so if there is nothing to report (waitid(2)).
+    let (result, info) = unsafe {
+        let mut info: libc::siginfo_t = zeroed();
+        (libc::waitid(libc::P_ALL, 0, &raw mut info, options), info)
+    };
+    // SAFETY: the fields lie within the structure, and any bits are an integer.
+    let (process, status) = unsafe { (info.si_pid(), info.si_status()) };
+    if result == -1 || process == 0 {
+        return None;
+    }
+    let how = match info.si_code {
+        libc::CLD_EXITED => How::Exited(status),
+        libc::CLD_STOPPED | libc::CLD_TRAPPED => How::Stopped(status),
+        _ => How::Killed(status),
+    };
+    Some(Change { process, how })
+}
+
+/// Sends a signal as kill(2) does: to a process, or to a group where `target` is negative.
+///
+/// # Errors
+/// ESRCH where nobody is there, EPERM where it is somebody else's.
+pub fn send_signal(target: i32, number: c_int) -> Result<(), Errno> {
+    signal::kill(target, number)
+}
+
+/// The number of CPUs this process may run on (sched_getaffinity(2)), cpusets included.
+#[must_use]
+pub fn allowed_cpus() -> Option<u32> {
+    // Room for 8,192 CPUs, the most that Linux can be built for; with less than the kernel's own
+    // mask it answers EINVAL. The raw call returns the bytes it wrote; the C library's does not.
+    let mut mask = [0u64; 128];
+    // SAFETY: the kernel writes at most the size given.
+    let bytes = unsafe {
+        libc::syscall(
+            libc::SYS_sched_getaffinity,
+            0 as c_long,
+            size_of_val(&mask),
+            mask.as_mut_ptr(),
+        )
+    };
+    let count = mask.iter().map(|word| word.count_ones()).sum();
+    (bytes > 0 && count > 0).then_some(count)
+}
+
+/// The machine's memory in bytes (sysinfo(2)): the same number as MemTotal in proc(5).
+#[must_use]
+pub fn memory_total() -> Option<u64> {
+    // SAFETY: sysinfo is a plain C structure, for which zero is a value, and is filled whole.
+    let (result, info) = unsafe {
+        let mut info: libc::sysinfo = zeroed();
+        (libc::sysinfo(&raw mut info), info)
+    };
+    #[allow(clippy::useless_conversion, reason = "narrower than u64 on 32-bit machines")]
+    let bytes = u64::from(info.totalram).checked_mul(info.mem_unit.into())?;
+    (result == 0 && bytes > 0).then_some(bytes)
+}

@@ -1,0 +1,182 @@
+//! Masks, dispositions, and signals received and sent.
+
+use super::{Errno, check};
+use core::ffi::{c_int, c_long};
+use core::mem::{MaybeUninit, zeroed};
+use core::ptr::{null, null_mut};
+
+/// The kernel's own signal set: bit n-1 is signal n. The C library's would leave its own out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignalSet(pub u64);
+
+/// The size of the kernel's set in bytes, which it wants to be told.
+const SET_SIZE: usize = size_of::<u64>();
+
+impl SignalSet {
+    /// Every signal. The kernel leaves KILL and STOP out by itself.
+    pub const ALL: Self = Self(!0);
+
+    /// One signal, 1 to 64.
+    #[must_use]
+    pub const fn only(signal: c_int) -> Self {
+        Self(1 << ((signal.wrapping_sub(1)) & 63))
+    }
+
+    /// This set less another.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+}
+
+/// Blocks every signal and returns the mask that was inherited.
+#[must_use]
+pub fn block_all() -> SignalSet {
+    set_mask(SignalSet::ALL)
+}
+
+/// Makes `mask` the set of blocked signals and returns the one before.
+pub fn set_mask(mask: SignalSet) -> SignalSet {
+    let mut before = SignalSet(0);
+    // SAFETY: both point to sets of the size given; with valid pointers the call cannot fail.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            c_long::from(libc::SIG_SETMASK),
+            &raw const mask.0,
+            &raw mut before.0,
+            SET_SIZE,
+        );
+    }
+    before
+}
+
+/// What a signal does where nothing handles it: the two that outlive an exec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// `SIG_DFL`
+    Default,
+    /// `SIG_IGN`
+    Ignored,
+}
+
+/// The disposition of a signal. This program installs no handler, so there are only two.
+#[must_use]
+pub fn disposition(signal: c_int) -> Disposition {
+    // SAFETY: sigaction is a plain C structure, for which zero is a value; with no new action
+    // the call only writes the old one.
+    let action = unsafe {
+        let mut action: libc::sigaction = zeroed();
+        libc::sigaction(signal, null(), &raw mut action);
+        action
+    };
+    if action.sa_sigaction == libc::SIG_IGN {
+        Disposition::Ignored
+    } else {
+        Disposition::Default
+    }
+}
+
+/// Sets the disposition of a signal.
+pub fn set_disposition(signal: c_int, disposition: Disposition) {
+    // SAFETY: as above; SIG_DFL and SIG_IGN run no code of ours.
+    unsafe {
+        let mut action: libc::sigaction = zeroed();
+        action.sa_sigaction = match disposition {
+            Disposition::Default => libc::SIG_DFL,
+            Disposition::Ignored => libc::SIG_IGN,
+        };
+        libc::sigaction(signal, &raw const action, null_mut());
+    }
+}
+
+/// A signal that was taken from the queue, with all that the kernel said about it.
+#[derive(Clone, Copy)]
+pub struct Received(libc::siginfo_t);
+
+impl Received {
+    /// Its number, 1 to 64.
+    #[must_use]
+    pub fn signal(&self) -> c_int {
+        self.0.si_signo
+    }
+
+    /// Who made it: `SI_USER` is kill(2), below zero are sigqueue(3) and its kin (sigaction(2)).
+    #[must_use]
+    pub fn code(&self) -> c_int {
+        self.0.si_code
+    }
+
+    /// The sender's process id as this PID namespace sees it, 0 if it is outside.
+    /// Meaningful only where a process sent it.
+    #[must_use]
+    pub fn sender(&self) -> i32 {
+        // SAFETY: si_pid lies within the structure and any bits are an integer.
+        unsafe { self.0.si_pid() }
+    }
+}
+
+/// Waits for one of the blocked signals in `set`, at most `milliseconds` if given.
+/// Nothing is returned when the time is up.
+#[must_use]
+pub fn wait_signal(set: SignalSet, milliseconds: Option<u32>) -> Option<Received> {
+    let timeout = milliseconds.map(|ms| libc::timespec {
+        tv_sec: (ms / 1000).into(),
+        tv_nsec: (ms % 1000 * 1_000_000).into(),
+    });
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    loop {
+        let timeout = timeout.as_ref().map_or(null(), |timeout| &raw const *timeout);
+        // SAFETY: all pointers are valid for the call, the set has the size given. The raw call
+        // is used because the C library's takes its own set.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigtimedwait,
+                &raw const set.0,
+                info.as_mut_ptr(),
+                timeout,
+                SET_SIZE,
+            )
+        };
+        if result > 0 {
+            // SAFETY: on success the kernel has filled the structure, which was zero before.
+            return Some(Received(unsafe { info.assume_init() }));
+        }
+        // EINTR: we were stopped and continued (signal(7)).
+        if Errno::last().0 != libc::EINTR {
+            return None;
+        }
+    }
+}
+
+/// Sends a queued signal on with its value, as it came. The kernel allows this only for what a
+/// process queued (code below zero), not for what it would make itself (`rt_sigqueueinfo(2)`).
+pub fn forward_queued(process: i32, received: &Received) -> Result<(), Errno> {
+    // SAFETY: the structure was filled by the kernel and is only read.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigqueueinfo,
+            c_long::from(process),
+            c_long::from(received.signal()),
+            &raw const received.0,
+        )
+    };
+    if result == -1 { Err(Errno::last()) } else { Ok(()) }
+}
+
+/// Lets a pending SIGTSTP have its default effect: we stop here until SIGCONT, unless the signal
+/// is ignored or our process group is orphaned, when nobody could continue us and the kernel
+/// drops it (setpgid(2), credentials(7)). Returns whether we were stopped.
+#[must_use]
+pub fn stop_by_default() -> bool {
+    let blocked = set_mask(SignalSet::ALL.without(SignalSet::only(libc::SIGTSTP)));
+    set_mask(blocked);
+    // Nothing but SIGCONT continues a stopped process, and it is blocked: so it is waiting.
+    wait_signal(SignalSet::only(libc::SIGCONT), Some(0)).is_some()
+}
+
+/// `kill(2)`: to a process, or to a process group where `target` is negative.
+pub(super) fn kill(target: i32, signal: c_int) -> Result<(), Errno> {
+    // SAFETY: the call takes two integers.
+    check(unsafe { libc::kill(target, signal) }).map(drop)
+}

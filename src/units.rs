@@ -1,0 +1,330 @@
+//! Numbers with units, both ways: what people write for sizes, CPUs and ratios, and what they
+//! read. Integers throughout: a share of a CPU is microseconds over microseconds.
+
+use core::fmt;
+
+/// CPU time that may be used in each period; both in the same unit, neither zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// Microseconds of CPU time in a period.
+    pub time: u64,
+    /// The length of a period in microseconds.
+    pub period: u64,
+}
+
+impl Quota {
+    /// A quota that the kernel could have: neither part is zero.
+    #[must_use]
+    pub const fn new(time: u64, period: u64) -> Option<Self> {
+        if time == 0 || period == 0 {
+            return None;
+        }
+        Some(Self { time, period })
+    }
+
+    /// Whether it allows less than another.
+    #[must_use]
+    pub fn is_below(self, other: Self) -> bool {
+        let product = |a: u64, b: u64| u128::from(a).wrapping_mul(u128::from(b));
+        product(self.time, other.period) < product(other.time, self.period)
+    }
+
+    /// The smallest number of CPUs that can spend all of it.
+    #[must_use]
+    pub fn rounded_up(self) -> u64 {
+        self.time.div_ceil(self.period.max(1))
+    }
+
+    /// The whole CPUs in it.
+    #[must_use]
+    pub fn rounded_down(self) -> u64 {
+        self.time.checked_div(self.period).unwrap_or(0)
+    }
+}
+
+/// CPUs as a decimal number with up to six digits after the point, as JSON takes it too.
+impl fmt::Display for Quota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millionths = u128::from(self.time).saturating_mul(1_000_000);
+        let rounded = millionths.saturating_add(u128::from(self.period / 2));
+        let millionths = rounded.checked_div(u128::from(self.period)).unwrap_or(0);
+        // Truncation cannot happen: time is below 2^64, and so are its whole CPUs.
+        let whole = u64::try_from(millionths / 1_000_000).unwrap_or(u64::MAX);
+        write_decimal(f, whole, (millionths % 1_000_000) as u32, 6)
+    }
+}
+
+/// A share of a whole in billionths, above 0 and at most 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ratio(u32);
+
+impl Ratio {
+    const WHOLE: u32 = 1_000_000_000;
+
+    /// Nine tenths: what Go services were measured to survive with.
+    pub const DEFAULT: Self = Self(900_000_000);
+
+    /// Parses `0.9`, `1` or `.75`.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let billionths = decimal(text, Self::WHOLE.into())?;
+        let billionths = u32::try_from(billionths).ok()?;
+        (0 < billionths && billionths <= Self::WHOLE).then_some(Self(billionths))
+    }
+
+    /// This share of a number of bytes, rounded down.
+    #[must_use]
+    pub fn of(self, bytes: u64) -> u64 {
+        let share = u128::from(bytes).wrapping_mul(self.0.into()) / u128::from(Self::WHOLE);
+        u64::try_from(share).unwrap_or(bytes)
+    }
+}
+
+/// As a percentage.
+impl fmt::Display for Ratio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const PERCENT: u32 = Ratio::WHOLE / 100;
+        write_decimal(f, (self.0 / PERCENT).into(), self.0 % PERCENT, 7)?;
+        f.write_str("%")
+    }
+}
+
+/// Bytes with the largest binary unit that leaves a whole number or two decimals: `400 MiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 7] = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+        let power = self.0.max(1).ilog2() / 10;
+        let unit = UNITS.get(power as usize).copied().unwrap_or_default();
+        let shift = power.saturating_mul(10);
+        let rest = self.0 & (1u64 << shift).wrapping_sub(1);
+        let hundredths = (u128::from(rest).wrapping_mul(100) >> shift) as u32;
+        write_decimal(f, self.0 >> shift, hundredths, 2)?;
+        write!(f, " {unit}")
+    }
+}
+
+/// Writes a number with its decimals, without the zeros at the end.
+fn write_decimal(f: &mut fmt::Formatter<'_>, whole: u64, mut part: u32, digits: u8) -> fmt::Result {
+    write!(f, "{whole}")?;
+    let mut width = usize::from(digits);
+    if part == 0 {
+        return Ok(());
+    }
+    while part.is_multiple_of(10) {
+        part /= 10;
+        width = width.saturating_sub(1);
+    }
+    write!(f, ".{part:0width$}")
+}
+
+/// Parses ASCII digits and nothing else; too large a number is none.
+#[must_use]
+pub fn integer(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0u64, |number, digit| {
+        let digit = digit.wrapping_sub(b'0');
+        let number = number.checked_mul(10)?.checked_add(digit.into())?;
+        (digit < 10).then_some(number)
+    })
+}
+
+/// Parses `12`, `1.5` or `.5` as a multiple of 1/`scale`; digits beyond that are refused.
+fn decimal(text: &[u8], scale: u64) -> Option<u64> {
+    let mut parts = text.splitn(2, |byte| *byte == b'.');
+    let (whole, part) = (parts.next()?, parts.next());
+    if whole.is_empty() && part.is_none() {
+        return None;
+    }
+    let whole = if whole.is_empty() { 0 } else { integer(whole)? };
+    let mut result = whole.checked_mul(scale)?;
+    if let Some(part) = part {
+        // Each digit is worth a tenth of the one before; zeros may go on for ever.
+        let mut worth = scale;
+        if part.is_empty() {
+            return None;
+        }
+        for digit in part {
+            let digit = u64::from(digit.wrapping_sub(b'0'));
+            worth = if worth.is_multiple_of(10) { worth / 10 } else { 0 };
+            if digit > 9 || (worth == 0 && digit != 0) {
+                return None;
+            }
+            result = result.checked_add(digit.checked_mul(worth)?)?;
+        }
+    }
+    Some(result)
+}
+
+/// What [`size`] takes, for messages.
+pub const SIZE: &str = "a size such as 400MiB, 400Mi (1024s), 400MB, 400M (1000s) or bytes";
+
+/// Parses a size: `400MiB` and `400Mi` are multiples of 1024, `400MB` and `400M` of 1000 as in
+/// Kubernetes, bare digits are bytes. At most 2^63 - 1, Go's largest limit.
+#[must_use]
+pub fn size(text: &[u8]) -> Option<u64> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.');
+    let (number, unit) = text.split_at_checked(digits.count())?;
+    let (power, base) = match unit {
+        b"" | b"B" => (0, 1000),
+        b"k" | b"K" | b"kB" | b"KB" => (1, 1000),
+        b"M" | b"MB" => (2, 1000),
+        b"G" | b"GB" => (3, 1000),
+        b"T" | b"TB" => (4, 1000),
+        b"Ki" | b"KiB" => (1, 1024),
+        b"Mi" | b"MiB" => (2, 1024),
+        b"Gi" | b"GiB" => (3, 1024),
+        b"Ti" | b"TiB" => (4, 1024),
+        _ => return None,
+    };
+    /// Decimals are exact to a thousandth of the unit, whatever the unit.
+    const PARTS: u64 = 1000;
+    let parts = if power == 0 { 1 } else { PARTS };
+    let number = u128::from(decimal(number, parts)?);
+    let unit = u128::pow(base, power);
+    let bytes = number.checked_mul(unit)? / u128::from(parts);
+    u64::try_from(bytes).ok().filter(|bytes| i64::try_from(*bytes).is_ok())
+}
+
+/// What [`cpus`] takes, for messages.
+pub const CPUS: &str = "CPUs above 0 such as 0.5, 2 or 500m";
+
+/// Parses a number of CPUs above zero: `0.5`, `2`, or thousandths as in Kubernetes, `500m`.
+#[must_use]
+pub fn cpus(text: &[u8]) -> Option<Quota> {
+    const SECOND: u64 = 1_000_000;
+    let time = match text.strip_suffix(b"m") {
+        Some(thousandths) => integer(thousandths)?.checked_mul(SECOND / 1000)?,
+        None => decimal(text, SECOND)?,
+    };
+    Quota::new(time, SECOND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn sizes_are_read_as_kubernetes_and_go_write_them() {
+        for (text, bytes) in [
+            ("0", Some(0)),
+            ("1024", Some(1024)),
+            ("1024B", Some(1024)),
+            ("400MiB", Some(400 << 20)),
+            ("400Mi", Some(400 << 20)),
+            ("400M", Some(400_000_000)),
+            ("400MB", Some(400_000_000)),
+            ("1.5GiB", Some(3 << 29)),
+            (".5Ki", Some(512)),
+            ("64k", Some(64_000)),
+            ("9223372036854775807", Some(i64::MAX as u64)),
+            ("9223372036854775808", None),
+            ("99999999999999999999999", None),
+            ("8388608TiB", None),
+            ("", None),
+            ("MiB", None),
+            (".", None),
+            ("1.", None),
+            ("1.5", None),
+            ("1.2.3Mi", None),
+            ("-1", None),
+            ("+1", None),
+            (" 1", None),
+            ("400m", None),
+            ("400 MiB", None),
+            ("90%", None),
+        ] {
+            assert_eq!(size(text.as_bytes()), bytes, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn cpus_are_decimals_or_thousandths() {
+        for (text, millionths) in [
+            ("0.5", Some(500_000)),
+            ("500m", Some(500_000)),
+            ("2", Some(2_000_000)),
+            ("1.000001", Some(1_000_001)),
+            ("0.10", Some(100_000)),
+            ("0.0000001", None),
+            ("0", None),
+            ("0.0", None),
+            ("0m", None),
+            ("m", None),
+            ("1.5m", None),
+            ("-1", None),
+            ("x", None),
+        ] {
+            assert_eq!(cpus(text.as_bytes()).map(|quota| quota.time), millionths, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn ratios_are_above_zero_and_at_most_one() {
+        for (text, shown) in [
+            ("0.9", Some("90%")),
+            (".95", Some("95%")),
+            ("1", Some("100%")),
+            ("1.0", Some("100%")),
+            ("0.333", Some("33.3%")),
+            ("0.000000001", Some("0.0000001%")),
+            ("0", None),
+            ("1.01", None),
+            ("90%", None),
+            ("", None),
+            ("99999999999999999999", None),
+        ] {
+            let ratio = Ratio::parse(text.as_bytes()).map(|ratio| ratio.to_string());
+            assert_eq!(ratio.as_deref(), shown, "{text:?}");
+        }
+        assert_eq!(Ratio::DEFAULT.of(419_430_400), 377_487_360);
+        assert_eq!(Ratio::DEFAULT.of(u64::MAX), u64::MAX / 10 * 9 + 4);
+    }
+
+    #[test]
+    fn bytes_are_shown_in_the_unit_a_person_would_use() {
+        for (bytes, shown) in [
+            (0, "0 bytes"),
+            (1023, "1023 bytes"),
+            (1024, "1 KiB"),
+            (400 << 20, "400 MiB"),
+            (377_487_360, "360 MiB"),
+            (3 << 29, "1.5 GiB"),
+            (u64::MAX, "15.99 EiB"),
+        ] {
+            assert_eq!(Bytes(bytes).to_string(), shown);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_input_is_too_strange(text in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let _ = (size(&text), cpus(&text), Ratio::parse(&text), integer(&text));
+        }
+
+        #[test]
+        fn what_is_printed_parses_back(millionths in 1u64..u64::MAX / 2_000_000, bytes: u64) {
+            let quota = Quota::new(millionths, 1_000_000).unwrap();
+            prop_assert_eq!(cpus(quota.to_string().as_bytes()), Some(quota));
+            prop_assert_eq!(integer(bytes.to_string().as_bytes()), Some(bytes));
+            let ratio = Ratio((millionths % 1_000_000_000) as u32 + 1);
+            let percent = ratio.to_string();
+            let number: f64 = percent.trim_end_matches('%').parse().unwrap();
+            let text = format!("{:.9}", number / 100.0);
+            prop_assert_eq!(Ratio::parse(text.as_bytes()), Some(ratio));
+        }
+
+        #[test]
+        fn rounding_brackets_the_quota(time in 1u64.., period in 1u64..) {
+            let quota = Quota::new(time, period).unwrap();
+            prop_assert!(u128::from(quota.rounded_down()) * u128::from(period) <= time.into());
+            prop_assert!(u128::from(quota.rounded_up()) * u128::from(period) >= time.into());
+            prop_assert!(quota.rounded_up() - quota.rounded_down() <= 1);
+        }
+    }
+}
