@@ -54,11 +54,7 @@ impl<T> Readings<T> {
     /// No cgroup at all.
     #[must_use]
     pub const fn none() -> Self {
-        Self {
-            version: None,
-            guessed: false,
-            files: Vec::new(),
-        }
+        Self { version: None, guessed: false, files: Vec::new() }
     }
 
     /// The least limit and its file; the first of equals.
@@ -103,15 +99,9 @@ mod tests {
             ("/y", Value::Unreadable(Errno(13))),
             ("/z", Value::Absent),
         ];
-        let files = files.map(|(file, value)| Reading {
-            file: file.as_bytes().to_vec(),
-            value,
-        });
-        let readings = Readings {
-            version: Some(Version::V2),
-            guessed: false,
-            files: files.to_vec(),
-        };
+        let files = files.map(|(file, value)| Reading { file: file.as_bytes().to_vec(), value });
+        let readings =
+            Readings { version: Some(Version::V2), guessed: false, files: files.to_vec() };
         assert_eq!(readings.least(u64::lt), Some((&3, &b"/a"[..])));
         assert_eq!(Readings::<u64>::none().least(u64::lt), None);
     }

@@ -30,10 +30,7 @@ impl Arena {
     /// An empty arena.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            region: Region(UnsafeCell::new([0; SIZE])),
-            used: AtomicUsize::new(0),
-        }
+        Self { region: Region(UnsafeCell::new([0; SIZE])), used: AtomicUsize::new(0) }
     }
 
     fn start(&self) -> usize {
@@ -111,11 +108,7 @@ fn map(size: usize) -> *mut u8 {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     // SAFETY: a new anonymous mapping at an address of the kernel's choice touches nothing.
     let address = unsafe { libc::mmap(null_mut(), size, protection, flags, -1, 0) };
-    if address == libc::MAP_FAILED {
-        null_mut()
-    } else {
-        address.cast()
-    }
+    if address == libc::MAP_FAILED { null_mut() } else { address.cast() }
 }
 
 #[cfg(test)]
@@ -133,7 +126,11 @@ mod tests {
             assert_eq!(second as usize % 8, 0);
             first.write_bytes(1, 3);
             second.write_bytes(2, 8);
-            assert_eq!(arena.realloc(second, layout(8, 8), 64), second, "the newest grows in place");
+            assert_eq!(
+                arena.realloc(second, layout(8, 8), 64),
+                second,
+                "the newest grows in place"
+            );
             let moved = arena.realloc(first, layout(3, 1), 10);
             assert_ne!(moved, first);
             assert_eq!(core::slice::from_raw_parts(moved, 3), [1, 1, 1]);

@@ -82,10 +82,7 @@ pub enum Writable {
 #[must_use]
 pub fn write_if_ready(message: &[u8]) -> Writable {
     const STDERR: c_int = libc::STDERR_FILENO;
-    let part = libc::iovec {
-        iov_base: message.as_ptr().cast_mut().cast(),
-        iov_len: message.len(),
-    };
+    let part = libc::iovec { iov_base: message.as_ptr().cast_mut().cast(), iov_len: message.len() };
     let here: c_long = -1;
     // SAFETY: one part that points to the message, which is only read; position -1 is "where the
     // descriptor is".
@@ -102,11 +99,7 @@ pub fn write_if_ready(message: &[u8]) -> Writable {
     };
     let mut error = Errno::last().0;
     if result == -1 && error != libc::EPIPE && error != libc::EBADF {
-        let mut ready = libc::pollfd {
-            fd: STDERR,
-            events: libc::POLLOUT,
-            revents: 0,
-        };
+        let mut ready = libc::pollfd { fd: STDERR, events: libc::POLLOUT, revents: 0 };
         // SAFETY: one pollfd, and no waiting.
         let polled = unsafe { libc::poll(&raw mut ready, 1, 0) };
         if polled != 1 || ready.revents & (libc::POLLOUT | libc::POLLERR) == 0 {

@@ -50,11 +50,7 @@ impl fmt::Display for Errno {
 
 /// The result of a system call that returns -1 for an error.
 fn check(result: c_int) -> Result<c_int, Errno> {
-    if result == -1 {
-        Err(Errno::last())
-    } else {
-        Ok(result)
-    }
+    if result == -1 { Err(Errno::last()) } else { Ok(result) }
 }
 
 /// Standard input, for the calls that ask a terminal. It may be closed: they then return EBADF.

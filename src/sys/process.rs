@@ -73,11 +73,7 @@ impl<'a> Exec<'a> {
         let mut envp = Vec::with_capacity(environment.len().saturating_add(1));
         envp.extend(environment.iter().map(|string| string.as_ptr()));
         envp.push(null());
-        Self {
-            argv,
-            envp,
-            strings: PhantomData,
-        }
+        Self { argv, envp, strings: PhantomData }
     }
 }
 

@@ -70,11 +70,7 @@ pub fn disposition(signal: c_int) -> Disposition {
         libc::sigaction(signal, null(), &raw mut action);
         action
     };
-    if action.sa_sigaction == libc::SIG_IGN {
-        Disposition::Ignored
-    } else {
-        Disposition::Default
-    }
+    if action.sa_sigaction == libc::SIG_IGN { Disposition::Ignored } else { Disposition::Default }
 }
 
 /// Sets the disposition of a signal.

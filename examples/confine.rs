@@ -1,0 +1,3 @@
+//! Runs a command in a fresh cgroup.
+
+fn main() {}
