@@ -5,8 +5,8 @@ MACHINE := $(shell uname -m)
 TRIPLE  := $(MACHINE)-unknown-linux-musl
 # The name that container images use for the architecture.
 ARCH    := $(if $(filter x86_64,$(MACHINE)),amd64,$(if $(filter aarch64,$(MACHINE)),arm64,$(MACHINE)))
-# The toolchain of the demo's Go service: the oldest that knows GOMEMLIMIT, or `make demo GO=1.27`.
-GO      ?= 1.19
+# The toolchain of the demo's Go service, as in `make demo GO=1.27`; the oldest at hand if empty.
+GO      ?=
 CARGO   := cargo --quiet
 SYSROOT := $(shell rustc --print sysroot)
 
@@ -50,7 +50,7 @@ plain:
 	@tests/lab/place target/plain-build/$(TRIPLE)/release/loadline target/artifact/plain/loadline
 
 demo: artifact
-	@examples/demo.py --go $(GO)
+	@examples/demo.py $(if $(GO),--go $(GO))
 
 test:
 	@tests/run.py
