@@ -41,6 +41,13 @@ impl Directories {
         Self { guessed: true, ..self }
     }
 
+    /// The root of the mount alone, as a guess.
+    #[must_use]
+    pub fn top(mut self) -> Self {
+        self.leaf.truncate(self.mount_point);
+        self.as_a_guess()
+    }
+
     /// The directory of the cgroup itself.
     #[must_use]
     pub fn leaf(&self) -> &[u8] {

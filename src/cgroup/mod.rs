@@ -11,6 +11,7 @@ mod v2;
 use crate::limits::{Limits, Reading, Readings, Value, Version};
 use crate::sys::{self, Errno};
 use core::ffi::CStr;
+use core::mem;
 use locate::Directories;
 
 /// Where the files of the kernel are looked up: in the running system, or in a captured tree.
@@ -179,7 +180,7 @@ impl<'a> Tree<'a> {
         let place = search.controller.place(search.version);
         let directories = Directories::new(place.mount_point, &search.membership);
         let leaf = directories.leaf();
-        if !path(&mut self.path, [self.prefix, leaf, place.file]).is_ok_and(sys::exists) {
+        if !self.exists(leaf, place.file) {
             return None;
         }
         let is_ours = leaf == place.mount_point
@@ -196,22 +197,29 @@ impl<'a> Tree<'a> {
         if missing.peek().is_none() {
             return;
         }
-        let Some(text) = self.proc_file(PROC_SELF, b"mountinfo") else {
-            // Nobody can say what is mounted where: the usual place is as good as any.
-            for search in missing {
-                let usual = search.controller.place(search.version).mount_point;
-                let inside = !locate::climbs(&search.membership);
-                let cgroup = if inside { search.membership.as_slice() } else { b"" };
-                search.directories = Some(Directories::new(usual, cgroup).as_a_guess());
-            }
-            return;
-        };
-        let mounts: Vec<_> = proc::mounts(text).collect();
+        let is_readable = self.proc_file(PROC_SELF, b"mountinfo").is_some();
+        let text = mem::take(&mut self.text);
+        let mounts: Option<Vec<_>> = is_readable.then(|| proc::mounts(&text).collect());
         for search in missing {
             let Search { controller, version, membership, .. } = search;
-            search.directories =
-                locate::directories(*version, controller.name, membership, &mounts);
+            let locate =
+                |mounts: &[_]| locate::directories(*version, controller.name, membership, mounts);
+            let found = match &mounts {
+                Some(mounts) => locate(mounts),
+                // Nobody can say what is mounted where: the usual place is as good as any.
+                None => {
+                    let point = controller.place(*version).mount_point.into();
+                    let (root, options) = (b"/".into(), controller.name);
+                    let usual = proc::Mount { version: *version, root, point, options };
+                    locate(&[usual]).map(Directories::as_a_guess)
+                }
+            };
+            // A sandbox may show the path on its host, and mounts of its own.
+            search.directories = found.map(|directories| {
+                if self.exists(directories.leaf(), b"") { directories } else { directories.top() }
+            });
         }
+        self.text = text;
     }
 
     /// Reads a file of proc(5). That there is none is no problem.
@@ -238,6 +246,10 @@ impl<'a> Tree<'a> {
             Err(error) => failure(error),
         };
         Reading { file: file(directory, name), value }
+    }
+
+    fn exists(&mut self, directory: &[u8], name: &[u8]) -> bool {
+        path(&mut self.path, [self.prefix, directory, name]).is_ok_and(sys::exists)
     }
 
     /// Reads a file without the white space around its text.
