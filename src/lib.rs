@@ -3,6 +3,7 @@
 
 use core::ffi::CStr;
 
+pub mod cgroup;
 pub mod limits;
 pub mod sys;
 pub mod units;
