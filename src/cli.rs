@@ -9,7 +9,7 @@ use crate::policy::{CpuMode, MemoryMode, Rounding, Tuning};
 use crate::units::{CPUS, Ratio, SIZE, cpus, integer, size};
 use core::ffi::{CStr, c_int};
 use lexopt::Arg;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// The text of `--help`.
@@ -60,16 +60,27 @@ pub const COMMIT: &str = match option_env!("LOADLINE_COMMIT") {
 pub const LICENSE: &str = include_str!("../LICENSE");
 
 /// What to do.
-#[derive(Debug)]
-pub enum Command<'a> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
     /// Show a text.
     Show(&'static [&'static str]),
     /// Say what would be set.
-    Explain(Format, Options<'a>),
+    Explain(Format),
     /// Become the program.
-    Exec(Options<'a>),
+    Exec,
     /// Be the program's init.
-    Supervise(Options<'a>),
+    Supervise,
+}
+
+/// All that was asked for.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// What to do, or why that is not clear.
+    pub command: Result<Command, Error<'a>>,
+    /// How.
+    pub options: Options<'a>,
+    /// What is wrong with the variables.
+    pub warnings: Vec<Error<'a>>,
 }
 
 /// The form of an explanation.
@@ -82,12 +93,12 @@ pub enum Format {
 }
 
 /// All options.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Options<'a> {
     /// How the limits become variables.
     pub tuning: Tuning,
     /// The tree that is read in the place of the root.
-    pub root: Option<Vec<u8>>,
+    pub root: Option<&'a [u8]>,
     /// Whether orphans become our children where we are not PID 1.
     pub subreaper: bool,
     /// Whether the program's whole group gets the signals.
@@ -190,12 +201,9 @@ const TUNABLES: [Tunable; 8] = [
 ];
 
 /// Reads the command line and the environment. What is wrong with a variable is only a warning: a
-/// typo in one pod's settings must not keep it down. The verbosity is returned even if there is
-/// no command, for what is said about that.
-pub fn parse<'a>(
-    arguments: &'a [&'a CStr],
-    environment: &[&'a CStr],
-) -> (Result<Command<'a>, Error<'a>>, Vec<Error<'a>>, u32) {
+/// typo in one pod's settings must not keep it down.
+#[must_use]
+pub fn parse<'a>(arguments: &'a [&'a CStr], environment: &[&'a CStr]) -> Request<'a> {
     let mut warnings = Vec::new();
     let mut options = Options {
         tuning: Tuning::DEFAULT,
@@ -217,7 +225,7 @@ pub fn parse<'a>(
         }
     }
     let command = command(arguments, &mut options);
-    (command, warnings, options.verbosity)
+    Request { command, options, warnings }
 }
 
 /// Takes what one of our variables says; an empty one says nothing, an unknown one is not ours.
@@ -272,10 +280,7 @@ fn is_variable_of(name: &[u8], option: &str) -> bool {
     name.strip_prefix(b"LOADLINE_").is_some_and(|name| name.iter().copied().eq(option))
 }
 
-fn command<'a>(
-    arguments: &'a [&'a CStr],
-    options: &mut Options<'a>,
-) -> Result<Command<'a>, Error<'a>> {
+fn command<'a>(arguments: &'a [&'a CStr], options: &mut Options<'a>) -> Result<Command, Error<'a>> {
     let bytes = arguments.iter().map(|argument| OsStr::from_bytes(argument.to_bytes()));
     let mut parser = lexopt::Parser::from_args(bytes);
     let mut explain = None;
@@ -301,12 +306,11 @@ fn command<'a>(
             Arg::Long("version") => return Ok(Command::Show(&[VERSION, COMMIT, "\n"])),
             Arg::Long("exec") => options.exec = true,
             Arg::Long("root") => {
-                let directory = parser.value()?;
-                options.root = Some(directory.into_vec());
+                options.root = Some(kept(parser.value()?));
             }
             Arg::Long("explain") => {
-                let format = parser.optional_value().unwrap_or_else(|| "text".into()).into_vec();
-                explain = Some(match format.as_slice() {
+                let format = parser.optional_value().map_or(&b"text"[..], kept);
+                explain = Some(match format {
                     b"text" => Format::Text,
                     b"json" => Format::Json,
                     _ => {
@@ -336,12 +340,11 @@ fn command<'a>(
     if verbose > 0 {
         options.verbosity = VERBOSITY.saturating_add(verbose);
     }
-    let options = options.clone();
     match explain {
-        Some(format) => Ok(Command::Explain(format, options)),
+        Some(format) => Ok(Command::Explain(format)),
         None if options.program.is_empty() => Err(Error::NoProgram),
-        None if options.exec => Ok(Command::Exec(options)),
-        None => Ok(Command::Supervise(options)),
+        None if options.exec => Ok(Command::Exec),
+        None => Ok(Command::Supervise),
     }
 }
 
@@ -352,11 +355,13 @@ fn value<'a, T>(
     expected: &'static str,
     parse: impl FnOnce(&[u8]) -> Option<T>,
 ) -> Result<T, Error<'a>> {
-    let value = parser.value()?.into_vec();
-    match parse(&value) {
-        Some(parsed) => Ok(parsed),
-        None => Err(Error::Option { name, value, expected }),
-    }
+    let value = kept(parser.value()?);
+    parse(value).ok_or(Error::Option { name, value, expected })
+}
+
+/// The bytes of a value, kept to the end as the command line itself is.
+fn kept(value: OsString) -> &'static [u8] {
+    value.into_vec().leak()
 }
 
 /// A signal by its full name, as tini has it, or without the `SIG`.
@@ -372,9 +377,7 @@ mod tests {
     use super::*;
     use crate::units::Quota;
 
-    type Parsed = (Result<Command<'static>, Error<'static>>, Vec<Error<'static>>, u32);
-
-    fn parsed(arguments: &[&str], environment: &[&str]) -> Parsed {
+    fn parsed(arguments: &[&str], environment: &[&str]) -> Request<'static> {
         let strings = |texts: &[&str]| -> Vec<&'static CStr> {
             let owned = texts.iter().map(|text| std::ffi::CString::new(*text).unwrap());
             owned.map(|string| &*Box::leak(string.into_boxed_c_str())).collect()
@@ -383,17 +386,13 @@ mod tests {
     }
 
     fn options(arguments: &[&str], environment: &[&str]) -> Options<'static> {
-        match parsed(arguments, environment) {
-            (Ok(Command::Supervise(options) | Command::Exec(options)), warnings, _) => {
-                assert!(warnings.is_empty(), "{warnings:?}");
-                options
-            }
-            other => panic!("{arguments:?} {environment:?}: {other:?}"),
-        }
+        let request = parsed(arguments, environment);
+        assert!(request.command.is_ok() && request.warnings.is_empty(), "{request:?}");
+        request.options
     }
 
     fn error(arguments: &[&str]) -> String {
-        parsed(arguments, &[]).0.unwrap_err().to_string()
+        parsed(arguments, &[]).command.unwrap_err().to_string()
     }
 
     #[test]
@@ -481,24 +480,24 @@ mod tests {
             ),
             ("TINI_VERBOSITY=x", "TINI_VERBOSITY is ignored: it takes a whole number, not \"x\""),
         ] {
-            let (command, warnings, _) = parsed(&["x"], &[variable]);
-            assert!(matches!(command, Ok(Command::Supervise(_))), "{variable}");
-            let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+            let request = parsed(&["x"], &[variable]);
+            assert!(matches!(request.command, Ok(Command::Supervise)), "{variable}");
+            let warnings: Vec<_> = request.warnings.iter().map(ToString::to_string).collect();
             assert_eq!(warnings, [message]);
         }
         for variable in ["LOADLINE_PORT=tcp://10.0.0.1:80", "LOADLINE_CPU=", "LOADLINE_=x"] {
             options(&["x"], &[variable]);
         }
-        assert!(matches!(parsed(&["x"], &["LOADLINE_EXEC=1"]).0, Ok(Command::Exec(_))));
-        assert!(matches!(parsed(&["x"], &["LOADLINE_EXEC=0"]).0, Ok(Command::Supervise(_))));
+        assert!(matches!(parsed(&["x"], &["LOADLINE_EXEC=1"]).command, Ok(Command::Exec)));
+        assert!(matches!(parsed(&["x"], &["LOADLINE_EXEC=0"]).command, Ok(Command::Supervise)));
     }
 
     #[test]
     fn a_bad_option_says_what_it_takes() {
         assert_eq!(error(&[]), "no program to run is given");
         assert_eq!(error(&["-v"]), "no program to run is given");
-        assert_eq!(error(&["--nope", "x"]), "there is no option --nope; see loadline --help");
-        assert_eq!(error(&["-X", "x"]), "there is no option -X; see loadline --help");
+        assert_eq!(error(&["--nope", "x"]), "there is no option \"--nope\"; see loadline --help");
+        assert_eq!(error(&["-X", "x"]), "there is no option \"-X\"; see loadline --help");
         assert_eq!(error(&["-e", "256", "x"]), "-e takes an exit code from 0 to 255, not \"256\"");
         assert_eq!(
             error(&["--memory-limit", "0", "x"]),
@@ -507,19 +506,17 @@ mod tests {
         );
         assert_eq!(error(&["--explain=xml"]), "--explain takes text or json, not \"xml\"");
         assert!(error(&["-p", "NOPE", "x"]).starts_with("-p takes the name of a signal"));
-        assert_eq!(error(&["--exec=1", "x"]), "--exec takes no value such as \"1\"");
-        assert_eq!(error(&["--root"]), "--root takes a value; see loadline --help");
+        assert_eq!(error(&["--exec=1", "x"]), "\"--exec\" takes no value such as \"1\"");
+        assert_eq!(error(&["--root"]), "\"--root\" takes a value; see loadline --help");
     }
 
     #[test]
     fn explaining_needs_no_program() {
-        let text = parsed(&["--explain"], &[]).0;
-        assert!(matches!(text, Ok(Command::Explain(Format::Text, _))));
-        let json = parsed(&["--explain=json", "--root", "/x", "y"], &[]).0;
-        let Ok(Command::Explain(Format::Json, options)) = json else {
-            panic!("{json:?}");
-        };
-        assert_eq!(options.root.as_deref(), Some(&b"/x"[..]));
-        assert_eq!(options.program, [c"y"]);
+        let text = parsed(&["--explain"], &[]);
+        assert!(matches!(text.command, Ok(Command::Explain(Format::Text))));
+        let json = parsed(&["--explain=json", "--root", "/x", "y"], &[]);
+        assert!(matches!(json.command, Ok(Command::Explain(Format::Json))));
+        assert_eq!(json.options.root, Some(&b"/x"[..]));
+        assert_eq!(json.options.program, [c"y"]);
     }
 }

@@ -8,18 +8,18 @@ use core::fmt;
 use std::os::unix::ffi::OsStringExt;
 
 /// Something that went wrong.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Error<'a> {
     /// There is no such option.
-    UnknownOption(String),
+    UnknownOption(&'a [u8]),
     /// The option takes a value and has none.
-    MissingValue(String),
+    MissingValue(&'a [u8]),
     /// The option takes no value and has one.
     UnexpectedValue {
         /// The option as it is written.
-        option: String,
+        option: &'a [u8],
         /// What it was given.
-        value: Vec<u8>,
+        value: &'a [u8],
     },
     /// There is no program on the command line.
     NoProgram,
@@ -28,7 +28,7 @@ pub enum Error<'a> {
         /// The option as it is written.
         name: &'static str,
         /// What it was given.
-        value: Vec<u8>,
+        value: &'a [u8],
         /// What it takes.
         expected: &'static str,
     },
@@ -94,19 +94,23 @@ pub enum Error<'a> {
     Output(Errno),
 }
 
-/// In our own words: those of the library would bring its way to quote with them.
+/// In our own words: those of the library would bring its way to quote with them. What it says is
+/// kept to the end, as the command line itself is.
 impl From<lexopt::Error> for Error<'_> {
     fn from(error: lexopt::Error) -> Self {
         match error {
             lexopt::Error::MissingValue { option } => {
-                Self::MissingValue(option.unwrap_or_default())
+                Self::MissingValue(option.unwrap_or_default().leak().as_bytes())
             }
-            lexopt::Error::UnexpectedValue { option, value } => {
-                Self::UnexpectedValue { option, value: value.into_vec() }
+            lexopt::Error::UnexpectedValue { option, value } => Self::UnexpectedValue {
+                option: option.leak().as_bytes(),
+                value: value.into_vec().leak(),
+            },
+            lexopt::Error::UnexpectedOption(option) => {
+                Self::UnknownOption(option.leak().as_bytes())
             }
-            lexopt::Error::UnexpectedOption(option) => Self::UnknownOption(option),
             // The others come from conversions that are not used.
-            _ => Self::UnknownOption(String::new()),
+            _ => Self::UnknownOption(b""),
         }
     }
 }
@@ -115,13 +119,13 @@ impl fmt::Display for Error<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownOption(option) => {
-                write!(f, "there is no option {option}; see loadline --help")
+                write!(f, "there is no option {}; see loadline --help", Quoted(option))
             }
             Self::MissingValue(option) => {
-                write!(f, "{option} takes a value; see loadline --help")
+                write!(f, "{} takes a value; see loadline --help", Quoted(option))
             }
             Self::UnexpectedValue { option, value } => {
-                write!(f, "{option} takes no value such as {}", Quoted(value))
+                write!(f, "{} takes no value such as {}", Quoted(option), Quoted(value))
             }
             Self::NoProgram => f.write_str("no program to run is given"),
             Self::Option { name, value, expected } => {
