@@ -1,1 +1,4 @@
 //! The integration tests.
+
+// Limits in captured trees.
+mod limits;
