@@ -172,7 +172,8 @@ impl<'a> Tree<'a> {
     /// What is there may still be another cgroup of the same name: a mount made outside of our
     /// cgroup namespace shows the cgroups of the host, and below a mount of a part of the
     /// hierarchy there may be the same path once more. So the cgroup has to list this process,
-    /// unless it is the root of the mount, where there is but one.
+    /// unless it is the root of the mount: that is what the list of mounts would lead to as well,
+    /// though as a guess where the mount was made outside; and the list of a host's root is long.
     fn conventional(&mut self, search: &Search<'_>, pid: Option<u32>) -> Option<Directories> {
         if locate::climbs(&search.membership) {
             return None;
