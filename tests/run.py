@@ -99,9 +99,16 @@ def run(command, variables, log):
         stderr=subprocess.STDOUT, start_new_session=True,
     )
 
-    def stop(*_):
+    def stop():
+        """Ends it and all that it started, which may have things to put away first."""
+        patience = time.monotonic() + 15
+        how = signal.SIGTERM
         try:
-            os.killpg(child.pid, signal.SIGKILL)
+            while True:
+                os.killpg(child.pid, how)
+                child.poll()
+                time.sleep(0.1)
+                how = 0 if time.monotonic() < patience else signal.SIGKILL
         except ProcessLookupError:
             pass
 
