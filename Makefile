@@ -35,18 +35,19 @@ help:
 
 artifact:
 	@tests/lab/rust
-	$(SMALL)
+	@echo 'building the small file, with the standard library rebuilt'
+	@$(SMALL)
 	@tests/lab/place target/artifact-build/$(TRIPLE)/release/loadline target/artifact/loadline
 
 # For the tests: the same with fork in place of vfork, as emulators have it.
 fork:
 	@tests/lab/rust
-	$(SMALL) --features test-fork
+	@$(SMALL) --features test-fork
 	@tests/lab/place target/artifact-build/$(TRIPLE)/release/loadline target/artifact/fork/loadline
 
 plain:
 	@tests/lab/rust --plain
-	$(PLAIN)
+	@$(PLAIN)
 	@tests/lab/place target/plain-build/$(TRIPLE)/release/loadline target/artifact/plain/loadline
 
 demo: artifact
