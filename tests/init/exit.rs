@@ -52,7 +52,7 @@ fn remapped_death_by_sigterm_is_0() {
 
 #[test]
 fn bad_remapped_code_starts_nothing() {
-    for code in ["256", "-1", "x", "", "1x", " 1", "99999999999999999999"] {
+    for code in ["256", "-1", "x", "", "1x", "99999999999999999999"] {
         let mut init = Launch::new(Place::Subreaper, &["pause"]).option(Opt::Remap(code)).start();
         assert_eq!(init.wait(), Ended::Exited(1), "-e {code:?}");
         assert_eq!(init.output(), b"", "-e {code:?}");

@@ -5,3 +5,9 @@ mod exit;
 
 // Signals from outside reach the program, none lost, with their values.
 mod signals;
+
+// The same while the program is being started.
+mod start;
+
+// Orphans are adopted and reaped.
+mod reap;

@@ -173,7 +173,8 @@ impl Launch {
         self
     }
 
-    /// How many signals may be queued for the user (`RLIMIT_SIGPENDING`).
+    /// How many signals may be queued for the user before this process and its program are
+    /// refused more (`RLIMIT_SIGPENDING`).
     pub fn queue(mut self, limit: u64) -> Self {
         self.queue = Some(limit);
         self

@@ -15,13 +15,13 @@ pub use launch::{Input, Launch, Place};
 pub use machine::{executable, not_run, probe, probe_path};
 pub use process::{children, descendants, exists, field, signal_set};
 pub use running::{Ended, Running};
-pub use spawn::{send, send_value, sender_queue_full};
+pub use spawn::{send, send_value};
 pub use terminal::Terminal;
 
 use std::time::Duration;
 
 /// How long anything that ought to happen may take: far more than it takes on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The signals that an init passes on. KILL and STOP cannot be caught; CHLD, TTIN and TTOU tell
 /// the init something about itself.

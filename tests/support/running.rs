@@ -2,10 +2,11 @@
 
 use super::PATIENCE;
 use super::process::{children, descendants, describe};
-use super::spawn::{Spawned, reap, send, send_value};
+use super::spawn::{Spawned, raise_queue, reap, send, send_value};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::unistd::read;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread::yield_now;
 use std::time::{Duration, Instant};
@@ -73,7 +74,8 @@ impl Output {
     /// What was already written.
     fn so_far(&mut self) -> String {
         while self.fill(Instant::now()).is_some_and(|length| length > 0) {}
-        String::from_utf8_lossy(&self.rest).into_owned()
+        let rest = String::from_utf8_lossy(&self.rest);
+        rest.chars().take(2000).collect()
     }
 }
 
@@ -188,6 +190,11 @@ impl Running {
         self.until("room for one signal more", |running| send_value(running.pid, signal, value));
     }
 
+    /// Gives the process itself a longer queue of signals than it was started with.
+    pub fn raise_queue(&self) {
+        raise_queue(self.pid);
+    }
+
     /// The program: the only child of an init that has nothing else to look after.
     #[track_caller]
     pub fn program(&mut self) -> i32 {
@@ -233,11 +240,7 @@ impl Drop for Running {
             // They are all below a child that is not yet waited for, so no number is reused but
             // that of one that ended since it was listed.
             for pid in descendants(self.pid).into_iter().rev() {
-                // SAFETY-free: nix takes a typed signal; one that is gone is as good.
-                let _ = nix::sys::signal::kill(
-                    nix::unistd::Pid::from_raw(pid),
-                    nix::sys::signal::Signal::SIGKILL,
-                );
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             }
             reap(self.pid);
         }

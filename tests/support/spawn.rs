@@ -26,7 +26,7 @@ pub struct Plan {
     pub root: Option<CString>,
     pub blocked: u64,
     pub ignored: u64,
-    /// `RLIMIT_SIGPENDING`
+    /// The soft `RLIMIT_SIGPENDING`.
     pub queue: Option<u64>,
     /// The lines for uid_map(5) and gid_map(5).
     pub maps: [CString; 2],
@@ -146,8 +146,11 @@ fn child(plan: &Plan, arguments: &[*const c_char], environment: &[*const c_char]
             call("chdir", libc::chdir(c"/".as_ptr()))?;
         }
         if let Some(queue) = plan.queue {
-            let limit = libc::rlimit { rlim_cur: queue, rlim_max: queue };
-            call("setrlimit", libc::setrlimit(libc::RLIMIT_SIGPENDING, &raw const limit))?;
+            let resource = libc::RLIMIT_SIGPENDING;
+            let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+            call("getrlimit", libc::getrlimit(resource, &raw mut limit))?;
+            limit.rlim_cur = queue;
+            call("setrlimit", libc::setrlimit(resource, &raw const limit))?;
         }
         // Last: a signal may end us from here on. The kernel's own structure is used, for the
         // C library refuses the realtime signals that are its own.
@@ -202,13 +205,22 @@ pub fn send_value(pid: pid_t, signal: c_int, value: i32) -> bool {
     let value = libc::sigval { sival_ptr: value as usize as *mut c_void };
     // SAFETY: as the manual page declares it.
     let result = unsafe { sigqueue(pid, signal, value) };
-    assert!(result == 0 || sender_queue_full(&Error::last_os_error()));
+    // EAGAIN: the receiver's RLIMIT_SIGPENDING (sigqueue(3)).
+    assert!(result == 0 || Error::last_os_error().kind() == io::ErrorKind::WouldBlock);
     result == 0
 }
 
-/// Whether RLIMIT_SIGPENDING of the receiver is what stands in the way (sigqueue(3)).
-pub fn sender_queue_full(error: &Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock
+/// Raises the soft `RLIMIT_SIGPENDING` of a process to its hard one.
+pub fn raise_queue(pid: pid_t) {
+    let resource = libc::RLIMIT_SIGPENDING;
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: reads, then writes one structure.
+    let result = unsafe {
+        libc::prlimit(pid, resource, null(), &raw mut limit);
+        limit.rlim_cur = limit.rlim_max;
+        libc::prlimit(pid, resource, &raw const limit, std::ptr::null_mut())
+    };
+    assert_eq!(result, 0, "prlimit: {}", Error::last_os_error());
 }
 
 /// Sets the size of a terminal, which tells its foreground group so.
