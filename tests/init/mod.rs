@@ -11,3 +11,21 @@ mod start;
 
 // Orphans are adopted and reaped.
 mod reap;
+
+// Which program is started, or what is said where there is none; empty images; idleness.
+mod program;
+
+// What the program inherits.
+mod inherited;
+
+// Options, variables and messages.
+mod command_line;
+
+// A stderr that is closed, broken or full.
+mod stderr;
+
+// The death of the init's parent.
+mod parent;
+
+// The terminal and job control.
+mod terminal;

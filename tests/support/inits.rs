@@ -45,15 +45,20 @@ impl Init {
     /// The one that this run of the suite is about.
     pub fn under_test() -> Self {
         let path = env::var_os("LOADLINE_ARTIFACT");
-        Self::at(path.map_or_else(|| env!("CARGO_BIN_EXE_loadline").into(), PathBuf::from))
+        Self::new(path.map_or_else(|| env!("CARGO_BIN_EXE_loadline").into(), PathBuf::from))
     }
 
     /// The one that spawns with fork in place of vfork, as an emulator makes it do.
     pub fn with_fork() -> Option<Self> {
-        env::var_os("LOADLINE_ARTIFACT_FORK").map(|path| Self::at(path.into()))
+        env::var_os("LOADLINE_ARTIFACT_FORK").map(|path| Self::new(path.into()))
     }
 
-    fn at(path: PathBuf) -> Self {
+    /// The same at another path, for a file system of its own.
+    pub fn at(&self, path: &str) -> Self {
+        Self { path: path.into(), ..self.clone() }
+    }
+
+    fn new(path: PathBuf) -> Self {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let family = if name.starts_with("tini") { Family::Tini } else { Family::Loadline };
         Self { path, family }
