@@ -1,3 +1,285 @@
-//! Runs a command in a fresh cgroup.
+//! Runs a command in a fresh memory and CPU cgroup, as a container runtime would, and removes the
+//! cgroup when the command ends: for trying a program under limits, in a test or at a prompt.
+//!
+//! ```text
+//! confine [--memory SIZE] [--cpus CPUS] [--report FILE] [--] COMMAND [ARGS...]
+//! ```
+//!
+//! The report is JSON: how the command ended, the most memory that was in use and how many
+//! processes the OOM killer took. Whatever else still runs in the cgroup then is killed. SIGINT,
+//! SIGTERM, SIGHUP and SIGQUIT are passed on to the command. The exit code is the command's, 128+n
+//! for a signal, or 125 if there could be no such cgroup.
+//!
+//! The cgroup is `loadline-PID` at the root of the hierarchy: v1, or v2 with the memory and cpu
+//! controllers handed down from the root.
 
-fn main() {}
+use std::error::Error;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use cgroups_rs::fs::cpu::CpuController;
+use cgroups_rs::fs::memory::MemController;
+use cgroups_rs::fs::{Cgroup, Controller, hierarchies};
+use lexopt::prelude::*;
+use loadline::units::{self, Quota};
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+const USAGE: &str =
+    "usage: confine [--memory SIZE] [--cpus CPUS] [--report FILE] [--] COMMAND [ARGS...]";
+/// No command was run, as docker and env have it.
+const NOT_STARTED: u8 = 125;
+
+fn main() -> ExitCode {
+    let ended = Options::parse().and_then(|options| run(&options)).unwrap_or_else(|error| {
+        eprintln!("confine: {error}");
+        i32::from(NOT_STARTED)
+    });
+    ExitCode::from(u8::try_from(ended).unwrap_or(NOT_STARTED))
+}
+
+struct Options {
+    memory: Option<u64>,
+    cpus: Option<Quota>,
+    report: Option<PathBuf>,
+    command: OsString,
+    arguments: Vec<OsString>,
+}
+
+impl Options {
+    fn parse() -> Result<Self> {
+        let (mut memory, mut cpus, mut report) = (None, None, None);
+        let mut parser = lexopt::Parser::from_env();
+        while let Some(argument) = parser.next()? {
+            match argument {
+                Long("memory") => {
+                    memory = Some(
+                        units::size(parser.value()?.as_encoded_bytes())
+                            .ok_or_else(|| format!("--memory takes {}", units::SIZE))?,
+                    );
+                }
+                Long("cpus") => {
+                    cpus = Some(
+                        units::cpus(parser.value()?.as_encoded_bytes())
+                            .ok_or_else(|| format!("--cpus takes {}", units::CPUS))?,
+                    );
+                }
+                Long("report") => report = Some(parser.value()?.into()),
+                Value(command) => {
+                    let arguments = parser.raw_args()?.collect();
+                    return Ok(Self { memory, cpus, report, command, arguments });
+                }
+                Short(_) | Long(_) => return Err(USAGE.into()),
+            }
+        }
+        Err(USAGE.into())
+    }
+}
+
+/// Runs the command to its end and gives the exit code.
+fn run(options: &Options) -> Result<i32> {
+    // Blocked until they are waited for, so that none of them ends us before the cgroup is gone.
+    let passed_on = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+    let awaited: SigSet = passed_on.into_iter().chain([Signal::SIGCHLD]).collect();
+    let inherited = SigSet::thread_get_mask()?;
+    awaited.thread_block()?;
+
+    let confinement = Confinement::new(options.memory, options.cpus)?;
+    let doors = confinement.doors()?;
+    let mut command = Command::new(&options.command);
+    command.args(&options.arguments);
+    // SAFETY: between fork and exec the closure only writes to open files and sets the signal
+    // mask: it takes no lock and allocates nothing.
+    unsafe {
+        command.pre_exec(move || {
+            // The child moves itself, so that all it ever touches is charged to the cgroup.
+            for door in &doors {
+                nix::unistd::write(door, b"0")?;
+            }
+            inherited.thread_set_mask()?;
+            Ok(())
+        });
+    }
+    let started = Instant::now();
+    let mut child =
+        command.spawn().map_err(|error| format!("{}: {error}", options.command.display()))?;
+    let pid = Pid::from_raw(i32::try_from(child.id())?);
+
+    let status = loop {
+        match awaited.wait()? {
+            Signal::SIGCHLD => {
+                if let Some(status) = child.try_wait()? {
+                    break status;
+                }
+            }
+            signal => match kill(pid, signal) {
+                Ok(()) | Err(Errno::ESRCH) => {}
+                Err(error) => eprintln!("confine: {signal} was not passed on: {error}"),
+            },
+        }
+    };
+    let seconds = started.elapsed().as_secs_f64();
+    confinement.kill_all();
+
+    if let Some(report) = &options.report {
+        let ending = json!({
+            "exit_code": status.code(),
+            "signal": status.signal().and_then(|n| Signal::try_from(n).ok()).map(Signal::as_str),
+            "seconds": seconds,
+            "memory": {
+                "limit_bytes": options.memory,
+                "peak_bytes": confinement.peak(),
+                "oom_kills": confinement.oom_kills(),
+            },
+            "cpu": { "limit_cpus": options.cpus.and_then(|quota| quota.to_string().parse::<f64>().ok()) },
+        });
+        fs::write(report, format!("{ending:#}\n"))
+            .map_err(|error| format!("{}: {error}", report.display()))?;
+    }
+    Ok(status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(1))
+}
+
+/// A cgroup that lasts as long as the value.
+struct Confinement {
+    cgroup: Cgroup,
+    v2: bool,
+}
+
+impl Confinement {
+    fn new(memory: Option<u64>, cpus: Option<Quota>) -> Result<Self> {
+        let mut controllers = vec!["memory".to_owned()];
+        if cpus.is_some() {
+            controllers.push("cpu".to_owned());
+        }
+        let hierarchy = hierarchies::auto();
+        let v2 = hierarchy.v2();
+        let mounted: Vec<_> = hierarchy.subsystems().iter().map(|s| s.controller_name()).collect();
+        for controller in &controllers {
+            if !mounted.contains(controller) {
+                return Err(format!(
+                    "there is no cgroup hierarchy with the {controller} controller here"
+                )
+                .into());
+            }
+        }
+        let name = format!("loadline-{}", std::process::id());
+        let cgroup = Cgroup::load_with_specified_controllers(hierarchy, &name, controllers);
+        let confinement = Self { cgroup, v2 };
+        confinement
+            .cgroup
+            .create()
+            .map_err(|error| format!("cannot create the cgroup {name}: {error}"))?;
+
+        let memory_controller = confinement.controller::<MemController>()?;
+        confinement.check_handed_down(memory_controller.path(), "memory", "memory.max")?;
+        if let Some(limit) = memory.map(i64::try_from).transpose()? {
+            memory_controller.set_limit(limit)?;
+            // A process that may swap is slowed, not killed. The file is missing where the kernel
+            // keeps no account of swap.
+            let (file, limit) =
+                if v2 { ("memory.swap.max", 0) } else { ("memory.memsw.limit_in_bytes", limit) };
+            if memory_controller.path().join(file).exists() {
+                memory_controller.set_memswap_limit(limit)?;
+            }
+        }
+        if let Some(quota) = cpus {
+            const PERIOD: u64 = 100_000;
+            let time = quota.time.saturating_mul(PERIOD) / quota.period;
+            let cpu_controller = confinement.controller::<CpuController>()?;
+            confinement.check_handed_down(cpu_controller.path(), "cpu", "cpu.max")?;
+            cpu_controller.set_cfs_quota_and_period(Some(i64::try_from(time)?), Some(PERIOD))?;
+        }
+        Ok(confinement)
+    }
+
+    fn controller<'a, T>(&'a self) -> Result<&'a T>
+    where
+        &'a T: From<&'a cgroups_rs::fs::Subsystem>,
+        T: Controller + cgroups_rs::fs::ControllIdentifier,
+    {
+        self.cgroup.controller_of().ok_or_else(|| "the controller has gone".into())
+    }
+
+    /// On v2 a controller is there only if the parent hands it down, which a cgroup that holds
+    /// processes cannot do (cgroups(7), "no internal processes").
+    fn check_handed_down(&self, cgroup: &Path, controller: &str, file: &str) -> Result<()> {
+        if !self.v2 || cgroup.join(file).exists() {
+            return Ok(());
+        }
+        let parent = cgroup.parent().unwrap_or(cgroup);
+        Err(format!(
+            "{0} does not hand down the {controller} controller: it may hold processes, \
+             or the right to write {0}/cgroup.subtree_control is missing",
+            parent.display()
+        )
+        .into())
+    }
+
+    fn directories(&self) -> impl Iterator<Item = &Path> {
+        self.cgroup.subsystems().iter().map(|subsystem| subsystem.to_controller().path())
+    }
+
+    /// The files by which a process enters.
+    fn doors(&self) -> Result<Vec<File>> {
+        let open = |directory: &Path| {
+            let door = directory.join("cgroup.procs");
+            let file = OpenOptions::new().write(true).open(&door);
+            file.map_err(|error| format!("{}: {error}", door.display()).into())
+        };
+        self.directories().map(open).collect()
+    }
+
+    /// A file of the memory controller.
+    fn memory_file(&self, v1: &str, v2: &str) -> Option<String> {
+        let controller = self.controller::<MemController>().ok()?;
+        fs::read_to_string(controller.path().join(if self.v2 { v2 } else { v1 })).ok()
+    }
+
+    /// The most memory that was in use, where the kernel tells.
+    fn peak(&self) -> Option<u64> {
+        self.memory_file("memory.max_usage_in_bytes", "memory.peak")?.trim().parse().ok()
+    }
+
+    /// How many processes the OOM killer has taken.
+    fn oom_kills(&self) -> Option<u64> {
+        let counts = self.memory_file("memory.oom_control", "memory.events")?;
+        counts.lines().find_map(|line| line.strip_prefix("oom_kill "))?.parse().ok()
+    }
+
+    /// Kills what still runs inside and waits until it is gone.
+    fn kill_all(&self) {
+        // There is no event for a v1 cgroup that has become empty, but it soon does.
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let begin = Instant::now();
+        loop {
+            let processes = self.cgroup.procs();
+            if processes.is_empty() || begin.elapsed() > PATIENCE {
+                return;
+            }
+            for process in processes {
+                if let Ok(pid) = i32::try_from(process.pid) {
+                    // It may have ended by itself.
+                    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+                }
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Confinement {
+    fn drop(&mut self) {
+        self.kill_all();
+        if let Err(error) = self.cgroup.delete() {
+            eprintln!("confine: the cgroup {} is left behind: {error}", self.cgroup.path());
+        }
+    }
+}

@@ -82,6 +82,8 @@ pub struct Limits {
     pub memory_total: Option<u64>,
     /// The number of CPUs that the process may run on, if it is known.
     pub cpus: Option<u32>,
+    /// What is not a limit, but was needed to find one and could not be read or understood.
+    pub problems: Vec<Reading<()>>,
 }
 
 #[cfg(test)]

@@ -22,8 +22,8 @@ pub use process::{
     Change, Exec, How, allowed_cpus, exec, memory_total, next_change, send_signal, spawn,
 };
 pub use signal::{
-    Disposition, Received, SignalSet, block_all, disposition, forward_queued, set_disposition,
-    set_mask, stop_by_default, wait_signal,
+    Disposition, Received, SignalSet, block_all, discard_own, disposition, forward_queued,
+    set_disposition, set_mask, stop_by_default, wait_signal,
 };
 
 /// An error number of the kernel, shown as the C library words it.
@@ -36,6 +36,12 @@ impl Errno {
     pub fn last() -> Self {
         // SAFETY: the C library's own accessor; it returns the address of this thread's errno.
         Self(unsafe { *libc::__errno_location() })
+    }
+}
+
+impl From<nix::errno::Errno> for Errno {
+    fn from(error: nix::errno::Errno) -> Self {
+        Self(error as c_int)
     }
 }
 

@@ -3,15 +3,16 @@
 use super::{Errno, check, signal};
 use core::ffi::{CStr, c_char, c_int, c_long, c_void};
 use core::marker::PhantomData;
-use core::mem::{MaybeUninit, zeroed};
+use core::mem::zeroed;
 use core::ptr::null;
 
 /// What the child needs between clone and exec: the deepest of it writes one message.
 const CHILD_STACK: usize = 32 * 1024;
 
 /// Aligned as every ABI wants its stack.
+#[derive(Clone, Copy)]
 #[repr(align(16))]
-struct Stack(MaybeUninit<[u8; CHILD_STACK]>);
+struct StackUnit(#[allow(dead_code, reason = "only for its size")] [u8; 16]);
 
 /// With the address space shared nothing is copied, and the parent sleeps until the child execs
 /// or exits: no signal can be forwarded to a child that is not yet there. Everything holds
@@ -42,11 +43,11 @@ pub fn spawn<T>(plan: &mut T, child: fn(&mut T) -> c_int) -> Result<i32, Errno> 
         unsafe { libc::_exit(code) }
     }
     let mut call = Call { plan, child };
-    let mut stack = Stack(MaybeUninit::uninit());
-    // SAFETY: one past the end of the stack, which grows down on every architecture we build for.
-    let top = unsafe { stack.0.as_mut_ptr().cast::<u8>().add(CHILD_STACK) };
-    // SAFETY: the stack and the call live in this frame, which is not left before the child has
-    // its own memory (vfork), or are copied with it (fork).
+    // On the heap: in this frame all its pages would be touched, to probe for an overflow.
+    let mut stack = Vec::<StackUnit>::with_capacity(CHILD_STACK / size_of::<StackUnit>());
+    let top = stack.spare_capacity_mut().as_mut_ptr_range().end;
+    // SAFETY: the stack grows down from one past its end, on every architecture we build for. It
+    // and the call live longer than the child's use of our memory (vfork), or are copied (fork).
     check(unsafe { libc::clone(enter::<T>, top.cast(), FLAGS, (&raw mut call).cast()) })
 }
 

@@ -16,6 +16,9 @@ impl SignalSet {
     /// Every signal. The kernel leaves KILL and STOP out by itself.
     pub const ALL: Self = Self(!0);
 
+    /// Those below the realtime signals: of each at most one is pending (signal(7)).
+    pub const STANDARD: Self = Self((1 << 31) - 1);
+
     /// One signal, 1 to 64.
     #[must_use]
     pub const fn only(signal: c_int) -> Self {
@@ -158,6 +161,17 @@ pub fn forward_queued(process: i32, received: &Received) -> Result<(), Errno> {
         )
     };
     if result == -1 { Err(Errno::last()) } else { Ok(()) }
+}
+
+/// Takes a pending signal that this process has sent to itself out of the queue.
+pub fn discard_own(signal: c_int) {
+    if let Some(received) = wait_signal(SignalSet::only(signal), Some(0)) {
+        let own = nix::unistd::getpid().as_raw();
+        if received.sender() != own {
+            // It was somebody else's: back into the queue.
+            let _ = kill(own, signal);
+        }
+    }
 }
 
 /// Lets a pending SIGTSTP have its default effect: we stop here until SIGCONT, unless the signal

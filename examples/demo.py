@@ -1,0 +1,388 @@
+#!/usr/bin/env python3
+"""Shows what loadline is for: a small Go REST service (examples/service) in a container's limits.
+
+The same binary gets the same four requests three times: bare, with GOMEMLIMIT set by hand, and
+under loadline. It fails if bare survives or one of the others does not, and exits 2 where this
+machine lets nobody make a cgroup.
+
+Run by `make demo`, or by `make demo GO=1.27` for another Go.
+"""
+
+import argparse
+import http.client
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+MEMORY_MIB = 400
+# Half a CPU: less than any machine has, so that the Go runtime would start too many threads, and
+# enough for twelve answers of 66 MB in some ten seconds.
+CPUS = 0.5
+HAND_SET = "360MiB"
+REQUESTS = 4
+PATH = "/projects/harbour/rows"
+# Seconds for one answer, which takes half a second where nothing else runs.
+PATIENCE = 120
+FAILED, CANNOT = 1, 2
+
+
+class Confine:
+    """The project's own example: a fresh cgroup, v1 or v2, for whoever may make one."""
+
+    def __init__(self, _files):
+        subprocess.run(
+            ["cargo", "build", "--quiet", "--locked", "--example", "confine"], cwd=TOP, check=True
+        )
+        self.program = TOP / "target/debug/examples/confine"
+        self.arguments = ["--memory", f"{MEMORY_MIB}MiB", "--cpus", str(CPUS)]
+
+    def obstacle(self):
+        tried = subprocess.run(
+            [self.program, *self.arguments, "--", "true"], stderr=subprocess.PIPE, text=True
+        )
+        return tried.stderr.strip() if tried.returncode else None
+
+    def __str__(self):
+        return "a cgroup made by examples/confine.rs"
+
+    def start(self, scratch, command):
+        self.report = scratch / "report.json"
+        return [self.program, *self.arguments, "--report", self.report, "--", *command]
+
+    def first_process(self, started):
+        return started.pid
+
+    def observe(self, _pid):
+        """Nothing to do while it runs: the report has it all."""
+
+    def result(self):
+        memory = json.loads(self.report.read_text())["memory"]
+        return memory["peak_bytes"], memory["oom_kills"]
+
+
+class Observed:
+    """What is common to containers whose cgroup goes away with them: it is looked at meanwhile."""
+
+    def __init__(self, _files):
+        self.peak = self.kills = None
+        self.parent = self.kills_before = None
+
+    def observe(self, pid):
+        directory = cgroup_of(pid)
+        self.peak = number(directory, "memory.peak", "memory.max_usage_in_bytes") or self.peak
+        if self.parent != directory.parent:
+            self.parent, self.kills_before = directory.parent, oom_kills(directory.parent)
+
+    def result(self):
+        # The counts of v2 include those of the cgroups below, also of the one that is gone.
+        after = oom_kills(self.parent)
+        if after is not None and self.kills_before is not None:
+            self.kills = after - self.kills_before
+        return self.peak, self.kills
+
+
+class Docker(Observed):
+    """A container of an image that is built FROM scratch on the spot."""
+
+    def __init__(self, files):
+        super().__init__(files)
+        self.files = files
+        self.image = f"loadline-demo:{os.getpid()}"
+        self.name = None
+
+    def obstacle(self):
+        if not shutil.which("docker"):
+            return "there is no docker command"
+        asked = subprocess.run(
+            ["docker", "version", "--format", "{{.Server.Version}}"], capture_output=True, text=True
+        )
+        return asked.stderr.strip() or "no daemon answers" if asked.returncode else None
+
+    def __str__(self):
+        return "docker run"
+
+    def start(self, scratch, command):
+        for file in self.files:
+            shutil.copy(file, scratch)
+        names = " ".join(file.name for file in self.files)
+        (scratch / "Dockerfile").write_text(f"FROM scratch\nCOPY {names} /\n")
+        subprocess.run(["docker", "build", "--quiet", "--tag", self.image, scratch], check=True,
+                       stdout=subprocess.DEVNULL)
+        self.name = f"loadline-demo-{os.getpid()}-{time.monotonic_ns()}"
+        inside = [f"/{part.name}" if part in self.files else part for part in command]
+        # A name alone hands over our own value, if there is one.
+        variables = [f"--env={name}" for name in GO_VARIABLES]
+        # The host's network, as the service listens on the loopback address; our own user, so
+        # that its environment can be read.
+        return ["docker", "run", "--name", self.name, "--network", "host",
+                "--user", f"{os.getuid()}:{os.getgid()}", "--memory", f"{MEMORY_MIB}m",
+                "--memory-swap", f"{MEMORY_MIB}m", "--cpus", str(CPUS),
+                "--entrypoint", inside[0], *variables, self.image, *inside[1:]]
+
+    def inspect(self, what):
+        return subprocess.run(["docker", "inspect", "--format", what, self.name], check=True,
+                              capture_output=True, text=True).stdout.strip()
+
+    def first_process(self, _started):
+        return int(self.inspect("{{.State.Pid}}"))
+
+    def result(self):
+        peak, kills = super().result()
+        if kills is None:
+            kills = int(self.inspect("{{.State.OOMKilled}}") == "true")
+        subprocess.run(["docker", "rm", "--force", self.name], stdout=subprocess.DEVNULL)
+        subprocess.run(["docker", "rmi", "--force", self.image], stdout=subprocess.DEVNULL)
+        return peak, kills
+
+
+class SystemdRun(Observed):
+    """A scope of the user's own service manager, where that may limit memory and CPU."""
+
+    LIMITS = ["-p", f"MemoryMax={MEMORY_MIB}M", "-p", "MemorySwapMax=0",
+              "-p", f"CPUQuota={CPUS:.0%}"]
+
+    def obstacle(self):
+        if not shutil.which("systemd-run"):
+            return "there is no systemd-run command"
+        script = "cat /sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)/memory.max"
+        tried = subprocess.run(self.start(None, ["sh", "-c", script]), capture_output=True, text=True)
+        if tried.returncode or tried.stdout.strip() != str(MEMORY_MIB << 20):
+            return tried.stderr.strip() or "the user's service manager may not limit memory"
+        return None
+
+    def __str__(self):
+        return "systemd-run --user --scope"
+
+    def start(self, _scratch, command):
+        return ["systemd-run", "--user", "--scope", "--quiet", "--collect", *self.LIMITS, "--", *command]
+
+    def first_process(self, started):
+        return started.pid
+
+
+GO_VARIABLES = ["GOMEMLIMIT", "GOMAXPROCS"]
+
+
+def cgroup_of(pid):
+    """The directory with the memory files of a process, as the kernel lays it out on most hosts."""
+    unified = None
+    for line in pathlib.Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            return pathlib.Path("/sys/fs/cgroup/memory" + path)
+        if not controllers:
+            unified = pathlib.Path("/sys/fs/cgroup" + path)
+    return unified
+
+
+def number(directory, *names):
+    for name in names:
+        try:
+            return int((directory / name).read_text())
+        except (OSError, ValueError):
+            pass
+    return None
+
+
+def oom_kills(directory):
+    """How often the OOM killer struck in a v2 cgroup and below, or None."""
+    try:
+        lines = (directory / "memory.events").read_text().splitlines()
+    except (OSError, TypeError):
+        return None
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), None)
+
+
+def last_descendant(pid):
+    """The service itself, below whatever started it."""
+    while True:
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        if not children:
+            return pid
+        pid = int(children[0])
+
+
+def environment_of(pid):
+    """The variables as the process really got them."""
+    entries = pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    variables = dict(entry.split(b"=", 1) for entry in entries if b"=" in entry)
+    return {name: variables.get(name.encode(), b"unset").decode() for name in GO_VARIABLES}
+
+
+def get(address):
+    """One request: the status and the bytes of the answer, and whether it was whole."""
+    connection = http.client.HTTPConnection(address, timeout=PATIENCE)
+    try:
+        connection.request("GET", PATH)
+        answer = connection.getresponse()
+        received = 0
+        while True:
+            part = answer.read(1 << 20)
+            if not part:
+                break
+            received += len(part)
+        return f"{answer.status}, {received:,} bytes", answer.status == 200 and received > 0
+    except ConnectionRefusedError:
+        return "connection refused", False
+    except (http.client.HTTPException, OSError):
+        return "connection reset", False
+    finally:
+        connection.close()
+
+
+class Column:
+    """One run of the service."""
+
+    def __init__(self, title, box, command, variables):
+        self.title = title
+        kept = {name: value for name, value in os.environ.items()
+                if name not in ("GOGC", "GODEBUG", *GO_VARIABLES)
+                and not name.startswith(("LOADLINE_", "TINI_"))}
+        with tempfile.TemporaryDirectory(prefix="loadline-demo-") as scratch:
+            self.run(box, pathlib.Path(scratch), command, {**kept, **variables})
+
+    def run(self, box, scratch, command, environment):
+        print(f"demo: {self.title} ...", file=sys.stderr)
+        begin = time.monotonic()
+        started = subprocess.Popen(
+            box.start(scratch, command), env=environment, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            self.said = []
+            for line in started.stderr:
+                if "listening on " in line:
+                    address = line.split()[-1]
+                    break
+                self.said.append(line.rstrip())
+            else:
+                sys.exit("\n".join(["demo: the service did not start:", *self.said]))
+            first = box.first_process(started)
+            self.variables = environment_of(last_descendant(first))
+            box.observe(first)
+            self.answers = []
+            for _ in range(REQUESTS):
+                self.answers.append(get(address))
+                try:
+                    box.observe(first)
+                except OSError:
+                    pass  # It has been killed.
+            self.survived = all(whole for _, whole in self.answers)
+        finally:
+            started.terminate()
+            code = started.wait(timeout=PATIENCE)
+            started.stderr.close()
+        self.exit = 128 - code if code < 0 else code
+        self.seconds = time.monotonic() - begin
+        self.peak, self.kills = box.result()
+
+    def cells(self):
+        yield from (text for text, _ in self.answers)
+        yield "unknown" if self.peak is None else f"{self.peak / (1 << 20):.0f} MiB"
+        yield "unknown" if self.kills is None else str(self.kills)
+        yield {137: "137, killed", 143: "143, by our SIGTERM"}.get(self.exit, str(self.exit))
+        yield from (self.variables[name] for name in GO_VARIABLES)
+        yield f"{self.seconds:.1f}"
+
+
+ROWS = [*(f"request {n + 1}" for n in range(REQUESTS)), "peak memory", "OOM kills", "exit status",
+        *GO_VARIABLES, "seconds"]
+
+
+def table(columns):
+    cells = [["", *ROWS], *([column.title, *column.cells()] for column in columns)]
+    widths = [max(map(len, column)) for column in cells]
+    lines = ["   ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
+             for row in zip(*cells)]
+    lines.insert(1, "-" * max(map(len, lines)))
+    return "\n".join(lines)
+
+
+def build_service(go_version):
+    """Builds the service with the Go that was asked for, or the first that can be had."""
+    for version in [go_version] if go_version else ["1.19", "1.27"]:
+        found = subprocess.run([TOP / "tests/lab/go", version], stdout=subprocess.PIPE, text=True)
+        if found.returncode == 0:
+            break
+    go = found.stdout.strip() or shutil.which("go")
+    if go is None or (go_version and found.returncode):
+        print(f"demo: not run: no Go {go_version or ''} at hand", file=sys.stderr)
+        sys.exit(CANNOT)
+    lab = TOP / "target/lab"
+    service = TOP / "target/demo" / (go_version or "default") / "service"
+    environment = {**os.environ, "GOCACHE": str(lab / "go-cache"), "GOPATH": str(lab / "go-path"),
+                   "GOTOOLCHAIN": "local", "GOFLAGS": "", "CGO_ENABLED": "0"}
+    print("demo: building the service ...", file=sys.stderr)
+    subprocess.run([go, "build", "-o", service, "."], cwd=TOP / "examples/service",
+                   env=environment, check=True)
+    version = subprocess.run([go, "version"], env=environment, check=True, capture_output=True,
+                             text=True).stdout.split()[2]
+    return service, version
+
+
+def box_for(files, wanted):
+    """The first way to make a container that works here."""
+    obstacles = []
+    for kind in (Confine, Docker, SystemdRun):
+        if wanted and kind.__name__.lower() != wanted:
+            continue
+        box = kind(files)
+        obstacle = box.obstacle()
+        if obstacle is None:
+            return box
+        obstacles.append(f"  {box}: {obstacle}")
+    print("demo: not run: this machine lets us make no container:", *obstacles, sep="\n", file=sys.stderr)
+    print("It takes root, or a docker daemon, or a user's systemd that may limit memory.", file=sys.stderr)
+    sys.exit(CANNOT)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--go", metavar="VERSION", help="1.19, or 1.27 for the newest 1.27")
+    parser.add_argument("--loadline", type=pathlib.Path, default=TOP / "target/artifact/loadline")
+    parser.add_argument("--box", choices=["confine", "docker", "systemdrun"], help="the kind of container")
+    options = parser.parse_args()
+
+    loadline = options.loadline.resolve()
+    service, go = build_service(options.go)
+    box = box_for([loadline, service], options.box)
+    serve = [service, "-listen", "127.0.0.1:0"]
+    bare = Column("bare", box, serve, {})
+    by_hand = Column(f"GOMEMLIMIT={HAND_SET} by hand", box, serve, {"GOMEMLIMIT": HAND_SET})
+    # Not PID 1 in a cgroup alone: -s adopts orphans all the same; -v says what was set.
+    under = Column("under loadline", box, [loadline, "-s", "-v", "--", *serve], {})
+
+    print(f"""
+A REST service of a hundred lines, built with {go}; {REQUESTS} requests in a row for 66 MB of JSON.
+{MEMORY_MIB} MiB of memory, no swap, {CPUS} CPU, in {box}.
+""")
+    print(table([bare, by_hand, under]))
+    print(*under.said, sep="\n")
+
+    wrong = []
+    if bare.survived or bare.exit != 137:
+        wrong.append("the bare service was not killed")
+    if not by_hand.survived:
+        wrong.append("the service did not survive with GOMEMLIMIT set by hand")
+    if not under.survived or under.kills:
+        wrong.append("the service did not survive under loadline")
+    if under.variables["GOMEMLIMIT"] != str((MEMORY_MIB << 20) * 9 // 10):
+        wrong.append("loadline did not set GOMEMLIMIT to nine tenths of the limit")
+    if under.variables["GOMAXPROCS"] != "1":
+        wrong.append("loadline did not set GOMAXPROCS to what half a CPU can use")
+    if wrong:
+        sys.exit("\ndemo: failed: " + "; ".join(wrong))
+    answered = sum(whole for _, whole in bare.answers)
+    print(f"""
+Bare, the kernel killed the service after {answered} of {REQUESTS} answers, as Go let its heap grow past the
+container's memory. Under loadline the same file answered all {REQUESTS}, with nothing set by hand:
+loadline read the limits of the container and told Go.""")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+// A small REST service as anyone would write it: GET /projects/ID/rows answers with all rows of a
+// project as JSON. It knows nothing of the memory and the CPU that its container has.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Row is one measurement of a project.
+type Row struct {
+	ID       int       `json:"id"`
+	Project  string    `json:"project"`
+	Sensor   string    `json:"sensor"`
+	Location string    `json:"location"`
+	Value    float64   `json:"value"`
+	Unit     string    `json:"unit"`
+	Time     time.Time `json:"time"`
+	Comment  string    `json:"comment"`
+}
+
+// Store holds the rows of each project in memory.
+type Store map[string][]Row
+
+// load fills the store with a project of 315,000 rows and one of ten.
+func load() Store {
+	store := Store{}
+	for project, count := range map[string]int{"harbour": 315_000, "canal": 10} {
+		rows := make([]Row, 0, count)
+		first := time.Date(2024, time.March, 1, 0, 0, 0, 0, time.UTC)
+		for i := 0; i < count; i++ {
+			rows = append(rows, Row{
+				ID:       i + 1,
+				Project:  project,
+				Sensor:   fmt.Sprintf("gauge-%03d", i%500),
+				Location: fmt.Sprintf("berth %d, pier %d", i%40, i%7),
+				Value:    float64(i%9000) / 8,
+				Unit:     "cm",
+				Time:     first.Add(time.Duration(i) * time.Minute),
+				Comment:  fmt.Sprintf("level read by station %d, checked against its neighbours", i%12),
+			})
+		}
+		store[project] = rows
+	}
+	return store
+}
+
+// rows answers GET /projects/ID/rows.
+func (s Store) rows(w http.ResponseWriter, r *http.Request) {
+	id := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/projects/"), "/rows")
+	rows, found := s[id]
+	if !found {
+		http.NotFound(w, r)
+		return
+	}
+	body, err := json.Marshal(rows)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Write(body)
+}
+
+func main() {
+	address := flag.String("listen", "127.0.0.1:8080", "`address` to listen on")
+	flag.Parse()
+
+	store := load()
+	http.HandleFunc("/projects/", store.rows)
+	http.HandleFunc("/healthz", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintln(w, "ok")
+	})
+	listener, err := net.Listen("tcp", *address)
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Printf("listening on %s", listener.Addr())
+	log.Fatal(http.Serve(listener, nil))
+}

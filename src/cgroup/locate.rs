@@ -1,0 +1,238 @@
+//! From a membership and the mounts to the directories: the process's own cgroup, and all of its
+//! ancestors that can be seen.
+
+use super::proc::Mount;
+use crate::limits::Version;
+use core::iter;
+
+/// The directories of a cgroup and its visible ancestors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Directories {
+    leaf: Vec<u8>,
+    /// How much of the leaf's path is the mount point.
+    mount_point: usize,
+    /// The process's own cgroup was not found below a mount: this stands in for it.
+    pub guessed: bool,
+}
+
+impl Directories {
+    /// The directories of a cgroup whose root is at this mount point.
+    #[must_use]
+    pub fn new(mount_point: &[u8], cgroup: &[u8]) -> Self {
+        Self::join(mount_point, components(cgroup))
+    }
+
+    fn join<'a>(mount_point: &[u8], cgroup: impl Iterator<Item = &'a [u8]>) -> Self {
+        let mut leaf = mount_point.to_vec();
+        while leaf.last() == Some(&b'/') {
+            leaf.pop();
+        }
+        let mount_point = leaf.len();
+        for component in cgroup {
+            leaf.push(b'/');
+            leaf.extend_from_slice(component);
+        }
+        Self { leaf, mount_point, guessed: false }
+    }
+
+    /// The same, where nothing says that it is the process's own cgroup.
+    #[must_use]
+    pub fn as_a_guess(self) -> Self {
+        Self { guessed: true, ..self }
+    }
+
+    /// The root of the mount alone, as a guess.
+    #[must_use]
+    pub fn top(mut self) -> Self {
+        self.leaf.truncate(self.mount_point);
+        self.as_a_guess()
+    }
+
+    /// The directory of the cgroup itself.
+    #[must_use]
+    pub fn leaf(&self) -> &[u8] {
+        &self.leaf
+    }
+
+    /// From the leaf up to the mount point.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        iter::successors(Some(self.leaf()), |directory| {
+            let slash = directory.iter().rposition(|byte| *byte == b'/')?;
+            directory.get(..slash).filter(|parent| self.mount_point <= parent.len())
+        })
+    }
+}
+
+/// Finds the directories of a process's cgroup among all cgroup mounts, oldest first: below the
+/// mount that shows the cgroup from nearest by. If there is none, as in a container that sees its
+/// path on the host but a mount made for its own namespace, the root of a mount of the controller
+/// is its cgroup or an ancestor of it. Without a mount of the controller there is nothing to read.
+#[must_use]
+pub fn directories(
+    version: Version,
+    controller: &[u8],
+    membership: &[u8],
+    mounts: &[Mount<'_>],
+) -> Option<Directories> {
+    let mut nearest = None;
+    let mut any = None;
+    let mut later = mounts.iter();
+    while let Some(mount) = later.next() {
+        let is_hidden = || later.clone().any(|over| over.point == mount.point);
+        if !mount.holds(version, controller) {
+            continue;
+        }
+        let depth = components(&mount.root).count();
+        if let Some(rest) = below(membership, &mount.root) {
+            if nearest.as_ref().is_none_or(|(least, _)| *least < depth) && !is_hidden() {
+                nearest = Some((depth, Directories::join(&mount.point, rest)));
+            }
+        } else if any.is_none() && !is_hidden() {
+            any = Some(Directories::new(&mount.point, b"/").as_a_guess());
+        }
+    }
+    nearest.map(|(_, directories)| directories).or(any)
+}
+
+/// Whether the path leaves the subtree it is in: a process moved out of its cgroup namespace is
+/// shown at `/../x` (cgroup_namespaces(7)). The name that `..` climbs from is not known, so it can
+/// not be taken back.
+#[must_use]
+pub fn climbs(membership: &[u8]) -> bool {
+    components(membership).any(|component| component == b"..")
+}
+
+/// The way from a mount's root down to a cgroup in it. Where both begin with `..` these are the
+/// same ancestor; further ones would lead out of the mount.
+fn below<'a>(cgroup: &'a [u8], root: &[u8]) -> Option<impl Iterator<Item = &'a [u8]> + use<'a>> {
+    let mut rest = components(cgroup);
+    for component in components(root) {
+        if rest.next() != Some(component) {
+            return None;
+        }
+    }
+    rest.clone().all(|component| component != b"..").then_some(rest)
+}
+
+fn components(path: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
+    path.split(|byte| *byte == b'/').filter(|component| !component.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::proc::mounts;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn text(bytes: &[u8]) -> &str {
+        core::str::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn the_walk_ends_at_the_mount_point() {
+        for (mount_point, cgroup, expected) in [
+            (
+                "/sys/fs/cgroup",
+                "/a/b",
+                &["/sys/fs/cgroup/a/b", "/sys/fs/cgroup/a", "/sys/fs/cgroup"][..],
+            ),
+            ("/sys/fs/cgroup/", "//a/", &["/sys/fs/cgroup/a", "/sys/fs/cgroup"]),
+            ("/sys/fs/cgroup", "/", &["/sys/fs/cgroup"]),
+            ("/", "/a", &["/a", ""]),
+        ] {
+            let directories = Directories::new(mount_point.as_bytes(), cgroup.as_bytes());
+            let found: Vec<_> = directories.iter().map(text).collect();
+            assert_eq!(found, expected, "{cgroup} at {mount_point}");
+        }
+    }
+
+    #[test]
+    fn a_cgroup_is_below_the_mount_whose_root_leads_to_it() {
+        /// A guess is marked by a question mark.
+        fn found(membership: &str, mountinfo: &str) -> Option<String> {
+            let mounts: Vec<_> = mounts(mountinfo.as_bytes()).collect();
+            let found = directories(Version::V1, b"memory", membership.as_bytes(), &mounts)?;
+            Some(format!("{}{}", text(found.leaf()), if found.guessed { "?" } else { "" }))
+        }
+        for (membership, roots_and_points, expected) in [
+            // the host, or a namespace with a mount of its own: </> at </sys/fs/cgroup/memory>
+            ("/", &["/ /m"][..], Some("/m")),
+            ("/a/b", &["/ /m"], Some("/m/a/b")),
+            // Docker without a namespace: </docker/65fa> at </m>
+            ("/docker/65fa", &["/docker/65fa /m"], Some("/m")),
+            ("/docker/65fa/init", &["/docker/65fa /m"], Some("/m/init")),
+            // component by component: </docker/65> is no part of </docker/65fa>
+            ("/docker/65fa", &["/docker/65 /m"], Some("/m?")),
+            // a path of the host under a mount made for the namespace, or the other way round
+            ("/", &["/docker/65fa /m"], Some("/m?")),
+            ("/kubepods/x", &["/docker/65fa /m"], Some("/m?")),
+            // a mount made outside: our own cgroup is in it, but its name is not known
+            ("/", &["/.. /m"], Some("/m?")),
+            ("/x", &["/.. /m"], Some("/m?")),
+            ("/../x", &["/.. /m"], Some("/m/x")),
+            ("/../../x", &["/.. /m"], Some("/m?")),
+            ("/../x", &["/../.. /m"], Some("/m?")),
+            // outside of the mount
+            ("/../x", &["/ /m"], Some("/m?")),
+            ("/a/../x", &["/ /m"], Some("/m?")),
+            ("/a/../x", &["/a /m"], Some("/m?")),
+            // the nearest of several; of equals the first
+            ("/a/b/c", &["/ /m", "/a/b /n", "/a /o"], Some("/n/c")),
+            ("/a/b", &["/a /m", "/a /n"], Some("/m/b")),
+            ("/a/b", &["/x /m", "/ /n"], Some("/n/a/b")),
+            ("/q", &["/x /m", "/y /n"], Some("/m?")),
+            // the last mounted at a point hides the others
+            ("/a/b", &["/a /m", "/ /m"], Some("/m/a/b")),
+            ("/a/b", &["/a /m", "/x /m", "/ /n"], Some("/n/a/b")),
+            ("/a/b", &["/a /m", "/x /m"], Some("/m?")),
+            ("/q", &["/x /m", "/y /m"], Some("/m?")),
+            // octal escapes
+            ("/a b", &["/ /m\\040m"], Some("/m m/a b")),
+            ("/a b/c", &["/a\\040b /m"], Some("/m/c")),
+            ("/a", &[], None),
+        ] {
+            let mountinfo: String = roots_and_points
+                .iter()
+                .map(|mount| format!("1 2 0:3 {mount} rw - cgroup cgroup rw,memory\n"))
+                .collect();
+            let found = found(membership, &mountinfo);
+            assert_eq!(found.as_deref(), expected, "{membership} in {roots_and_points:?}");
+        }
+
+        // Mounts of others are none of ours, but they hide what they cover.
+        let ours = "1 2 0:3 / /m rw - cgroup cgroup rw,memory\n";
+        let cpu = "1 2 0:4 / /m rw - cgroup cgroup rw,cpu\n";
+        let v2 = "1 2 0:5 / /m rw - cgroup2 cgroup2 rw\n";
+        assert_eq!(found("/a", cpu), None);
+        assert_eq!(found("/a", v2), None);
+        assert_eq!(found("/a", &[cpu, v2, ours].concat()).as_deref(), Some("/m/a"));
+        assert_eq!(found("/a", &[ours, v2].concat()), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_directory_is_outside_of_the_mount(
+            membership in "(/(a|b|\\.\\.|\\.)){0,4}",
+            root in "(/(a|b|\\.\\.)){0,3}",
+        ) {
+            let mount = Mount {
+                version: Version::V2,
+                root: root.as_bytes().into(),
+                point: b"/m".into(),
+                options: b"",
+            };
+            let found = directories(Version::V2, b"memory", membership.as_bytes(), &[mount]);
+            let found = found.unwrap();
+            prop_assert_eq!(found.iter().last(), Some(&b"/m"[..]));
+            for directory in found.iter() {
+                let rest = directory.strip_prefix(b"/m").unwrap();
+                prop_assert!(!climbs(rest));
+                prop_assert!(!found.guessed || rest.is_empty());
+            }
+            if !found.guessed {
+                let rest = found.leaf().strip_prefix(b"/m").unwrap();
+                prop_assert_eq!(root + text(rest), membership);
+            }
+        }
+    }
+}

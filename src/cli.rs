@@ -1,0 +1,525 @@
+//! The command line and the variables that stand for it. Pure: it touches no system.
+//!
+//! tini's options and variables mean what they mean in tini; our own options are long, and each
+//! that tunes something can be given as `LOADLINE_<NAME>` too. The command line wins.
+
+use crate::error::Error;
+use crate::exit::Remap;
+use crate::policy::{CpuMode, MemoryMode, Rounding, Tuning};
+use crate::units::{CPUS, Ratio, SIZE, cpus, integer, size};
+use core::ffi::{CStr, c_int};
+use lexopt::Arg;
+use std::ffi::OsStr;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+/// The text of `--help`.
+pub const HELP: &str = "\
+Usage: loadline [OPTIONS] [--] PROGRAM [ARGS...]
+
+Fits a Go program to the limits of its container and runs it as its init.
+
+Limits (each also as a variable, LOADLINE_MEMORY and so on):
+  --memory auto|always|off  set GOMEMLIMIT unless it has a value, always, never
+  --cpu auto|static|off     set GOMAXPROCS unless it has a value or the quota is
+                            not less than the CPUs; always; never
+  --memory-ratio R          the part of the memory limit for Go (default 0.9)
+  --memory-reserve SIZE     leave Go that much less than the limit; the lesser counts
+  --memory-limit SIZE       take this for the limit: 400MiB, 400Mi, 400M or bytes
+  --cpu-limit CPUS          take this for the CPU quota: 0.5 or 500m
+  --cpu-min N               set GOMAXPROCS to no less than N (default 1)
+  --cpu-rounding up|down    what becomes of a part of a CPU (default up)
+  --exec                    become the program: no init, nothing stays behind
+                            (LOADLINE_EXEC=1)
+
+Init (as in tini):
+  -s          reap orphans even where not PID 1 (TINI_SUBREAPER)
+  -g          send signals to the program's group (TINI_KILL_PROCESS_GROUP)
+  -p SIGNAL   get SIGNAL when the parent dies, e.g. SIGTERM
+  -e CODE     report the exit code CODE as 0; can be repeated
+  -w          warn when a zombie is reaped
+  -v          say more; can be repeated (TINI_VERBOSITY)
+
+Other:
+  --explain[=text|json]  show what was found and would be set, and run nothing
+  --root DIR             read /proc and /sys below DIR
+  -l                     show the licence
+  -h, --help             show this help
+  --version              show the version
+";
+
+/// The text of `--version`. dockerd takes the commit from what is behind ` - git.`.
+pub const VERSION: &str = concat!("loadline version ", env!("CARGO_PKG_VERSION"), " - git.");
+
+/// The commit this was built from.
+pub const COMMIT: &str = match option_env!("LOADLINE_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};
+
+/// The text of `-l`.
+pub const LICENSE: &str = include_str!("../LICENSE");
+
+/// What to do.
+#[derive(Debug)]
+pub enum Command<'a> {
+    /// Show a text.
+    Show(&'static [&'static str]),
+    /// Say what would be set.
+    Explain(Format, Options<'a>),
+    /// Become the program.
+    Exec(Options<'a>),
+    /// Be the program's init.
+    Supervise(Options<'a>),
+}
+
+/// The form of an explanation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For a person.
+    Text,
+    /// For a program.
+    Json,
+}
+
+/// All options.
+#[derive(Clone, Debug)]
+pub struct Options<'a> {
+    /// How the limits become variables.
+    pub tuning: Tuning,
+    /// The tree that is read in the place of the root.
+    pub root: Option<Vec<u8>>,
+    /// Whether orphans become our children where we are not PID 1.
+    pub subreaper: bool,
+    /// Whether the program's whole group gets the signals.
+    pub group: bool,
+    /// The signal for the death of our parent.
+    pub parent_death: Option<c_int>,
+    /// Whether each zombie that is reaped is worth a warning.
+    pub warn_on_reap: bool,
+    /// As in tini: warnings from 1, what is set from 2, events from 3.
+    pub verbosity: u32,
+    /// The exit codes that are reported as 0.
+    pub remap: Remap,
+    /// The program and its arguments; empty only where it is not run.
+    pub program: &'a [&'a CStr],
+    exec: bool,
+}
+
+/// What verbosity is without a word about it.
+const VERBOSITY: u32 = 1;
+
+/// One of our own options: its name, what it takes, and how it is set.
+struct Tunable {
+    name: &'static str,
+    expected: &'static str,
+    set: fn(&mut Options<'_>, &[u8]) -> Option<()>,
+}
+
+const TUNABLES: [Tunable; 8] = [
+    Tunable {
+        name: "--memory",
+        expected: "auto, always or off",
+        set: |options, value| {
+            options.tuning.memory = match value {
+                b"auto" => MemoryMode::Auto,
+                b"always" => MemoryMode::Always,
+                b"off" => MemoryMode::Off,
+                _ => return None,
+            };
+            Some(())
+        },
+    },
+    Tunable {
+        name: "--cpu",
+        expected: "auto, static or off",
+        set: |options, value| {
+            options.tuning.cpu = match value {
+                b"auto" => CpuMode::Auto,
+                b"static" => CpuMode::Static,
+                b"off" => CpuMode::Off,
+                _ => return None,
+            };
+            Some(())
+        },
+    },
+    Tunable {
+        name: "--memory-ratio",
+        expected: "a number above 0 and at most 1 such as 0.9",
+        set: |options, value| Ratio::parse(value).map(|ratio| options.tuning.ratio = ratio),
+    },
+    Tunable {
+        name: "--memory-reserve",
+        expected: SIZE,
+        set: |options, value| size(value).map(|bytes| options.tuning.reserve = bytes),
+    },
+    Tunable {
+        name: "--memory-limit",
+        expected: SIZE,
+        set: |options, value| {
+            let bytes = size(value).filter(|bytes| *bytes > 0)?;
+            options.tuning.memory_limit = Some(bytes);
+            Some(())
+        },
+    },
+    Tunable {
+        name: "--cpu-limit",
+        expected: CPUS,
+        set: |options, value| cpus(value).map(|quota| options.tuning.cpu_limit = Some(quota)),
+    },
+    Tunable {
+        name: "--cpu-min",
+        expected: "a whole number from 1 to 65535",
+        set: |options, value| {
+            let least = integer(value).filter(|least| (1..=0xffff).contains(least))?;
+            options.tuning.cpu_min = least;
+            Some(())
+        },
+    },
+    Tunable {
+        name: "--cpu-rounding",
+        expected: "up or down",
+        set: |options, value| {
+            options.tuning.rounding = match value {
+                b"up" => Rounding::Up,
+                b"down" => Rounding::Down,
+                _ => return None,
+            };
+            Some(())
+        },
+    },
+];
+
+/// Reads the command line and the environment. What is wrong with a variable is only a warning: a
+/// typo in one pod's settings must not keep it down. The verbosity is returned even if there is
+/// no command, for what is said about that.
+pub fn parse<'a>(
+    arguments: &'a [&'a CStr],
+    environment: &[&'a CStr],
+) -> (Result<Command<'a>, Error<'a>>, Vec<Error<'a>>, u32) {
+    let mut warnings = Vec::new();
+    let mut options = Options {
+        tuning: Tuning::DEFAULT,
+        root: None,
+        subreaper: false,
+        group: false,
+        parent_death: None,
+        warn_on_reap: false,
+        verbosity: VERBOSITY,
+        remap: Remap::default(),
+        program: &[],
+        exec: false,
+    };
+    // From the last to the first, so that of several by one name the first counts.
+    for entry in environment.iter().rev() {
+        let entry = entry.to_bytes();
+        if entry.starts_with(b"LOADLINE_") || entry.starts_with(b"TINI_") {
+            warnings.extend(variable(entry, &mut options));
+        }
+    }
+    let command = command(arguments, &mut options);
+    (command, warnings, options.verbosity)
+}
+
+/// Takes what one of our variables says; an empty one says nothing, an unknown one is not ours.
+fn variable<'a>(entry: &'a [u8], options: &mut Options<'_>) -> Option<Error<'a>> {
+    let end = entry.iter().position(|byte| *byte == b'=')?;
+    let (name, value) = (entry.get(..end)?, entry.get(end.saturating_add(1)..)?);
+    let mut expected = "";
+    let taken = match name {
+        // tini asks only whether these two are there.
+        b"TINI_SUBREAPER" => {
+            options.subreaper = true;
+            Some(())
+        }
+        b"TINI_KILL_PROCESS_GROUP" => {
+            options.group = true;
+            Some(())
+        }
+        _ if value.is_empty() => Some(()),
+        b"TINI_VERBOSITY" => {
+            expected = "a whole number";
+            let level = integer(value).and_then(|level| u32::try_from(level).ok());
+            level.map(|level| options.verbosity = level)
+        }
+        b"LOADLINE_EXEC" => {
+            expected = "1, true, 0 or false";
+            let exec = match value {
+                b"1" | b"true" => Some(true),
+                b"0" | b"false" => Some(false),
+                _ => None,
+            };
+            exec.map(|exec| options.exec = exec)
+        }
+        _ => match TUNABLES.iter().find(|tunable| is_variable_of(name, tunable.name)) {
+            Some(tunable) => {
+                expected = tunable.expected;
+                (tunable.set)(options, value)
+            }
+            // Kubernetes makes LOADLINE_PORT for a service by our name.
+            None => Some(()),
+        },
+    };
+    match taken {
+        Some(()) => None,
+        None => Some(Error::Variable { name, value, expected }),
+    }
+}
+
+/// Whether `LOADLINE_CPU_MIN` is what stands for `--cpu-min`.
+fn is_variable_of(name: &[u8], option: &str) -> bool {
+    let upper = |byte: u8| if byte == b'-' { b'_' } else { byte.to_ascii_uppercase() };
+    let option = option.bytes().skip(2).map(upper);
+    name.strip_prefix(b"LOADLINE_").is_some_and(|name| name.iter().copied().eq(option))
+}
+
+fn command<'a>(
+    arguments: &'a [&'a CStr],
+    options: &mut Options<'a>,
+) -> Result<Command<'a>, Error<'a>> {
+    let bytes = arguments.iter().map(|argument| OsStr::from_bytes(argument.to_bytes()));
+    let mut parser = lexopt::Parser::from_args(bytes);
+    let mut explain = None;
+    let mut verbose = 0u32;
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Short('s') => options.subreaper = true,
+            Arg::Short('g') => options.group = true,
+            Arg::Short('w') => options.warn_on_reap = true,
+            Arg::Short('v') => verbose = verbose.saturating_add(1),
+            Arg::Short('p') => {
+                const EXPECTED: &str = "the name of a signal such as SIGTERM";
+                let signal = value(&mut parser, "-p", EXPECTED, signal_by_name)?;
+                options.parent_death = Some(signal);
+            }
+            Arg::Short('e') => {
+                let code = |text: &[u8]| u8::try_from(integer(text)?).ok();
+                let code = value(&mut parser, "-e", "an exit code from 0 to 255", code)?;
+                options.remap.insert(code);
+            }
+            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Show(&[HELP])),
+            Arg::Short('l') => return Ok(Command::Show(&[LICENSE])),
+            Arg::Long("version") => return Ok(Command::Show(&[VERSION, COMMIT, "\n"])),
+            Arg::Long("exec") => options.exec = true,
+            Arg::Long("root") => {
+                let directory = parser.value()?;
+                options.root = Some(directory.into_vec());
+            }
+            Arg::Long("explain") => {
+                let format = parser.optional_value().unwrap_or_else(|| "text".into()).into_vec();
+                explain = Some(match format.as_slice() {
+                    b"text" => Format::Text,
+                    b"json" => Format::Json,
+                    _ => {
+                        let (name, expected) = ("--explain", "text or json");
+                        return Err(Error::Option { name, value: format, expected });
+                    }
+                });
+            }
+            Arg::Long(name) => {
+                let tunable = TUNABLES.iter().find(|tunable| tunable.name.get(2..) == Some(name));
+                let Some(tunable) = tunable else {
+                    return Err(argument.unexpected().into());
+                };
+                let set = |text: &[u8]| (tunable.set)(options, text);
+                value(&mut parser, tunable.name, tunable.expected, set)?;
+            }
+            Arg::Value(_) => {
+                // The first operand ends the options; it and all behind it are the program's.
+                let behind = parser.raw_args()?.as_slice().len();
+                let first = arguments.len().saturating_sub(behind).saturating_sub(1);
+                options.program = arguments.get(first..).unwrap_or_default();
+                break;
+            }
+            Arg::Short(_) => return Err(argument.unexpected().into()),
+        }
+    }
+    if verbose > 0 {
+        options.verbosity = VERBOSITY.saturating_add(verbose);
+    }
+    let options = options.clone();
+    match explain {
+        Some(format) => Ok(Command::Explain(format, options)),
+        None if options.program.is_empty() => Err(Error::NoProgram),
+        None if options.exec => Ok(Command::Exec(options)),
+        None => Ok(Command::Supervise(options)),
+    }
+}
+
+/// The value of the option just read.
+fn value<'a, T>(
+    parser: &mut lexopt::Parser,
+    name: &'static str,
+    expected: &'static str,
+    parse: impl FnOnce(&[u8]) -> Option<T>,
+) -> Result<T, Error<'a>> {
+    let value = parser.value()?.into_vec();
+    match parse(&value) {
+        Some(parsed) => Ok(parsed),
+        None => Err(Error::Option { name, value, expected }),
+    }
+}
+
+/// A signal by its full name, as tini has it, or without the `SIG`.
+fn signal_by_name(text: &[u8]) -> Option<c_int> {
+    (1..32).find(|signal| {
+        let name = signal_hook::low_level::signal_name(*signal).map(str::as_bytes);
+        name.is_some_and(|name| name == text || name.strip_prefix(b"SIG") == Some(text))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Quota;
+
+    type Parsed = (Result<Command<'static>, Error<'static>>, Vec<Error<'static>>, u32);
+
+    fn parsed(arguments: &[&str], environment: &[&str]) -> Parsed {
+        let strings = |texts: &[&str]| -> Vec<&'static CStr> {
+            let owned = texts.iter().map(|text| std::ffi::CString::new(*text).unwrap());
+            owned.map(|string| &*Box::leak(string.into_boxed_c_str())).collect()
+        };
+        parse(strings(arguments).leak(), &strings(environment))
+    }
+
+    fn options(arguments: &[&str], environment: &[&str]) -> Options<'static> {
+        match parsed(arguments, environment) {
+            (Ok(Command::Supervise(options) | Command::Exec(options)), warnings, _) => {
+                assert!(warnings.is_empty(), "{warnings:?}");
+                options
+            }
+            other => panic!("{arguments:?} {environment:?}: {other:?}"),
+        }
+    }
+
+    fn error(arguments: &[&str]) -> String {
+        parsed(arguments, &[]).0.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn options_end_at_the_first_operand() {
+        let program = |arguments: &[&str]| {
+            let options = options(arguments, &[]);
+            let texts = options.program.iter().map(|text| text.to_str().unwrap());
+            (texts.collect::<Vec<_>>().join(" "), options.verbosity, options.group)
+        };
+        assert_eq!(program(&["-v", "sh", "-g"]), ("sh -g".into(), 2, false));
+        assert_eq!(program(&["-vvg", "--", "-x", "-v"]), ("-x -v".into(), 3, true));
+        assert_eq!(program(&["--", "--"]), ("--".into(), 1, false));
+        assert_eq!(program(&["sh", "--", "x"]), ("sh -- x".into(), 1, false));
+        assert_eq!(program(&["--cpu-min", "2", "-"]), ("-".into(), 1, false));
+        assert_eq!(program(&["", "x"]), (" x".into(), 1, false));
+    }
+
+    #[test]
+    fn tinis_options_and_variables_are_known() {
+        let tini = options(&["-swge", "3", "-e143", "-p", "SIGTERM", "x"], &[]);
+        assert!(tini.subreaper && tini.warn_on_reap && tini.group);
+        assert_eq!(tini.parent_death, Some(15));
+        let mut remap = Remap::default();
+        remap.insert(3);
+        remap.insert(143);
+        assert_eq!(tini.remap, remap);
+        let tini = options(&["x"], &["TINI_SUBREAPER=", "TINI_KILL_PROCESS_GROUP=0"]);
+        assert!(tini.subreaper && tini.group);
+        assert_eq!(options(&["x"], &["TINI_VERBOSITY=3"]).verbosity, 3);
+        assert_eq!(options(&["-v", "x"], &["TINI_VERBOSITY=3"]).verbosity, 2);
+        assert_eq!(options(&["x"], &["TINI_VERBOSITY="]).verbosity, 1);
+    }
+
+    #[test]
+    fn the_28_signals_of_tini_have_names() {
+        let names = "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM CHLD \
+                     CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH SYS";
+        for name in names.split_whitespace() {
+            let signal = signal_by_name(name.as_bytes());
+            assert!(signal.is_some(), "{name}");
+            assert_eq!(signal_by_name(format!("SIG{name}").as_bytes()), signal);
+        }
+        for text in ["", "SIG", "sigterm", "SIGNONE", "15"] {
+            assert_eq!(signal_by_name(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn each_tunable_is_an_option_and_a_variable_and_the_command_line_wins() {
+        for tunable in &TUNABLES {
+            let value = match tunable.name {
+                "--memory" | "--cpu" => "off",
+                "--cpu-rounding" => "down",
+                "--memory-ratio" => "0.5",
+                _ => "5",
+            };
+            let default = format!("{:?}", Tuning::DEFAULT);
+            let name = tunable.name.trim_start_matches('-').replace('-', "_").to_uppercase();
+            let variable = format!("LOADLINE_{name}={value}");
+            let by_variable = format!("{:?}", options(&["x"], &[&variable]).tuning);
+            let by_option = format!("{:?}", options(&[tunable.name, value, "x"], &[]).tuning);
+            let joined = format!("{}={value}", tunable.name);
+            assert_ne!(by_option, default, "{name}");
+            assert_eq!(by_option, by_variable, "{name}");
+            assert_eq!(by_option, format!("{:?}", options(&[&joined, "x"], &[]).tuning));
+            assert!(HELP.contains(tunable.name), "{name}");
+        }
+        let both = options(&["--cpu-limit=2", "x"], &["LOADLINE_CPU_LIMIT=500m"]);
+        assert_eq!(both.tuning.cpu_limit, Quota::new(2_000_000, 1_000_000));
+        let twice = options(&["x"], &["LOADLINE_CPU_MIN=3", "LOADLINE_CPU_MIN=4"]);
+        assert_eq!(twice.tuning.cpu_min, 3, "the first of a name counts");
+    }
+
+    #[test]
+    fn a_bad_variable_is_a_warning_and_the_default_an_empty_or_unknown_one_is_nothing() {
+        for (variable, message) in [
+            (
+                "LOADLINE_MEMORY_RATIO=2",
+                "LOADLINE_MEMORY_RATIO is ignored: it takes a number above 0 and at most 1 such \
+                 as 0.9, not \"2\"",
+            ),
+            (
+                "LOADLINE_EXEC=maybe",
+                "LOADLINE_EXEC is ignored: it takes 1, true, 0 or false, not \"maybe\"",
+            ),
+            ("TINI_VERBOSITY=x", "TINI_VERBOSITY is ignored: it takes a whole number, not \"x\""),
+        ] {
+            let (command, warnings, _) = parsed(&["x"], &[variable]);
+            assert!(matches!(command, Ok(Command::Supervise(_))), "{variable}");
+            let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+            assert_eq!(warnings, [message]);
+        }
+        for variable in ["LOADLINE_PORT=tcp://10.0.0.1:80", "LOADLINE_CPU=", "LOADLINE_=x"] {
+            options(&["x"], &[variable]);
+        }
+        assert!(matches!(parsed(&["x"], &["LOADLINE_EXEC=1"]).0, Ok(Command::Exec(_))));
+        assert!(matches!(parsed(&["x"], &["LOADLINE_EXEC=0"]).0, Ok(Command::Supervise(_))));
+    }
+
+    #[test]
+    fn a_bad_option_says_what_it_takes() {
+        assert_eq!(error(&[]), "no program to run is given");
+        assert_eq!(error(&["-v"]), "no program to run is given");
+        assert_eq!(error(&["--nope", "x"]), "there is no option --nope; see loadline --help");
+        assert_eq!(error(&["-X", "x"]), "there is no option -X; see loadline --help");
+        assert_eq!(error(&["-e", "256", "x"]), "-e takes an exit code from 0 to 255, not \"256\"");
+        assert_eq!(
+            error(&["--memory-limit", "0", "x"]),
+            "--memory-limit takes a size such as 400MiB, 400Mi (1024s), 400MB, 400M (1000s) or \
+             bytes, not \"0\""
+        );
+        assert_eq!(error(&["--explain=xml"]), "--explain takes text or json, not \"xml\"");
+        assert!(error(&["-p", "NOPE", "x"]).starts_with("-p takes the name of a signal"));
+        assert_eq!(error(&["--exec=1", "x"]), "--exec takes no value such as \"1\"");
+        assert_eq!(error(&["--root"]), "--root takes a value; see loadline --help");
+    }
+
+    #[test]
+    fn explaining_needs_no_program() {
+        let text = parsed(&["--explain"], &[]).0;
+        assert!(matches!(text, Ok(Command::Explain(Format::Text, _))));
+        let json = parsed(&["--explain=json", "--root", "/x", "y"], &[]).0;
+        let Ok(Command::Explain(Format::Json, options)) = json else {
+            panic!("{json:?}");
+        };
+        assert_eq!(options.root.as_deref(), Some(&b"/x"[..]));
+        assert_eq!(options.program, [c"y"]);
+    }
+}

@@ -1,0 +1,93 @@
+//! The environment of the program: the inherited one with the planned changes. Pure.
+
+use crate::policy::{Plan, Present};
+use core::ffi::CStr;
+use std::ffi::CString;
+
+/// The variable for the memory limit.
+pub const MEMORY: &str = "GOMEMLIMIT";
+/// The variable for the number of threads.
+pub const PROCESSORS: &str = "GOMAXPROCS";
+
+/// The value of a variable; of several by one name the first, as for getenv(3) and for Go.
+#[must_use]
+pub fn lookup<'a>(environment: &[&'a CStr], name: &str) -> Option<&'a [u8]> {
+    environment.iter().find_map(|entry| value(entry.to_bytes(), name))
+}
+
+fn value<'a>(entry: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
+}
+
+/// What an environment says to Go already. An empty value says nothing to Go.
+#[must_use]
+pub fn present<'a>(environment: &[&'a CStr]) -> Present<'a> {
+    let filled = |name| lookup(environment, name).filter(|value| !value.is_empty());
+    Present { memory: filled(MEMORY), processors: filled(PROCESSORS) }
+}
+
+/// The variables that a plan sets, as `name=value`.
+#[must_use]
+pub fn settings(plan: &Plan<'_>) -> [Option<CString>; 2] {
+    let setting = |name, value: Option<u64>| CString::new(format!("{name}={}", value?)).ok();
+    [setting(MEMORY, plan.memory.value), setting(PROCESSORS, plan.cpu.value)]
+}
+
+/// The inherited environment with each setting in the place of all that had its name. Nothing
+/// else is touched: neither order nor bytes, nor entries that are no `name=value`.
+#[must_use]
+pub fn apply<'a>(inherited: &[&'a CStr], settings: &'a [Option<CString>]) -> Vec<&'a CStr> {
+    let set = || settings.iter().flatten();
+    let is_replaced = |entry: &CStr| {
+        set().any(|setting| {
+            let name = setting.to_bytes().split_inclusive(|byte| *byte == b'=').next();
+            name.is_some_and(|name| entry.to_bytes().starts_with(name))
+        })
+    };
+    let mut environment = Vec::with_capacity(inherited.len().saturating_add(settings.len()));
+    environment.extend(inherited.iter().filter(|entry| !is_replaced(entry)));
+    environment.extend(set().map(CString::as_c_str));
+    environment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_set_changes() {
+        let inherited = [
+            c"A=1",
+            c"GOMEMLIMIT=",
+            c"no assignment",
+            c"GOMEMLIMITS=2",
+            c"A=2",
+            c"GOMEMLIMIT=3",
+            c"\xff=\xfe",
+            c"",
+        ];
+        let settings = [Some(c"GOMEMLIMIT=5".to_owned()), None];
+        assert_eq!(
+            apply(&inherited, &settings),
+            [
+                c"A=1",
+                c"no assignment",
+                c"GOMEMLIMITS=2",
+                c"A=2",
+                c"\xff=\xfe",
+                c"",
+                c"GOMEMLIMIT=5"
+            ]
+        );
+        assert_eq!(apply(&inherited, &[None, None]), inherited);
+    }
+
+    #[test]
+    fn the_first_of_a_name_counts_and_an_empty_one_says_nothing() {
+        let environment = [c"GOMAXPROCS=2", c"GOMAXPROCS=3", c"GOMEMLIMIT=", c"GOMEMLIMIT=1"];
+        assert_eq!(lookup(&environment, PROCESSORS), Some(&b"2"[..]));
+        assert_eq!(lookup(&environment, "GOMAX"), None);
+        let present = present(&environment);
+        assert_eq!((present.memory, present.processors), (None, Some(&b"2"[..])));
+    }
+}

@@ -1,0 +1,175 @@
+//! Everything that can go wrong, as what, where and why. Whether it is fatal is decided where it
+//! happens; what is not fatal is one line on standard error.
+
+use crate::sys::Errno;
+use crate::text::Quoted;
+use core::ffi::c_int;
+use core::fmt;
+use std::os::unix::ffi::OsStringExt;
+
+/// Something that went wrong.
+#[derive(Debug)]
+pub enum Error<'a> {
+    /// There is no such option.
+    UnknownOption(String),
+    /// The option takes a value and has none.
+    MissingValue(String),
+    /// The option takes no value and has one.
+    UnexpectedValue {
+        /// The option as it is written.
+        option: String,
+        /// What it was given.
+        value: Vec<u8>,
+    },
+    /// There is no program on the command line.
+    NoProgram,
+    /// An option has a value that it cannot have.
+    Option {
+        /// The option as it is written.
+        name: &'static str,
+        /// What it was given.
+        value: Vec<u8>,
+        /// What it takes.
+        expected: &'static str,
+    },
+    /// A variable has a value that it cannot have.
+    Variable {
+        /// Its name.
+        name: &'a [u8],
+        /// Its value.
+        value: &'a [u8],
+        /// What it takes.
+        expected: &'static str,
+    },
+    /// A file about limits could not be read.
+    Unreadable {
+        /// Its path.
+        file: &'a [u8],
+        /// Why.
+        cause: Errno,
+    },
+    /// A file about limits holds something else.
+    Garbage {
+        /// Its path.
+        file: &'a [u8],
+        /// How it begins.
+        content: &'a [u8],
+    },
+    /// The reserve takes the whole limit.
+    ReserveTooLarge {
+        /// The reserve in bytes.
+        reserve: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The Go runtime will not start with this `GOMEMLIMIT`.
+    GoWillAbort(&'a [u8]),
+    /// Orphans of the program will not become our children.
+    NoReaping,
+    /// We cannot become a subreaper.
+    Subreaper(Errno),
+    /// The signal for the death of our parent cannot be set.
+    ParentDeath(Errno),
+    /// A signal could not be passed on.
+    Forward {
+        /// Its number.
+        signal: c_int,
+        /// To whom.
+        process: i32,
+        /// Why.
+        cause: Errno,
+    },
+    /// The program could not be executed.
+    Exec {
+        /// Its name or path.
+        program: &'a [u8],
+        /// Why.
+        cause: Errno,
+        /// Whether it is what the file asks for that is not there: the interpreter or the loader.
+        interpreter: bool,
+    },
+    /// There can be no child.
+    Spawn(Errno),
+    /// Standard output did not take what was asked for.
+    Output(Errno),
+}
+
+/// In our own words: those of the library would bring its way to quote with them.
+impl From<lexopt::Error> for Error<'_> {
+    fn from(error: lexopt::Error) -> Self {
+        match error {
+            lexopt::Error::MissingValue { option } => {
+                Self::MissingValue(option.unwrap_or_default())
+            }
+            lexopt::Error::UnexpectedValue { option, value } => {
+                Self::UnexpectedValue { option, value: value.into_vec() }
+            }
+            lexopt::Error::UnexpectedOption(option) => Self::UnknownOption(option),
+            // The others come from conversions that are not used.
+            _ => Self::UnknownOption(String::new()),
+        }
+    }
+}
+
+impl fmt::Display for Error<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownOption(option) => {
+                write!(f, "there is no option {option}; see loadline --help")
+            }
+            Self::MissingValue(option) => {
+                write!(f, "{option} takes a value; see loadline --help")
+            }
+            Self::UnexpectedValue { option, value } => {
+                write!(f, "{option} takes no value such as {}", Quoted(value))
+            }
+            Self::NoProgram => f.write_str("no program to run is given"),
+            Self::Option { name, value, expected } => {
+                write!(f, "{name} takes {expected}, not {}", Quoted(value))
+            }
+            Self::Variable { name, value, expected } => {
+                let name = core::str::from_utf8(name).unwrap_or_default();
+                write!(f, "{name} is ignored: it takes {expected}, not {}", Quoted(value))
+            }
+            Self::Unreadable { file, cause } => {
+                write!(f, "could not read {}: {cause}", Quoted(file))
+            }
+            Self::Garbage { file, content } => {
+                write!(f, "{} holds no limit but {}", Quoted(file), Quoted(content))
+            }
+            Self::ReserveTooLarge { reserve, limit } => write!(
+                f,
+                "the memory reserve is ignored: {reserve} bytes leave nothing of a limit of {limit}"
+            ),
+            Self::GoWillAbort(value) => write!(
+                f,
+                "GOMEMLIMIT is left at {}, with which Go will not start: it takes bytes, or a \
+                 whole number of KiB, MiB, GiB or TiB such as 360MiB, or off",
+                Quoted(value)
+            ),
+            Self::NoReaping => f.write_str(
+                "not running as PID 1 and not a child subreaper, so zombie reaping won't work; \
+                 use -s or set TINI_SUBREAPER, or run as PID 1",
+            ),
+            Self::Subreaper(cause) => write!(f, "could not become a child subreaper: {cause}"),
+            Self::ParentDeath(cause) => {
+                write!(f, "could not ask for a signal when the parent dies: {cause}")
+            }
+            Self::Forward { signal, process, cause } => {
+                write!(f, "could not forward signal {signal} to process {process}: {cause}")
+            }
+            Self::Exec { program, cause, interpreter } => {
+                write!(f, "could not execute {}: {cause}", Quoted(program))?;
+                if *interpreter {
+                    f.write_str(
+                        "; the file is there, but the interpreter it asks for is not: of a \
+                         script, or the dynamic loader of a program that is not static",
+                    )?;
+                }
+                Ok(())
+            }
+            Self::Spawn(cause) => write!(f, "could not start a process: {cause}"),
+            Self::Output(cause) => write!(f, "could not write to standard output: {cause}"),
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Init: starts the program, passes signals on to it, reaps, and ends as it ends.
+//!
+//! Signals stay blocked throughout and are taken from the queue one by one: no handler runs, none
+//! is lost between a check and a wait, and nothing coalesces that the kernel did not. An idle
+//! init sleeps in one system call without a timeout.
+
+mod reap;
+mod signals;
+mod spawn;
+
+use crate::cli::Options;
+use crate::error::Error;
+use crate::stderr::{DEBUG, Stderr, WARNING};
+use crate::sys::{
+    Disposition, Errno, How, Received, SignalSet, disposition, send_signal, set_disposition,
+    stop_by_default, wait_signal,
+};
+use nix::sys::prctl::{get_child_subreaper, set_child_subreaper, set_pdeathsig};
+use nix::sys::signal::Signal;
+use nix::unistd::{Pid, getpgrp, getpid, getppid};
+use signals::{Route, forward, is_realtime, route, sender};
+use spawn::{Inherited, Terminal};
+
+pub use spawn::Image;
+
+/// How long a full signal queue of the program is given before the next try.
+const RETRY_MILLISECONDS: u32 = 5;
+
+/// The program at work, and what its init needs to know.
+struct Init<'a> {
+    options: &'a Options<'a>,
+    stderr: &'a mut Stderr,
+    own: Pid,
+    program: Pid,
+    terminal: Terminal,
+}
+
+/// Runs the program and returns how it ended.
+///
+/// # Errors
+/// Where no process could be started.
+pub fn run(
+    options: &Options<'_>,
+    image: &mut Image<'_>,
+    mask: SignalSet,
+    stderr: &mut Stderr,
+) -> Result<How, Errno> {
+    let own = getpid();
+    let inherited = Inherited { mask, child: disposition(libc::SIGCHLD) };
+    if inherited.child == Disposition::Ignored {
+        // The kernel would reap our children itself and tell us nothing (wait(2)).
+        set_disposition(libc::SIGCHLD, Disposition::Default);
+    }
+    take_care_of_orphans(options, own, stderr);
+    let is_due = die_with_the_parent(options, stderr);
+    let terminal = Terminal::find();
+    let dies_with_us = options.parent_death == Some(libc::SIGKILL);
+    let program = spawn::start(image, stderr, inherited, terminal, dies_with_us)?;
+    stderr.at(DEBUG, format_args!("started process {program}"));
+    let mut init = Init { options, stderr, own, program, terminal };
+    if let Some(signal) = is_due {
+        let _ = send_signal(init.target(), signal);
+    }
+    let outcome = init.run();
+    // Whoever reads the terminal after us is not in the program's group.
+    if terminal.is_ours && own.as_raw() != 1 {
+        Terminal::pass(program, getpgrp());
+    }
+    Ok(outcome)
+}
+
+fn take_care_of_orphans(options: &Options<'_>, own: Pid, stderr: &mut Stderr) {
+    if options.subreaper
+        && let Err(cause) = set_child_subreaper(true)
+    {
+        stderr.at(WARNING, Error::Subreaper(cause.into()));
+    }
+    if own.as_raw() != 1 && get_child_subreaper() != Ok(true) {
+        stderr.at(WARNING, Error::NoReaping);
+    }
+}
+
+/// Asks for a signal for the time when the parent dies. If it is dead already the kernel will not
+/// send it: then it is returned, for the program. SIGKILL ends us here.
+fn die_with_the_parent(options: &Options<'_>, stderr: &mut Stderr) -> Option<i32> {
+    let number = options.parent_death?;
+    let parent = getppid();
+    if let Err(cause) = Signal::try_from(number).and_then(set_pdeathsig) {
+        stderr.at(WARNING, Error::ParentDeath(cause.into()));
+        return None;
+    }
+    if getppid() == parent {
+        return None;
+    }
+    if number == libc::SIGKILL {
+        let _ = send_signal(getpid().as_raw(), number);
+    }
+    Some(number)
+}
+
+impl Init<'_> {
+    fn run(&mut self) -> How {
+        // A realtime signal that does not fit into the program's queue yet.
+        let mut stuck: Option<Received> = None;
+        loop {
+            let (set, timeout) = match stuck {
+                None => (SignalSet::ALL, None),
+                // Those behind it keep their order in our own queue; all others go on.
+                Some(_) => (SignalSet::STANDARD, Some(RETRY_MILLISECONDS)),
+            };
+            let received = wait_signal(set, timeout);
+            if let Some(received) = &received {
+                match route(received.signal(), sender(received), self.own.as_raw()) {
+                    Route::Reap => {
+                        self.stderr.at(DEBUG, "Received SIGCHLD");
+                        if let Some(outcome) = self.reap() {
+                            return outcome;
+                        }
+                    }
+                    Route::Forward => {
+                        if self.forward(received) == Sent::QueueFull {
+                            stuck = Some(*received);
+                        }
+                    }
+                    Route::Drop => {}
+                }
+            }
+            if let Some(received) = &stuck
+                && self.forward(received) == Sent::Done
+            {
+                stuck = None;
+            }
+        }
+    }
+
+    /// Who gets the signals, in the terms of kill(2).
+    fn target(&self) -> i32 {
+        let program = self.program.as_raw();
+        if self.options.group { program.wrapping_neg() } else { program }
+    }
+
+    fn forward(&mut self, received: &Received) -> Sent {
+        let (signal, target) = (received.signal(), self.target());
+        match forward(received, target) {
+            Ok(()) => {
+                let name = signals::name(signal);
+                self.stderr.at(DEBUG, format_args!("passed on {name} to process {target}"));
+            }
+            Err(Errno(libc::EAGAIN)) if is_realtime(signal) => return Sent::QueueFull,
+            Err(cause) => {
+                let error = Error::Forward { signal, process: target, cause };
+                self.stderr.at(WARNING, error);
+            }
+        }
+        Sent::Done
+    }
+
+    fn reap(&mut self) -> Option<How> {
+        let program = self.program.as_raw();
+        // As PID 1 nobody could continue us, and a shell inside does its own job control.
+        let job_control = self.own.as_raw() != 1;
+        let warn = self.options.warn_on_reap;
+        let changes = reap::drain(program, job_control, warn, self.stderr);
+        if changes.ended.is_none()
+            && let Some(signal) = changes.stopped
+        {
+            self.stop(signal);
+        }
+        changes.ended
+    }
+
+    /// The program has stopped. If that was job control we stop too, so that the shell that
+    /// started us sees it, and go on with the program when we are continued.
+    fn stop(&mut self, signal: i32) {
+        let is_job_control = match signal {
+            libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU => true,
+            // Away from terminals SIGSTOP is somebody's freezer, who will continue the program
+            // and not us.
+            _ => self.terminal.is_there,
+        };
+        if !is_job_control {
+            return;
+        }
+        // Stopping discards a pending SIGCONT (signal(7)): one that has come already is for the
+        // program, and then there is nothing to stop for.
+        if let Some(received) = wait_signal(SignalSet::only(libc::SIGCONT), Some(0)) {
+            self.forward(&received);
+            return;
+        }
+        let group = getpgrp();
+        Terminal::pass(self.program, group);
+        if send_signal(self.own.as_raw(), libc::SIGTSTP).is_ok() && stop_by_default() {
+            // By `fg` the terminal is ours again, by `bg` it is not.
+            Terminal::pass(group, self.program);
+            let _ = send_signal(self.program.as_raw().wrapping_neg(), libc::SIGCONT);
+        } else {
+            // Nobody watches our group, and whoever continues the program wants it as it was.
+            Terminal::pass(group, self.program);
+        }
+    }
+}
+
+/// What came of passing a signal on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    /// Nothing is left to do.
+    Done,
+    /// The receiver has as many signals queued as it may (RLIMIT_SIGPENDING).
+    QueueFull,
+}

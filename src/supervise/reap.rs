@@ -1,0 +1,43 @@
+//! The dead and the stopped: which of them is the program.
+
+use crate::stderr::{DEBUG, Stderr, WARNING};
+use crate::sys::{How, next_change};
+use core::fmt;
+
+/// What became of the program while the children were looked through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// How it ended.
+    pub ended: Option<How>,
+    /// The signal that stopped it.
+    pub stopped: Option<i32>,
+}
+
+/// Reaps every child that has ended. SIGCHLD says that there is one, not how many (signal(7)).
+pub fn drain(program: i32, stops_too: bool, warn: bool, stderr: &mut Stderr) -> Changes {
+    let mut changes = Changes::default();
+    while let Some(change) = next_change(stops_too) {
+        match change.how {
+            How::Stopped(signal) if change.process == program => changes.stopped = Some(signal),
+            How::Stopped(_) => {}
+            how => {
+                if change.process == program {
+                    changes.ended = Some(how);
+                } else {
+                    let level = if warn { WARNING } else { DEBUG };
+                    stderr.at(level, Reaped(change.process));
+                }
+            }
+        }
+    }
+    changes
+}
+
+/// In the words of tini, which scripts look for.
+struct Reaped(i32);
+
+impl fmt::Display for Reaped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reaped zombie process with pid={}", self.0)
+    }
+}
