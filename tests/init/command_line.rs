@@ -1,0 +1,185 @@
+//! The command line and the variables of tini, and what scripts look for in the messages.
+
+use crate::support::{Ended, Launch, Opt, Place, Running};
+
+/// Runs it to its end: the exit code, stdout and stderr.
+#[track_caller]
+fn run(launch: Launch) -> (Ended, String, String) {
+    let mut init: Running = launch.start();
+    let ended = init.wait();
+    (ended, String::from_utf8(init.output()).unwrap(), init.messages())
+}
+
+fn alone() -> Launch {
+    Launch::new(Place::Plain, &[]).program::<&str>(&[])
+}
+
+#[test]
+fn no_arguments_is_a_usage_error() {
+    for launch in [alone(), alone().arguments(&["--"]), alone().arguments(&["-v"])] {
+        let (ended, stdout, stderr) = run(launch);
+        assert_eq!((ended, stdout.as_str()), (Ended::Exited(1), ""));
+        assert!(stderr.to_lowercase().contains("usage"), "{stderr:?}");
+    }
+}
+
+#[test]
+fn bad_option_starts_nothing() {
+    for bad in [
+        &["-x"] as &[_],
+        &["-vx"],
+        &["--no-such-option"],
+        &["-p"],
+        &["-p", "TERM1"],
+        &["-p", ""],
+        &["-e"],
+        &["--version=1"],
+        &["-s=1"],
+    ] {
+        // What needs a value takes the program's name for it, and then there is no program.
+        let launch = if bad.len() == 1 && ["-p", "-e"].contains(&bad[0]) {
+            alone().arguments(bad)
+        } else {
+            Launch::new(Place::Plain, &["pause"]).arguments(bad)
+        };
+        let (ended, stdout, stderr) = run(launch);
+        assert_eq!((ended, stdout.as_str()), (Ended::Exited(1), ""), "{bad:?}");
+        assert_ne!(stderr, "", "{bad:?}");
+    }
+}
+
+#[test]
+fn version_is_what_dockerd_accepts() {
+    for launch in [alone(), Launch::new(Place::PidOne, &["pause"])] {
+        let (ended, stdout, stderr) = run(launch.option(Opt::Version));
+        assert_eq!((ended, stderr.as_str()), (Ended::Exited(0), ""));
+        let words: Vec<_> = stdout.strip_suffix('\n').unwrap().split(' ').collect();
+        let [_, "version", number, "-", commit] = words[..] else { panic!("{stdout:?}") };
+        assert!(!number.is_empty() && commit.len() > "git.".len(), "{stdout:?}");
+        assert!(commit.starts_with("git."), "{stdout:?}");
+    }
+}
+
+#[test]
+fn help_and_licence_go_to_stdout() {
+    for (option, part) in [(Opt::Help, "-s"), (Opt::Licence, "without restriction")] {
+        let (ended, stdout, stderr) = run(alone().option(option));
+        assert_eq!((ended, stderr.as_str()), (Ended::Exited(0), ""));
+        assert!(stdout.contains(part), "{stdout:?}");
+    }
+}
+
+#[test]
+fn long_help_is_help() {
+    let short = run(alone().option(Opt::Help));
+    assert_eq!(run(alone().arguments(&["--help"])), short);
+}
+
+#[test]
+fn options_end_at_the_program() {
+    for separator in [&[] as &[_], &["--"]] {
+        let arguments = ["arguments", "-v", "--version", "--", "-h", ""];
+        let launch = Launch::new(Place::Subreaper, &arguments).arguments(separator);
+        let (ended, stdout, stderr) = run(launch);
+        assert_eq!((ended, stderr.as_str()), (Ended::Exited(0), ""));
+        let passed: Vec<_> = stdout.split_terminator('\0').skip(1).collect();
+        assert_eq!(passed, arguments);
+    }
+}
+
+#[test]
+fn options_may_be_joined_and_carry_their_values() {
+    for options in [&["-svvv", "-e7"] as &[_], &["-sgve", "7"], &["-s", "-pSIGTERM", "-e", "7"]] {
+        let (ended, ..) = run(Launch::new(Place::Plain, &["exit", "7"]).arguments(options));
+        assert_eq!(ended, Ended::Exited(0), "{options:?}");
+    }
+}
+
+#[test]
+fn program_has_stdout_to_itself() {
+    for place in Place::all() {
+        for verbosity in 0..=4 {
+            let mut launch = Launch::new(place, &["daemon", "3"]).option(Opt::Warn);
+            for _ in 0..verbosity {
+                launch = launch.option(Opt::Verbose);
+            }
+            let mut init = launch.start();
+            let daemon = init.line();
+            assert!(daemon.starts_with("daemon "), "{daemon:?}");
+            init.exits_with(3);
+            if place == Place::PidOne {
+                assert_eq!(init.output(), b"");
+            } else {
+                let pid = daemon.split(' ').next_back().unwrap().parse().unwrap();
+                crate::support::send(pid, libc::SIGKILL);
+                assert_eq!(init.output(), b"");
+            }
+        }
+    }
+}
+
+const NUISANCE: &str = "zombie reaping won't work";
+
+#[test]
+fn missing_duty_is_said_where_it_is_not_pid_1() {
+    let (ended, _, stderr) = run(Launch::new(Place::Plain, &["exit", "0"]));
+    assert_eq!(ended, Ended::Exited(0));
+    assert!(stderr.contains(NUISANCE), "{stderr:?}");
+}
+
+#[test]
+fn nothing_is_said_where_all_is_well() {
+    let mut quiet = vec![
+        Launch::new(Place::Subreaper, &["exit", "0"]),
+        // By presence, even empty.
+        Launch::new(Place::Plain, &["exit", "0"]).environment("TINI_SUBREAPER="),
+        Launch::new(Place::Plain, &["exit", "0"]).environment("TINI_SUBREAPER=0"),
+        Launch::new(Place::Plain, &["exit", "0"]).environment("TINI_VERBOSITY=0"),
+    ];
+    if Place::all().contains(&Place::PidOne) {
+        quiet.push(Launch::new(Place::PidOne, &["exit", "0"]));
+        quiet.push(Launch::new(Place::PidOne, &["exit", "0"]).option(Opt::Subreaper));
+    }
+    for launch in quiet {
+        let description = format!("{launch:?}");
+        let (ended, stdout, stderr) = run(launch);
+        assert_eq!(
+            (ended, stdout, stderr),
+            (Ended::Exited(0), String::new(), String::new()),
+            "{description}"
+        );
+    }
+}
+
+#[test]
+fn received_sigchld_is_said_at_the_highest_verbosity() {
+    let heard = |launch: Launch| run(launch).2.contains("Received SIGCHLD");
+    let exit = |place| Launch::new(place, &["exit", "0"]);
+    for place in Place::all() {
+        assert!(heard(exit(place).arguments(&["-vvv"])));
+        assert!(heard(exit(place).environment("TINI_VERBOSITY=3")));
+        assert!(!heard(exit(place)));
+        assert!(!heard(exit(place).environment("TINI_VERBOSITY=1")));
+    }
+}
+
+#[test]
+fn command_line_beats_the_variable_for_verbosity() {
+    let launch = Launch::new(Place::Subreaper, &["exit", "0"]).environment("TINI_VERBOSITY=0");
+    let (_, _, stderr) = run(launch.arguments(&["-vvv"]));
+    assert!(stderr.contains("Received SIGCHLD"), "{stderr:?}");
+}
+
+#[test]
+fn messages_are_lines_that_name_the_init() {
+    let launch = Launch::new(Place::Plain, &["daemon", "3"]).arguments(&["-vvvv", "-w"]);
+    let mut running = launch.start();
+    let daemon = running.line();
+    running.exits_with(3);
+    crate::support::send(daemon.split(' ').next_back().unwrap().parse().unwrap(), libc::SIGKILL);
+    let messages = running.messages();
+    assert!(messages.ends_with('\n'));
+    for line in messages.lines() {
+        assert!(line.starts_with("loadline: "), "{line:?}");
+    }
+}

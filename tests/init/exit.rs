@@ -1,0 +1,61 @@
+//! The exit code is the program's, or says which signal ended it.
+
+use crate::support::{Ended, Launch, Opt, Place, forwardable};
+
+/// The signals whose default action does not end a process (signal(7)).
+const HARMLESS: [i32; 5] =
+    [libc::SIGCONT, libc::SIGURG, libc::SIGWINCH, libc::SIGTSTP, libc::SIGSTOP];
+
+#[test]
+fn exit_code_is_the_programs() {
+    for place in Place::all() {
+        for code in 0..=255 {
+            Launch::new(place, &["exit", &code.to_string()]).start().exits_with(code);
+        }
+    }
+}
+
+#[test]
+fn death_by_a_signal_is_128_and_its_number() {
+    for place in Place::all() {
+        let deadly = forwardable().filter(|signal| !HARMLESS.contains(signal));
+        for signal in deadly.chain([libc::SIGKILL]) {
+            let mut init = Launch::new(place, &["die", &signal.to_string()]).start();
+            init.exits_with(128 + signal);
+        }
+    }
+}
+
+#[test]
+fn remapped_codes_become_0_and_others_stay() {
+    for place in Place::all() {
+        for (code, seen) in [(0, 0), (7, 0), (255, 0), (6, 6), (254, 254)] {
+            let mut init = Launch::new(place, &["exit", &code.to_string()])
+                .option(Opt::Remap("0"))
+                .option(Opt::Remap("7"))
+                .option(Opt::Remap("255"))
+                .start();
+            init.exits_with(seen);
+        }
+    }
+}
+
+#[test]
+fn remapped_death_by_sigterm_is_0() {
+    for place in Place::all() {
+        let mut init = Launch::new(place, &["pause"]).option(Opt::Remap("143")).start();
+        init.expect("ready");
+        init.signal(libc::SIGTERM);
+        init.exits_with(0);
+    }
+}
+
+#[test]
+fn bad_remapped_code_starts_nothing() {
+    for code in ["256", "-1", "x", "", "1x", "99999999999999999999"] {
+        let mut init = Launch::new(Place::Subreaper, &["pause"]).option(Opt::Remap(code)).start();
+        assert_eq!(init.wait(), Ended::Exited(1), "-e {code:?}");
+        assert_eq!(init.output(), b"", "-e {code:?}");
+        assert_ne!(init.messages(), "", "-e {code:?}");
+    }
+}

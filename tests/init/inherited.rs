@@ -1,0 +1,175 @@
+//! What the program inherits is what the init inherited: mask, dispositions, descriptors,
+//! arguments and environment; and whatever of it is missing hurts nobody.
+
+use crate::support::{Ended, Input, Launch, Opt, Place, Running, bytes, probe_path};
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+
+/// The lines of `state` that an init must not change.
+fn signals(running: &mut Running) -> Vec<String> {
+    let output = String::from_utf8(running.output()).unwrap();
+    let lines = output.lines().filter(|l| l.starts_with("blocked") || l.starts_with("ignored"));
+    lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn mask_and_dispositions_are_what_they_were() {
+    let all: Vec<i32> = (1..=64).filter(|s| ![libc::SIGKILL, libc::SIGSTOP].contains(s)).collect();
+    let cases: [(&[i32], &[i32]); 8] = [
+        (&[], &[]),
+        (&[libc::SIGUSR1], &[]),
+        (&[32, 33, 34, 35, 64], &[32, 33, 34, 35, 64]),
+        (&[], &[libc::SIGINT, libc::SIGQUIT]),
+        (&[], &[libc::SIGPIPE]),
+        (&[libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU], &[]),
+        (&[libc::SIGCHLD], &[libc::SIGTTIN, libc::SIGTTOU, libc::SIGTSTP, libc::SIGHUP]),
+        (&all, &[]),
+    ];
+    for (blocked, ignored) in cases {
+        let given = |launch: Launch| launch.blocked(blocked).ignored(ignored);
+        let expected = signals(&mut given(Launch::bare(&["state"])).start());
+        assert_eq!(expected.len(), 2);
+        for place in Place::all() {
+            for exec in [false, true] {
+                let launch = given(Launch::new(place, &["state"]));
+                let launch = if exec { launch.option(Opt::Exec) } else { launch };
+                let mut init = launch.start();
+                init.exits_with(0);
+                assert_eq!(signals(&mut init), expected, "{place:?}, --exec: {exec}");
+            }
+        }
+    }
+}
+
+/// The kernel reaps the children of who ignores SIGCHLD: an init that does not undo it waits
+/// for ever for a child that is gone.
+#[test]
+fn ignored_sigchld_does_not_hang() {
+    for place in Place::all() {
+        let mut init = Launch::new(place, &["exit", "9"]).ignored(&[libc::SIGCHLD]).start();
+        init.exits_with(9);
+    }
+}
+
+#[test]
+fn blocked_sigchld_does_not_hang() {
+    for place in Place::all() {
+        let mut init = Launch::new(place, &["exit", "9"]).blocked(&[libc::SIGCHLD]).start();
+        init.exits_with(9);
+    }
+}
+
+/// The program asked for it: an init that forwards has no say.
+#[test]
+fn ignored_signal_is_ignored_by_the_program_alone() {
+    for place in Place::all() {
+        let mut init = Launch::new(place, &["pause"]).ignored(&[libc::SIGINT]).start();
+        init.expect("ready");
+        init.signal(libc::SIGINT);
+        init.signal(libc::SIGTERM);
+        init.exits_with(143);
+    }
+}
+
+/// The descriptors that the probe finds.
+fn descriptors(launch: Launch) -> Vec<String> {
+    let mut running = launch.start();
+    running.exits_with(0);
+    let output = String::from_utf8(running.output()).unwrap();
+    output.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn no_descriptor_leaks_into_the_program_and_none_is_lost() {
+    for place in Place::all() {
+        for options in [&[] as &[_], &["-v"], &["-vvv", "-w", "-g"]] {
+            let launch = || Launch::new(place, &["descriptors"]).arguments(options);
+            assert_eq!(descriptors(launch()), ["0", "1", "2"]);
+            let file = || OwnedFd::from(File::open("/dev/null").unwrap());
+            assert_eq!(descriptors(launch().inherits(file(), 7)), ["0", "1", "2", "7"]);
+        }
+    }
+}
+
+#[test]
+fn closed_descriptors_stay_closed() {
+    for place in Place::all() {
+        for closed in [&[0usize] as &[_], &[2], &[0, 2]] {
+            let close = |launch: Launch| {
+                closed.iter().fold(launch, |launch, &fd| launch.standard(fd, Input::Closed))
+            };
+            let expected = descriptors(close(Launch::bare(&["descriptors"])));
+            assert_eq!(descriptors(close(Launch::new(place, &["descriptors"]))), expected);
+        }
+    }
+}
+
+#[test]
+fn closed_descriptors_are_survived() {
+    for place in Place::all() {
+        for closed in [&[0usize] as &[_], &[1], &[2], &[0, 1], &[1, 2], &[0, 1, 2]] {
+            for exec in [false, true] {
+                let launch = closed.iter().fold(
+                    Launch::new(place, &["exit", "9"]).arguments(&["-vvv"]),
+                    |launch, &fd| launch.standard(fd, Input::Closed),
+                );
+                let launch = if exec { launch.option(Opt::Exec) } else { launch };
+                assert_eq!(launch.start().wait(), Ended::Exited(9), "{closed:?}");
+            }
+        }
+    }
+}
+
+/// Strings that end with a null byte each.
+fn strings(output: &[u8]) -> Vec<OsString> {
+    let mut strings: Vec<_> = output.split(|&byte| byte == 0).map(bytes).collect();
+    assert_eq!(strings.pop(), Some(OsString::new()));
+    strings
+}
+
+#[test]
+fn arguments_are_passed_on_byte_for_byte() {
+    let long = vec![b'x'; 100_000];
+    let odd: [&[u8]; 6] = [b"\xff\xfe", b"", b" ", b"\n\t", b"-v", &long];
+    let mut command = vec![probe_path().as_os_str().to_owned(), "arguments".into()];
+    command.extend(odd.map(bytes));
+    for place in Place::all() {
+        for exec in [false, true] {
+            let launch = Launch::new(place, &[]).program(&command);
+            let launch = if exec { launch.option(Opt::Exec) } else { launch };
+            let mut init = launch.start();
+            assert_eq!(strings(&init.output()), command);
+            init.exits_with(0);
+        }
+    }
+}
+
+#[test]
+fn environment_is_passed_on_but_for_the_two() {
+    let entries: [&[u8]; 7] = [
+        b"A=\xff\xfe",
+        b"EMPTY=",
+        b"no equals sign",
+        b"TWICE=1",
+        b"TWICE=2",
+        b"TINI_VERBOSITY=1",
+        b"=C:=odd",
+    ];
+    let given = |launch| {
+        entries.iter().fold(launch, |launch: Launch, entry| launch.environment(bytes(entry)))
+    };
+    let expected = strings(&given(Launch::bare(&["environment"])).start().output());
+    for place in Place::all() {
+        for exec in [false, true] {
+            let launch = given(Launch::new(place, &["environment"]));
+            let launch = if exec { launch.option(Opt::Exec) } else { launch };
+            let mut found = strings(&launch.start().output());
+            found.retain(|entry| {
+                let entry = entry.to_string_lossy();
+                !entry.starts_with("GOMEMLIMIT=") && !entry.starts_with("GOMAXPROCS=")
+            });
+            assert_eq!(found, expected);
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! What an init does, from outside: each test starts the file under test and looks at it.
+
+// Exit codes and deaths, and what becomes of them.
+mod exit;
+
+// Signals from outside reach the program, none lost, with their values.
+mod signals;
+
+// The same while the program is being started.
+mod start;
+
+// Orphans are adopted and reaped.
+mod reap;
+
+// Which program is started, or what is said where there is none; empty images; idleness.
+mod program;
+
+// What the program inherits.
+mod inherited;
+
+// Options, variables and messages.
+mod command_line;
+
+// A stderr that is closed, broken or full.
+mod stderr;
+
+// The death of the init's parent.
+mod parent;
+
+// The terminal and job control.
+mod terminal;

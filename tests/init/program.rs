@@ -1,0 +1,142 @@
+//! Which program is started, and what is said where there is none.
+
+use crate::support::{Launch, Opt, Place, children, executable, field, probe_path};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use tempfile::tempdir;
+
+#[test]
+fn program_is_looked_up_in_path() {
+    for place in Place::all() {
+        let directory = probe_path().parent().unwrap().display();
+        let name = probe_path().file_name().unwrap();
+        Launch::new(place, &[])
+            .program(&[name, "exit".as_ref(), "9".as_ref()])
+            .environment(format!("PATH=/nowhere:{directory}"))
+            .start()
+            .exits_with(127);
+    }
+}
+
+#[test]
+fn script_without_an_interpreter_is_run_by_the_shell() {
+    let directory = tempdir().unwrap();
+    let script = directory.path().join("script");
+    executable(&script, b"echo \"$1 $#\"; exit 9\n");
+    for exec in [false, true] {
+        for place in Place::all() {
+            let launch = Launch::new(place, &[]).program(&[
+                script.as_os_str(),
+                "-v".as_ref(),
+                "two words".as_ref(),
+            ]);
+            let launch = if exec { launch.option(Opt::Exec) } else { launch };
+            let mut init = launch.start();
+            init.expect("-v 2");
+            init.exits_with(9);
+        }
+    }
+}
+
+#[test]
+fn missing_program_is_127() {
+    for command in ["/nowhere/at/all", "no-such-program", "/etc/passwd/x", ""] {
+        fails_with(127, command);
+    }
+}
+
+#[test]
+fn program_that_may_not_be_executed_is_126() {
+    let directory = tempdir().unwrap();
+    let file = directory.path().join("file");
+    fs::write(&file, "exit 0\n").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    fails_with(126, file.to_str().unwrap());
+    fails_with(126, directory.path().to_str().unwrap());
+}
+
+#[track_caller]
+fn fails_with(code: i32, command: &str) {
+    for exec in [false, true] {
+        for place in Place::all() {
+            let launch = Launch::new(place, &[]).program(&[command]);
+            let launch = if exec { launch.option(Opt::Exec) } else { launch };
+            let mut init = launch.start();
+            init.exits_with(code);
+            let messages = init.messages();
+            assert!(messages.contains(command), "{command:?} is not named in {messages:?}");
+            assert_eq!(init.output(), b"");
+        }
+    }
+}
+
+#[test]
+fn program_becomes_the_process_itself_where_asked_for() {
+    for place in Place::all() {
+        let mut init = Launch::new(place, &["pause"]).option(Opt::Exec).start();
+        init.expect("ready");
+        assert_eq!(children(init.pid()), [0; 0]);
+        assert_eq!(
+            Path::new(&format!("/proc/{}/exe", init.pid())).read_link().unwrap(),
+            probe_path()
+        );
+        init.signal(libc::SIGKILL);
+        assert_eq!(init.wait(), crate::support::Ended::Killed(libc::SIGKILL));
+    }
+}
+
+/// In an image that holds the two files and nothing else.
+#[test]
+fn empty_image_is_enough() {
+    let root = tempdir().unwrap();
+    let init = crate::support::Init::under_test();
+    if !is_static(&init.path) {
+        crate::support::not_run("the init is linked dynamically, so it is not for empty images");
+        return;
+    }
+    executable(&root.path().join("init"), &fs::read(&init.path).unwrap());
+    executable(&root.path().join("probe"), &fs::read(probe_path()).unwrap());
+    for place in Place::all() {
+        let mut init = Launch::new(place, &[])
+            .init(&init.at("/init"))
+            .root(root.path())
+            .program(&["/probe", "report"])
+            .start();
+        init.expect("ready");
+        init.signal(libc::SIGHUP);
+        init.expect("signal 1");
+        init.signal(libc::SIGTERM);
+        init.expect("signal 15");
+        init.exits_with(0);
+        assert_eq!(init.messages(), "");
+    }
+    // No shell is there either.
+    executable(&root.path().join("script"), b"exit 0\n");
+    for place in Place::all() {
+        let init = Launch::new(place, &[]).init(&init.at("/init")).root(root.path());
+        init.program(&["/script"]).start().exits_with(126);
+    }
+}
+
+/// Whether no program header asks for a loader (elf(5)): PT_INTERP of a 64-bit file.
+fn is_static(path: &Path) -> bool {
+    let file = fs::read(path).unwrap();
+    let half = |at: usize| usize::from(u16::from_le_bytes([file[at], file[at + 1]]));
+    let (start, size, count) = (half(0x20), half(0x36), half(0x38));
+    (0..count).all(|number| half(start + number * size) != 3)
+}
+
+#[test]
+fn idle_init_is_not_woken() {
+    let mut init = Launch::new(Place::all()[0], &["pause"]).start();
+    init.expect("ready");
+    let asleep = |pid| field(pid, "State").starts_with('S');
+    init.until("the init sleeps", |init| asleep(init.pid()));
+    let switches =
+        |pid| (field(pid, "voluntary_ctxt_switches"), field(pid, "nonvoluntary_ctxt_switches"));
+    let before = switches(init.pid());
+    // The one sleep of the suite: what is tested is that nothing happens.
+    std::thread::sleep(std::time::Duration::from_secs(10));
+    assert_eq!(switches(init.pid()), before);
+}

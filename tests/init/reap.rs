@@ -1,0 +1,93 @@
+//! Orphans become the init's children, and it reaps them.
+
+use crate::support::{Ended, Launch, Opt, Place, children, exists, field, send};
+
+#[test]
+fn thousand_orphans_are_reaped_and_end_nothing() {
+    for place in Place::all() {
+        let mut init = Launch::new(place, &["orphans", "1000"]).start();
+        init.expect("ready");
+        init.until("the orphans are the init's", |init| children(init.pid()).len() == 1001);
+        init.signal(libc::SIGUSR1);
+        init.expect("signal 10");
+        init.until("no orphan is left", |init| children(init.pid()).len() == 1);
+        // The program has not noticed.
+        init.signal(libc::SIGHUP);
+        init.expect("signal 1");
+        init.signal(libc::SIGTERM);
+        init.expect("signal 15");
+        init.exits_with(0);
+    }
+}
+
+#[test]
+fn orphans_stay_with_the_system_without_the_subreaper_option() {
+    let mut init = Launch::new(Place::Plain, &["orphans", "3"]).start();
+    init.expect("ready");
+    assert_eq!(children(init.pid()).len(), 1);
+    init.signal(libc::SIGUSR1);
+    init.expect("signal 10");
+    init.signal(libc::SIGTERM);
+    init.exits_with(0);
+}
+
+#[test]
+fn reaped_orphan_is_said_where_asked_for() {
+    for place in Place::all() {
+        let mut init = Launch::new(place, &["orphans", "3"]).option(Opt::Warn).start();
+        init.expect("ready");
+        init.signal(libc::SIGUSR1);
+        init.expect("signal 10");
+        for _ in 0..3 {
+            let line = init.message("Reaped zombie process with pid=");
+            let (_, pid) = line.rsplit_once("pid=").unwrap();
+            assert!(pid.trim_end().parse::<i32>().is_ok_and(|pid| pid > 1), "{line:?}");
+        }
+        init.signal(libc::SIGTERM);
+        init.exits_with(0);
+    }
+}
+
+#[test]
+fn reaped_orphan_is_not_said_otherwise() {
+    for place in Place::all() {
+        let mut init = Launch::new(place, &["orphans", "3"]).start();
+        init.expect("ready");
+        init.signal(libc::SIGUSR1);
+        init.until("no orphan is left", |init| children(init.pid()).len() == 1);
+        init.signal(libc::SIGTERM);
+        init.exits_with(0);
+        assert_eq!(init.messages(), "");
+    }
+}
+
+#[test]
+fn end_of_the_program_is_the_end_though_a_daemon_lives_on() {
+    for place in Place::all() {
+        let mut init = Launch::new(place, &["daemon", "3"]).start();
+        let line = init.line();
+        init.exits_with(3);
+        if place == Place::PidOne {
+            // The daemon holds stdout: it is closed when the kernel has ended the namespace.
+            assert_eq!(init.output(), b"");
+        } else {
+            let daemon = line.strip_prefix("daemon ").unwrap().parse().unwrap();
+            assert!(exists(daemon) && !field(daemon, "State").starts_with('Z'));
+            send(daemon, libc::SIGKILL);
+        }
+    }
+}
+
+#[test]
+fn program_that_becomes_another_is_still_the_program() {
+    for place in Place::all() {
+        let mut init = Launch::new(place, &[])
+            .program(&["/bin/sh", "-c", r#"exec "$0" exit 9"#, probe()])
+            .start();
+        assert_eq!(init.wait(), Ended::Exited(9));
+    }
+}
+
+fn probe() -> &'static str {
+    crate::support::probe_path().to_str().unwrap()
+}

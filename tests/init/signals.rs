@@ -1,0 +1,215 @@
+//! Signals from outside reach the program, none lost, with their values.
+
+use crate::support::{
+    Init, Launch, Opt, Place, Running, children, field, forwardable, not_run, send, send_value,
+};
+
+/// SIGRTMIN + 1 for a program on glibc.
+const REALTIME: i32 = 35;
+
+/// What a processor raises for a fault; a process may send them as well, to see a stack trace.
+const FAULTS: [i32; 7] = [
+    libc::SIGILL,
+    libc::SIGTRAP,
+    libc::SIGABRT,
+    libc::SIGBUS,
+    libc::SIGFPE,
+    libc::SIGSEGV,
+    libc::SIGSYS,
+];
+
+/// A program that reports what it gets, until SIGTERM.
+fn reporting(place: Place) -> Running {
+    let mut init = Launch::new(place, &["report"]).start();
+    init.expect("ready");
+    init
+}
+
+#[track_caller]
+fn reach_the_program(mut init: Running, signals: impl Iterator<Item = i32>) {
+    for signal in signals.chain([libc::SIGTERM]) {
+        init.signal(signal);
+        init.expect(&format!("signal {signal}"));
+    }
+    init.exits_with(0);
+}
+
+#[test]
+fn every_forwardable_signal_reaches_the_program() {
+    for place in Place::all() {
+        let others = [libc::SIGTERM].into_iter().chain(FAULTS).collect::<Vec<_>>();
+        let signals = forwardable().filter(|signal| !others.contains(signal));
+        reach_the_program(reporting(place), signals);
+    }
+}
+
+#[test]
+fn fault_signals_from_a_process_reach_the_program() {
+    for place in Place::all() {
+        reach_the_program(reporting(place), FAULTS.into_iter());
+    }
+}
+
+#[test]
+fn signal_that_is_sent_again_reaches_the_program_again() {
+    for place in Place::all() {
+        reach_the_program(reporting(place), [libc::SIGHUP; 100].into_iter());
+    }
+}
+
+#[test]
+fn signal_from_the_program_itself_reaches_it() {
+    for place in Place::all() {
+        let mut init = Launch::new(place, &["signal-parent", &libc::SIGUSR1.to_string()]).start();
+        init.expect("signal 10");
+        init.exits_with(0);
+    }
+}
+
+#[test]
+fn signal_that_the_program_does_not_handle_ends_it() {
+    for place in Place::all() {
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM, libc::SIGUSR1, REALTIME] {
+            let mut init = Launch::new(place, &["pause"]).start();
+            init.expect("ready");
+            init.signal(signal);
+            init.exits_with(128 + signal);
+        }
+    }
+}
+
+#[test]
+fn program_that_stopped_is_continued() {
+    for place in Place::all() {
+        let mut init = Launch::new(place, &["stop"]).start();
+        init.expect("running");
+        let program = init.program();
+        init.until("the program is stopped", |_| field(program, "State").starts_with('T'));
+        init.signal(libc::SIGCONT);
+        init.expect("continued");
+        init.signal(libc::SIGTERM);
+        init.exits_with(143);
+    }
+}
+
+#[test]
+fn thousand_realtime_signals_arrive_in_order_with_their_values() {
+    for place in Place::all() {
+        let mut init = reporting(place);
+        for value in 0..1000 {
+            init.signal_with_value(REALTIME, value);
+        }
+        for value in 0..1000 {
+            init.expect(&format!("signal {REALTIME} value {value}"));
+        }
+        reach_the_program(init, [].into_iter());
+    }
+}
+
+#[test]
+fn realtime_signals_without_a_value_arrive_as_often_as_they_were_sent() {
+    for place in Place::all() {
+        let mut init = reporting(place);
+        for _ in 0..1000 {
+            // kill(2) reports success where the queue is full and nothing was queued.
+            init.signal(REALTIME);
+        }
+        for _ in 0..1000 {
+            init.expect(&format!("signal {REALTIME}"));
+        }
+        reach_the_program(init, [].into_iter());
+    }
+}
+
+#[test]
+fn queue_of_the_program_being_full_loses_nothing_and_holds_up_no_other_signal() {
+    const ROOM: i32 = 16;
+    for place in Place::all() {
+        let mut init = Launch::new(place, &["hold"]).own_user().queue(16).start();
+        init.expect("ready");
+        let program = init.program();
+        for value in 0..ROOM {
+            assert!(send_value(program, REALTIME, value));
+        }
+        assert!(!send_value(program, REALTIME, ROOM), "the queue of the program is full");
+        init.raise_queue();
+        for value in ROOM..ROOM + 8 {
+            init.signal_with_value(REALTIME, value);
+        }
+        // Until then the program takes nothing from its queue.
+        init.signal(libc::SIGTERM);
+        init.expect("signal 15");
+        for value in 0..ROOM + 8 {
+            init.expect(&format!("signal {REALTIME} value {value}"));
+        }
+        init.signal(libc::SIGUSR1);
+        init.expect("signal 10");
+        init.exits_with(0);
+    }
+}
+
+#[test]
+fn group_has_the_signal_too() {
+    for place in Place::all() {
+        for launch in [
+            Launch::new(place, &["group"]).option(Opt::Group),
+            Launch::new(place, &["group"]).environment("TINI_KILL_PROCESS_GROUP="),
+        ] {
+            group_is_signalled(launch);
+        }
+    }
+}
+
+#[test]
+fn group_has_the_signal_too_with_fork() {
+    let Some(init) = Init::with_fork() else {
+        not_run("LOADLINE_ARTIFACT_FORK names no init that spawns with fork");
+        return;
+    };
+    for place in Place::all() {
+        let launch = Launch::new(place, &["group"]).init(&init);
+        group_is_signalled(launch.option(Opt::Group));
+    }
+}
+
+/// A program and its child, both ready to report.
+#[track_caller]
+fn group(launch: Launch) -> Running {
+    let mut init = launch.start();
+    let mut ready = [init.line(), init.line()];
+    ready.sort();
+    assert_eq!(ready, ["grandchild ready", "ready"]);
+    init
+}
+
+#[track_caller]
+fn group_is_signalled(launch: Launch) {
+    let mut init = group(launch);
+    for signal in [libc::SIGHUP, REALTIME] {
+        init.signal(signal);
+        let mut seen = [init.line(), init.line()];
+        seen.sort();
+        assert_eq!(seen, [format!("grandchild {signal}"), format!("signal {signal}")]);
+    }
+    init.signal(libc::SIGTERM);
+    init.exits_with(0);
+}
+
+#[test]
+fn program_alone_has_the_signal_without_the_group_option() {
+    for place in Place::all() {
+        let mut init = group(Launch::new(place, &["group"]));
+        let program = init.program();
+        let grandchild = children(program)[0];
+        for signal in [libc::SIGHUP, REALTIME] {
+            init.signal(signal);
+            init.expect(&format!("signal {signal}"));
+        }
+        // All that the grandchild was sent before this it would have reported before it.
+        send(grandchild, libc::SIGUSR1);
+        init.expect("grandchild 10");
+        init.signal(libc::SIGTERM);
+        init.expect("signal 15");
+        init.exits_with(0);
+    }
+}

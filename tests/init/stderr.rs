@@ -1,0 +1,74 @@
+//! A broken stderr hurts neither the init nor the program.
+
+use crate::support::{Input, Launch, Opt, Place, children};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::unistd::{pipe2, write};
+use std::os::fd::OwnedFd;
+
+/// What stderr is, and what must stay open for it to be that.
+fn kinds() -> Vec<(&'static str, Input, Option<OwnedFd>)> {
+    let (reader, broken) = pipe2(OFlag::O_CLOEXEC).unwrap();
+    drop(reader);
+    let (unread, full) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).unwrap();
+    while write(&full, &[b'x'; 4096]).is_ok() {}
+    while write(&full, b"x").is_ok() {}
+    fcntl(&full, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+    vec![
+        ("closed", Input::Closed, None),
+        ("a broken pipe", Input::Given(broken), None),
+        ("a full pipe", Input::Given(full), Some(unread)),
+    ]
+}
+
+#[test]
+fn signals_are_forwarded_whatever_stderr_is() {
+    for place in Place::all() {
+        for (kind, stderr, _open) in kinds() {
+            let mut init = Launch::new(place, &["orphans", "50"])
+                .arguments(&["-vvv"])
+                .option(Opt::Warn)
+                .standard(2, stderr)
+                .start();
+            init.expect("ready");
+            init.signal(libc::SIGUSR1);
+            init.expect("signal 10");
+            init.until(kind, |init| children(init.pid()).len() == 1);
+            // The report would show a SIGPIPE that the init got for its message and passed on.
+            for signal in [libc::SIGHUP, libc::SIGUSR2, libc::SIGHUP, libc::SIGTERM] {
+                init.signal(signal);
+                init.expect(&format!("signal {signal}"));
+            }
+            init.exits_with(0);
+        }
+    }
+}
+
+#[test]
+fn failure_has_its_code_whatever_stderr_is() {
+    for place in Place::all() {
+        for (_, stderr, _open) in kinds() {
+            let init = Launch::new(place, &[]).program(&["/nowhere"]).standard(2, stderr);
+            init.start().exits_with(127);
+        }
+        for (_, stderr, _open) in kinds() {
+            Launch::new(place, &["exit", "9"])
+                .option(Opt::Remap("nonsense"))
+                .standard(2, stderr)
+                .start()
+                .exits_with(1);
+        }
+    }
+}
+
+#[test]
+fn sigpipe_from_a_process_is_a_signal_like_any_other() {
+    for place in Place::all() {
+        let mut init = Launch::new(place, &["report"]).start();
+        init.expect("ready");
+        init.signal(libc::SIGPIPE);
+        init.expect("signal 13");
+        init.signal(libc::SIGTERM);
+        init.expect("signal 15");
+        init.exits_with(0);
+    }
+}

@@ -1,0 +1,157 @@
+//! The terminal goes to the program and comes back; job control works on both sides of the init.
+
+use crate::support::{Launch, Opt, Place, Running, Terminal, field, probe_path};
+
+/// What the shell shows when it waits for a command.
+const PROMPT: &str = "prompt> ";
+
+/// An interactive shell without the user's settings.
+fn shell(launch: Launch) -> Launch {
+    launch.environment(format!("PS1={PROMPT}")).environment("TERM=dumb")
+}
+
+const SHELL: [&str; 4] = ["/bin/bash", "--norc", "--noprofile", "-i"];
+
+#[test]
+fn program_has_the_terminal() {
+    for place in Place::all() {
+        let terminal = Terminal::new();
+        let mut init = Launch::new(place, &["report"]).terminal(&terminal).start();
+        init.expect("ready");
+        let program = init.program();
+        assert_eq!(terminal.foreground(), program);
+        init.signal(libc::SIGTERM);
+        init.expect("signal 15");
+        init.exits_with(0);
+    }
+}
+
+#[test]
+fn ctrl_c_reaches_the_program_once() {
+    for place in Place::all() {
+        let terminal = Terminal::new();
+        let mut init = Launch::new(place, &["report"]).terminal(&terminal).start();
+        init.expect("ready");
+        terminal.types("\x03");
+        init.expect("signal 2");
+        // Had the init passed on a second one, it would be there before this.
+        init.signal(libc::SIGTERM);
+        init.expect("signal 15");
+        init.exits_with(0);
+    }
+}
+
+#[test]
+fn new_size_of_the_terminal_reaches_the_program() {
+    for place in Place::all() {
+        let terminal = Terminal::new();
+        let mut init = Launch::new(place, &["report"]).terminal(&terminal).start();
+        init.expect("ready");
+        terminal.resize(50, 132);
+        init.expect("signal 28");
+        init.signal(libc::SIGTERM);
+        init.expect("signal 15");
+        init.exits_with(0);
+    }
+}
+
+#[test]
+fn shell_in_the_init_stops_and_continues_its_jobs() {
+    for place in Place::all() {
+        let mut terminal = Terminal::new();
+        let launch = Launch::new(place, &[]).program(&SHELL).all_terminal(&terminal);
+        let mut init = shell(launch).start();
+        terminal.expect(PROMPT);
+        terminal.types(&format!("{} job\n", probe_path().display()));
+        stop_and_continue(&mut terminal);
+        terminal.types("\x03");
+        terminal.expect(PROMPT);
+        terminal.types("exit 5\n");
+        init.exits_with(5);
+    }
+}
+
+#[test]
+fn shell_around_the_init_stops_and_continues_it() {
+    let mut terminal = Terminal::new();
+    let mut outer = shell_around(&mut terminal, "job", "");
+    stop_and_continue(&mut terminal);
+    // A second time, for what the first may have left behind.
+    stop_and_continue(&mut terminal);
+    terminal.types("\x03");
+    terminal.expect(PROMPT);
+    terminal.types("echo code $?\n");
+    terminal.expect("code 130");
+    terminal.expect(PROMPT);
+    terminal.types("exit 5\n");
+    outer.exits_with(5);
+}
+
+#[test]
+fn shell_around_the_init_has_the_terminal_when_it_ends() {
+    let mut terminal = Terminal::new();
+    let mut outer = shell_around(&mut terminal, "exit 7", "");
+    terminal.expect(PROMPT);
+    terminal.types("echo code $?\n");
+    terminal.expect("code 7");
+    terminal.expect(PROMPT);
+    terminal.types("exit 5\n");
+    outer.exits_with(5);
+}
+
+#[test]
+fn init_in_the_background_leaves_the_terminal_to_the_shell() {
+    let mut terminal = Terminal::new();
+    let mut outer = shell_around(&mut terminal, "job", "&");
+    terminal.expect("running");
+    assert_eq!(terminal.foreground(), outer.pid());
+    terminal.types("echo still $((40 + 2))\n");
+    terminal.expect("still 42");
+    // And brought to the foreground it has it.
+    terminal.types("fg\n");
+    terminal.expect("job");
+    let shell = outer.pid();
+    outer.until("the job has the terminal", |_| terminal.foreground() != shell);
+    terminal.types("\x03");
+    terminal.expect(PROMPT);
+    terminal.types("exit 5\n");
+    outer.exits_with(5);
+}
+
+/// A shell, and in it the init with the probe.
+fn shell_around(terminal: &mut Terminal, command: &str, end: &str) -> Running {
+    let launch = Launch::bare(&[]).program(&SHELL).all_terminal(terminal);
+    let outer = shell(launch).start();
+    terminal.expect(PROMPT);
+    let mut words = vec![crate::support::Init::under_test().path.display().to_string()];
+    let init = crate::support::Init::under_test();
+    words.extend(init.spell(Opt::Subreaper).iter().map(|word| word.to_string_lossy().into()));
+    words.push(format!("{} {command} {end}\n", probe_path().display()));
+    terminal.types(&words.join(" "));
+    outer
+}
+
+/// Ctrl-Z gives the shell, fg the job again.
+#[track_caller]
+fn stop_and_continue(terminal: &mut Terminal) {
+    terminal.expect("ing\r\n");
+    terminal.types("\x1a");
+    terminal.expect("Stopped");
+    terminal.expect(PROMPT);
+    terminal.types("fg\n");
+    terminal.expect("continued");
+}
+
+#[test]
+fn lost_terminal_ends_the_program() {
+    for place in Place::all() {
+        let mut terminal = Terminal::new();
+        let launch = Launch::new(place, &[]).program(&SHELL).all_terminal(&terminal);
+        let mut init = shell(launch).start();
+        terminal.expect(PROMPT);
+        let program = init.program();
+        drop(terminal);
+        init.wait();
+        assert_eq!(field(program, "State"), "");
+    }
+}

@@ -1,0 +1,311 @@
+/* The program that the tests run under the init: it says on stdout, a line at a time, what it
+ * was given and what reaches it. Built once, static, so that it also runs where nothing is.
+ *
+ * Signal sets are the kernel's own, by raw system calls: the C library hides the two or three
+ * realtime signals that it keeps for itself. */
+
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* No probe outlives its test by more than this, whatever goes wrong. */
+enum { LIFETIME_SECONDS = 100 };
+
+enum { SIGNALS = 64, TIMED_OUT = 99 };
+
+typedef uint64_t set;
+
+static set only(int signal) { return (set)1 << (signal - 1); }
+
+static const set ALL = ~(set)0;
+
+static void fail(const char *what)
+{
+    dprintf(1, "probe: %s: %s\n", what, strerror(errno));
+    _exit(98);
+}
+
+static set mask(int how, const set *new)
+{
+    set old = 0;
+    if (syscall(SYS_rt_sigprocmask, how, new, &old, sizeof old) == -1)
+        fail("rt_sigprocmask");
+    return old;
+}
+
+/* Waits for one of `signals`, which are blocked. */
+static siginfo_t next(set signals)
+{
+    struct timespec lifetime = {.tv_sec = LIFETIME_SECONDS};
+    siginfo_t info;
+    long number;
+    do
+        number = syscall(SYS_rt_sigtimedwait, &signals, &info, &lifetime, sizeof signals);
+    while (number == -1 && errno == EINTR);
+    if (number == -1)
+        _exit(TIMED_OUT);
+    return info;
+}
+
+static void say_signal(const char *who, const siginfo_t *info)
+{
+    /* Only what sigqueue(3) sent has a value. */
+    if (info->si_code == SI_QUEUE)
+        dprintf(1, "%s %d value %d\n", who, info->si_signo, info->si_value.sival_int);
+    else
+        dprintf(1, "%s %d\n", who, info->si_signo);
+}
+
+/* Says each signal that arrives, down to `last`, and exits with 0 then. */
+static void report(const char *who, int last)
+{
+    for (;;) {
+        siginfo_t info = next(ALL);
+        say_signal(who, &info);
+        if (info.si_signo == last)
+            _exit(0);
+    }
+}
+
+static pid_t start(void)
+{
+    pid_t pid = fork();
+    if (pid == -1)
+        fail("fork");
+    return pid;
+}
+
+static void block_all(void)
+{
+    alarm(0);
+    mask(SIG_SETMASK, &ALL);
+}
+
+static void become(char **arguments)
+{
+    execvp(arguments[0], arguments);
+    fail(arguments[0]);
+}
+
+/* Runs the program as a child and stays its parent until a signal ends us; `pid-1` puts it into
+ * a PID namespace of its own. */
+static void parent(int pid_1, char **arguments)
+{
+    if (pid_1 && unshare(CLONE_NEWPID) == -1)
+        fail("unshare");
+    pid_t child = start();
+    if (child == 0)
+        become(arguments);
+    dprintf(1, "child %d\n", child);
+    pause();
+}
+
+/* The rest of its group: a child that reports as well, and dies with the program. */
+static void group(int last)
+{
+    block_all();
+    pid_t child = start();
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        dprintf(1, "grandchild ready\n");
+        report("grandchild", 0);
+    }
+    dprintf(1, "ready\n");
+    report("signal", last);
+}
+
+/* Makes `count` processes whose parent is gone, lets them all end at once, and stays. */
+static void orphans(int count)
+{
+    int gate[2];
+    block_all();
+    if (pipe(gate) == -1)
+        fail("pipe");
+    for (int i = 0; i < count; i++) {
+        pid_t middle = start();
+        if (middle == 0) {
+            if (start() == 0) {
+                char byte;
+                close(gate[1]);
+                _exit((int)read(gate[0], &byte, 1));
+            }
+            _exit(0);
+        }
+        waitpid(middle, NULL, 0);
+    }
+    dprintf(1, "ready\n");
+    siginfo_t go = next(only(SIGUSR1) | only(SIGTERM));
+    say_signal("signal", &go);
+    close(gate[1]);
+    report("signal", SIGTERM);
+}
+
+/* A daemon as they have always been made: two forks, a session of its own. It holds stdout. */
+static void daemonise(int code)
+{
+    int told[2];
+    char byte;
+    if (pipe(told) == -1)
+        fail("pipe");
+    if (start() == 0) {
+        setsid();
+        if (start() == 0) {
+            dprintf(1, "daemon %d\n", getpid());
+            close(told[0]);
+            close(told[1]);
+            alarm(LIFETIME_SECONDS);
+            pause();
+        }
+        _exit(0);
+    }
+    close(told[1]);
+    if (read(told[0], &byte, 1) == -1)
+        fail("read");
+    _exit(code);
+}
+
+/* The kernel's structure is not the C library's, which refuses signals 32 and 33. */
+struct action {
+    void (*handler)(int);
+    unsigned long flags;
+    void (*restorer)(void);
+    set mask;
+};
+
+static set ignored(void)
+{
+    set found = 0;
+    for (int signal = 1; signal <= SIGNALS; signal++) {
+        struct action action;
+        if (syscall(SYS_rt_sigaction, signal, NULL, &action, sizeof(set)) == -1)
+            fail("rt_sigaction");
+        if (action.handler == SIG_IGN)
+            found |= only(signal);
+    }
+    return found;
+}
+
+static void state(void)
+{
+    dprintf(1, "pid %d\nparent %d\ngroup %d\nsession %d\nforeground %d\n", getpid(), getppid(),
+            getpgrp(), getsid(0), tcgetpgrp(0));
+    dprintf(1, "blocked %016llx\nignored %016llx\n", (unsigned long long)mask(SIG_BLOCK, NULL),
+            (unsigned long long)ignored());
+}
+
+static void descriptors(void)
+{
+    for (int fd = 0; fd < 1024; fd++)
+        if (fcntl(fd, F_GETFD) != -1)
+            dprintf(1, "%d\n", fd);
+}
+
+static void say_continued(int signal)
+{
+    (void)signal;
+    dprintf(1, "continued\n");
+}
+
+/* A job for a shell to stop and continue: says when it was continued, ends by any other signal. */
+static void job(int stop_yourself)
+{
+    signal(SIGCONT, say_continued);
+    dprintf(1, "running\n");
+    if (stop_yourself)
+        raise(SIGSTOP);
+    for (;;)
+        pause();
+}
+
+static void die(int number)
+{
+    set one = only(number);
+    struct action action = {.handler = SIG_DFL};
+    if (number != SIGKILL && number != SIGSTOP)
+        syscall(SYS_rt_sigaction, number, &action, NULL, sizeof(set));
+    kill(getpid(), number);
+    mask(SIG_UNBLOCK, &one);
+    pause();
+}
+
+int main(int count, char **arguments)
+{
+    const char *what = count > 1 ? arguments[1] : "";
+    int number = count > 2 ? atoi(arguments[2]) : 0;
+    alarm(LIFETIME_SECONDS);
+
+    if (!strcmp(what, "exit"))
+        return number;
+    if (!strcmp(what, "die"))
+        die(number);
+    if (!strcmp(what, "pause")) {
+        dprintf(1, "ready\n");
+        for (;;)
+            pause();
+    }
+    if (!strcmp(what, "report")) {
+        block_all();
+        dprintf(1, "ready\n");
+        report("signal", SIGTERM);
+    }
+    if (!strcmp(what, "hold")) {
+        /* Reads its queue only after SIGTERM, and until SIGUSR1. */
+        block_all();
+        dprintf(1, "ready\n");
+        siginfo_t first = next(only(SIGTERM));
+        say_signal("signal", &first);
+        report("signal", SIGUSR1);
+    }
+    if (!strcmp(what, "signal-parent")) {
+        block_all();
+        kill(getppid(), number);
+        report("signal", number);
+    }
+    if (!strcmp(what, "group"))
+        group(SIGTERM);
+    if (!strcmp(what, "orphans"))
+        orphans(number);
+    if (!strcmp(what, "daemon"))
+        daemonise(number);
+    if (!strcmp(what, "state")) {
+        state();
+        return 0;
+    }
+    if (!strcmp(what, "descriptors")) {
+        descriptors();
+        return 0;
+    }
+    if (!strcmp(what, "arguments")) {
+        for (char **argument = arguments; *argument; argument++)
+            if (write(1, *argument, strlen(*argument) + 1) == -1)
+                fail("write");
+        return 0;
+    }
+    if (!strcmp(what, "environment")) {
+        for (char **entry = environ; *entry; entry++)
+            if (write(1, *entry, strlen(*entry) + 1) == -1)
+                fail("write");
+        return 0;
+    }
+    if (!strcmp(what, "job"))
+        job(0);
+    if (!strcmp(what, "stop"))
+        job(1);
+    if (!strcmp(what, "parent"))
+        parent(0, arguments + 2);
+    if (!strcmp(what, "parent-of-pid-1"))
+        parent(1, arguments + 2);
+    dprintf(2, "probe: unknown command '%s'\n", what);
+    return 97;
+}

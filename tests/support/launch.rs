@@ -1,0 +1,248 @@
+//! Says how an init, or a program without one, is to be started.
+
+use super::inits::{Init, Opt};
+use super::running::{Output, Running};
+use super::spawn::{Plan, spawn};
+use super::{Terminal, not_run, probe};
+use nix::fcntl::OFlag;
+use nix::unistd::{Uid, getgid, getuid, pipe2};
+use std::ffi::{CString, OsStr, OsString};
+use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+use std::sync::OnceLock;
+
+/// Where the init is put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// PID 1 of a PID namespace of its own, as in a container.
+    PidOne,
+    /// A process among others that was asked to adopt orphans.
+    Subreaper,
+    /// A process among others.
+    Plain,
+}
+
+impl Place {
+    /// The two places where an init has its whole duty, or what of them this machine allows.
+    pub fn all() -> Vec<Self> {
+        if Self::PidOne.is_possible() {
+            vec![Self::PidOne, Self::Subreaper]
+        } else {
+            not_run("no PID namespace may be made here (neither as root nor in a user namespace)");
+            vec![Self::Subreaper]
+        }
+    }
+
+    fn is_possible(self) -> bool {
+        static POSSIBLE: OnceLock<bool> = OnceLock::new();
+        *POSSIBLE.get_or_init(|| Launch::bare(&["exit", "0"]).place(self).try_start().is_ok())
+    }
+}
+
+/// What a standard descriptor is.
+#[derive(Debug)]
+pub enum Input {
+    /// For stdin /dev/null, for the others a pipe that the test reads.
+    Usual,
+    Closed,
+    Given(OwnedFd),
+}
+
+/// An init to start. What is not said is as a fresh container has it: no signal blocked or
+/// ignored, an environment of `PATH` alone.
+#[derive(Debug)]
+pub struct Launch {
+    init: Option<Init>,
+    place: Place,
+    options: Vec<OsString>,
+    program: Vec<OsString>,
+    environment: Vec<OsString>,
+    standard: [Input; 3],
+    extra: Option<(OwnedFd, RawFd)>,
+    terminal: bool,
+    root: Option<CString>,
+    own_user: bool,
+    blocked: u64,
+    ignored: u64,
+    queue: Option<u64>,
+}
+
+impl Launch {
+    /// The init under test, to run the probe with these arguments.
+    pub fn new(place: Place, arguments: &[&str]) -> Self {
+        Self { init: Some(Init::under_test()), ..Self::bare(arguments).place(place) }
+    }
+
+    /// The probe without an init: what the program must find is what it finds so.
+    pub fn bare(arguments: &[&str]) -> Self {
+        Self {
+            init: None,
+            place: Place::Plain,
+            options: Vec::new(),
+            program: probe(arguments),
+            environment: vec!["PATH=/usr/sbin:/usr/bin:/sbin:/bin".into()],
+            standard: [Input::Usual, Input::Usual, Input::Usual],
+            extra: None,
+            terminal: false,
+            root: None,
+            own_user: false,
+            blocked: 0,
+            ignored: 0,
+            queue: None,
+        }
+    }
+
+    fn place(mut self, place: Place) -> Self {
+        self.place = place;
+        self
+    }
+
+    /// Another init than the one under test.
+    pub fn init(mut self, init: &Init) -> Self {
+        self.init = Some(init.clone());
+        self
+    }
+
+    pub fn option(mut self, option: Opt) -> Self {
+        self.options.extend(self.init.as_ref().unwrap().spell(option));
+        self
+    }
+
+    /// Arguments for the init as they are.
+    pub fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.options.extend(arguments.iter().map(OsString::from));
+        self
+    }
+
+    /// Another program than the probe, or none.
+    pub fn program<S: AsRef<OsStr>>(mut self, command: &[S]) -> Self {
+        self.program = command.iter().map(|word| word.as_ref().to_owned()).collect();
+        self
+    }
+
+    pub fn environment<S: AsRef<OsStr>>(mut self, entry: S) -> Self {
+        self.environment.push(entry.as_ref().to_owned());
+        self
+    }
+
+    pub fn standard(mut self, number: usize, input: Input) -> Self {
+        self.standard[number] = input;
+        self
+    }
+
+    /// One descriptor more than the usual three.
+    pub fn inherits(mut self, file: OwnedFd, number: RawFd) -> Self {
+        self.extra = Some((file, number));
+        self
+    }
+
+    /// Stdin is the terminal of a new session.
+    pub fn terminal(mut self, terminal: &Terminal) -> Self {
+        self.terminal = true;
+        self.standard(0, Input::Given(terminal.slave()))
+    }
+
+    /// Stdin, stdout and stderr are the terminal of a new session.
+    pub fn all_terminal(self, terminal: &Terminal) -> Self {
+        self.terminal(terminal)
+            .standard(1, Input::Given(terminal.slave()))
+            .standard(2, Input::Given(terminal.slave()))
+    }
+
+    pub fn root(mut self, directory: &Path) -> Self {
+        self.root = Some(string(directory.as_os_str()));
+        self
+    }
+
+    /// In a user namespace, where the kernel counts the pending signals apart from those of all
+    /// the other tests.
+    pub fn own_user(mut self) -> Self {
+        self.own_user = true;
+        self
+    }
+
+    pub fn blocked(mut self, signals: &[i32]) -> Self {
+        self.blocked = set(signals);
+        self
+    }
+
+    pub fn ignored(mut self, signals: &[i32]) -> Self {
+        self.ignored = set(signals);
+        self
+    }
+
+    /// How many signals may be queued for the user before this process and its program are
+    /// refused more (`RLIMIT_SIGPENDING`).
+    pub fn queue(mut self, limit: u64) -> Self {
+        self.queue = Some(limit);
+        self
+    }
+
+    /// Starts it, and fails where it does not exec.
+    #[track_caller]
+    pub fn start(self) -> Running {
+        match self.try_start() {
+            Ok(running) => running,
+            Err(error) => panic!("cannot start the init: {error}"),
+        }
+    }
+
+    /// Starts it unless this machine does not allow it.
+    pub fn try_start(mut self) -> std::io::Result<Running> {
+        let mut command = Vec::new();
+        if let Some(init) = &self.init {
+            command.push(init.path.clone().into_os_string());
+            if self.place == Place::Subreaper {
+                command.extend(init.spell(Opt::Subreaper));
+            }
+        }
+        command.append(&mut self.options);
+        command.append(&mut self.program);
+        let null = OwnedFd::from(File::open("/dev/null")?);
+        let (out, stdout) = pipe2(OFlag::O_CLOEXEC)?;
+        let (err, stderr) = pipe2(OFlag::O_CLOEXEC)?;
+        let usual = [&null, &stdout, &stderr];
+        let chosen = |number: usize| match &self.standard[number] {
+            Input::Usual => Some(usual[number].as_raw_fd()),
+            Input::Closed => None,
+            Input::Given(file) => Some(file.as_raw_fd()),
+        };
+        let pid_1 = self.place == Place::PidOne;
+        let plan = Plan {
+            path: string(&command[0]),
+            arguments: command.iter().map(|word| string(word)).collect(),
+            environment: self.environment.iter().map(|entry| string(entry)).collect(),
+            standard: [chosen(0), chosen(1), chosen(2)],
+            extra: self.extra.as_ref().map(|(file, number)| (file.as_raw_fd(), *number)),
+            pid_1,
+            user_namespace: self.own_user || pid_1 && getuid() != Uid::from_raw(0),
+            terminal: self.terminal,
+            root: self.root,
+            blocked: self.blocked,
+            ignored: self.ignored,
+            queue: self.queue,
+            maps: [
+                CString::new(format!("0 {} 1", getuid()))?,
+                CString::new(format!("0 {} 1", getgid()))?,
+            ],
+        };
+        let spawned = spawn(&plan)?;
+        Ok(Running::new(spawned, Output::new(out), Output::new(err)))
+    }
+}
+
+fn string(bytes: &OsStr) -> CString {
+    CString::new(bytes.as_bytes()).unwrap()
+}
+
+/// A set of signals as the kernel has it: bit n-1 is signal n.
+fn set(signals: &[i32]) -> u64 {
+    signals.iter().fold(0, |set, signal| set | 1 << (signal - 1))
+}
+
+/// An `OsString` of any bytes.
+pub fn bytes(bytes: &[u8]) -> OsString {
+    OsString::from_vec(bytes.to_vec())
+}

@@ -1,0 +1,51 @@
+//! What /proc says about the processes of a test.
+
+use std::fs;
+
+fn read(pid: i32, file: &str) -> String {
+    fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default()
+}
+
+/// The value of a line of /proc/PID/status, empty where there is none.
+pub fn field(pid: i32, name: &str) -> String {
+    let status = read(pid, "status");
+    let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value.unwrap_or_default().trim().to_owned()
+}
+
+/// A set of signals in /proc/PID/status, 0 where there is none: `SigBlk`, `SigIgn` and so on.
+pub fn signal_set(pid: i32, name: &str) -> u64 {
+    u64::from_str_radix(&field(pid, name), 16).unwrap_or(0)
+}
+
+/// Whether the process is there, be it as a zombie.
+pub fn exists(pid: i32) -> bool {
+    !read(pid, "status").is_empty()
+}
+
+/// The children of a process, zombies included. Each is of its first thread: no init has more.
+pub fn children(pid: i32) -> Vec<i32> {
+    let pids = read(pid, &format!("task/{pid}/children"));
+    pids.split_ascii_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
+
+/// A process and all that come from it.
+pub fn descendants(pid: i32) -> Vec<i32> {
+    let mut found = vec![pid];
+    let mut next = 0;
+    while let Some(&pid) = found.get(next) {
+        found.extend(children(pid));
+        next += 1;
+    }
+    found
+}
+
+/// What a process is doing, for the report of a failure.
+pub fn describe(pid: i32) -> String {
+    let fields = ["Name", "State", "SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"];
+    let mut line = format!("  {pid}:");
+    for name in fields {
+        line += &format!(" {name}={}", field(pid, name));
+    }
+    line + " wchan=" + &read(pid, "wchan")
+}

@@ -1,0 +1,248 @@
+//! A process under watch: what it says, what is sent to it, how it ends.
+
+use super::PATIENCE;
+use super::process::{children, descendants, describe};
+use super::spawn::{Spawned, raise_queue, reap, send, send_value};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread::yield_now;
+use std::time::{Duration, Instant};
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    Exited(i32),
+    Killed(i32),
+}
+
+/// The reading end of what a process writes.
+pub struct Output {
+    pipe: OwnedFd,
+    /// Read, but not yet returned.
+    rest: Vec<u8>,
+}
+
+/// What could be read before the deadline.
+enum Next {
+    Line(String),
+    End,
+    TooLate,
+}
+
+impl Output {
+    pub fn new(pipe: OwnedFd) -> Self {
+        Self { pipe, rest: Vec::new() }
+    }
+
+    fn line(&mut self) -> Next {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(end) = self.rest.iter().position(|&byte| byte == b'\n') {
+                let line: Vec<u8> = self.rest.drain(..=end).collect();
+                return Next::Line(String::from_utf8_lossy(&line[..end]).into_owned());
+            }
+            match self.fill(deadline) {
+                Some(0) => return Next::End,
+                Some(_) => {}
+                None => return Next::TooLate,
+            }
+        }
+    }
+
+    /// Reads once; `None` when the time is up.
+    fn fill(&mut self, deadline: Instant) -> Option<usize> {
+        if !readable(self.pipe.as_fd(), deadline) {
+            return None;
+        }
+        let mut buffer = [0; 4096];
+        let length = read(&self.pipe, &mut buffer).unwrap();
+        self.rest.extend_from_slice(&buffer[..length]);
+        Some(length)
+    }
+
+    /// Everything up to the end, which is when nobody has the other side open; `None` when that
+    /// does not come.
+    fn all(&mut self) -> Option<Vec<u8>> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.fill(deadline)? > 0 {}
+        Some(std::mem::take(&mut self.rest))
+    }
+
+    /// What was already written.
+    fn so_far(&mut self) -> String {
+        while self.fill(Instant::now()).is_some_and(|length| length > 0) {}
+        let rest = String::from_utf8_lossy(&self.rest);
+        rest.chars().take(2000).collect()
+    }
+}
+
+/// Waits until there is something to read (for a pidfd: until the process has ended).
+pub fn readable(fd: BorrowedFd<'_>, deadline: Instant) -> bool {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = PollTimeout::try_from(left + Duration::from_micros(999)).unwrap();
+        match poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout) {
+            Err(Errno::EINTR) => {}
+            result => return result.unwrap() > 0,
+        }
+    }
+}
+
+/// A process that the test started: the init, or what runs without one.
+pub struct Running {
+    pid: i32,
+    pidfd: OwnedFd,
+    ended: Option<Ended>,
+    stdout: Output,
+    stderr: Output,
+}
+
+impl Running {
+    pub fn new(spawned: Spawned, stdout: Output, stderr: Output) -> Self {
+        let Spawned { pid, pidfd } = spawned;
+        Self { pid, pidfd, ended: None, stdout, stderr }
+    }
+
+    /// The process id as the test sees it.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Fails the test and says what the processes are doing.
+    #[track_caller]
+    pub fn fail(&mut self, what: &str) -> ! {
+        let states: Vec<_> = descendants(self.pid).into_iter().map(describe).collect();
+        let (out, err) = (self.stdout.so_far(), self.stderr.so_far());
+        panic!(
+            "{what}\nended: {:?}\n{}\nstdout: {out:?}\nstderr: {err:?}",
+            self.ended,
+            states.join("\n")
+        )
+    }
+
+    /// Waits until `done`, asking again and again: for what no file descriptor tells.
+    #[track_caller]
+    pub fn until(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !done(self) {
+            if Instant::now() > deadline {
+                self.fail(&format!("never: {what}"));
+            }
+            yield_now();
+        }
+    }
+
+    /// The next line of stdout.
+    #[track_caller]
+    pub fn line(&mut self) -> String {
+        match self.stdout.line() {
+            Next::Line(line) => line,
+            Next::End => self.fail("stdout was closed where a line was expected"),
+            Next::TooLate => self.fail("no line on stdout"),
+        }
+    }
+
+    /// The next line of stdout must be this.
+    #[track_caller]
+    pub fn expect(&mut self, line: &str) {
+        let found = self.line();
+        if found != line {
+            self.fail(&format!("expected {line:?} on stdout, found {found:?}"));
+        }
+    }
+
+    /// The next line of stderr that contains this.
+    #[track_caller]
+    pub fn message(&mut self, part: &str) -> String {
+        loop {
+            match self.stderr.line() {
+                Next::Line(line) if line.contains(part) => return line,
+                Next::Line(_) => {}
+                _ => self.fail(&format!("no message with {part:?} on stderr")),
+            }
+        }
+    }
+
+    /// The rest of stdout, up to its end.
+    #[track_caller]
+    pub fn output(&mut self) -> Vec<u8> {
+        self.stdout.all().unwrap_or_else(|| self.fail("stdout is still open"))
+    }
+
+    /// The rest of stderr, up to its end.
+    #[track_caller]
+    pub fn messages(&mut self) -> String {
+        let bytes = self.stderr.all().unwrap_or_else(|| self.fail("stderr is still open"));
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    pub fn signal(&self, signal: i32) {
+        assert!(self.ended.is_none());
+        send(self.pid, signal);
+    }
+
+    /// Sends a signal with a value, again while the queue is full.
+    #[track_caller]
+    pub fn signal_with_value(&mut self, signal: i32, value: i32) {
+        self.until("room for one signal more", |running| send_value(running.pid, signal, value));
+    }
+
+    /// Gives the process itself a longer queue of signals than it was started with.
+    pub fn raise_queue(&self) {
+        raise_queue(self.pid);
+    }
+
+    /// The program: the only child of an init that has nothing else to look after.
+    #[track_caller]
+    pub fn program(&mut self) -> i32 {
+        match children(self.pid)[..] {
+            [program] => program,
+            _ => self.fail("expected one child"),
+        }
+    }
+
+    /// Waits for the end, unless it does not come within `time`.
+    pub fn ended_within(&mut self, time: Duration) -> Option<Ended> {
+        if self.ended.is_none() && readable(self.pidfd.as_fd(), Instant::now() + time) {
+            let status = reap(self.pid);
+            self.ended = Some(if libc::WIFEXITED(status) {
+                Ended::Exited(libc::WEXITSTATUS(status))
+            } else {
+                Ended::Killed(libc::WTERMSIG(status))
+            });
+        }
+        self.ended
+    }
+
+    /// Waits for the end.
+    #[track_caller]
+    pub fn wait(&mut self) -> Ended {
+        self.ended_within(PATIENCE).unwrap_or_else(|| self.fail("it does not end"))
+    }
+
+    /// Waits for the end, which must be an exit with this code.
+    #[track_caller]
+    pub fn exits_with(&mut self, code: i32) {
+        let ended = self.wait();
+        if ended != Ended::Exited(code) {
+            self.fail(&format!("expected exit code {code}, found {ended:?}"));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.ended.is_none() {
+            // The death of PID 1 takes its namespace with it; elsewhere each has to be killed.
+            // They are all below a child that is not yet waited for, so no number is reused but
+            // that of one that ended since it was listed.
+            for pid in descendants(self.pid).into_iter().rev() {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+            reap(self.pid);
+        }
+    }
+}
