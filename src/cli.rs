@@ -5,12 +5,10 @@
 
 use crate::error::Error;
 use crate::exit::Remap;
+use crate::getopt::{Opt, Parser};
 use crate::policy::{CpuMode, MemoryMode, Rounding, Tuning};
 use crate::units::{CPUS, Ratio, SIZE, cpus, integer, size};
 use core::ffi::{CStr, c_int};
-use lexopt::Arg;
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// The text of `--help`.
 pub const HELP: &str = "\
@@ -128,7 +126,7 @@ struct Tunable {
 
 const TUNABLES: [Tunable; 8] = [
     Tunable {
-        name: "--memory",
+        name: "memory",
         expected: "auto, always or off",
         set: |options, value| {
             options.tuning.memory = match value {
@@ -141,7 +139,7 @@ const TUNABLES: [Tunable; 8] = [
         },
     },
     Tunable {
-        name: "--cpu",
+        name: "cpu",
         expected: "auto, static or off",
         set: |options, value| {
             options.tuning.cpu = match value {
@@ -154,17 +152,17 @@ const TUNABLES: [Tunable; 8] = [
         },
     },
     Tunable {
-        name: "--memory-ratio",
+        name: "memory-ratio",
         expected: "a number above 0 and at most 1 such as 0.9",
         set: |options, value| Ratio::parse(value).map(|ratio| options.tuning.ratio = ratio),
     },
     Tunable {
-        name: "--memory-reserve",
+        name: "memory-reserve",
         expected: SIZE,
         set: |options, value| size(value).map(|bytes| options.tuning.reserve = bytes),
     },
     Tunable {
-        name: "--memory-limit",
+        name: "memory-limit",
         expected: SIZE,
         set: |options, value| {
             let bytes = size(value).filter(|bytes| *bytes > 0)?;
@@ -173,12 +171,12 @@ const TUNABLES: [Tunable; 8] = [
         },
     },
     Tunable {
-        name: "--cpu-limit",
+        name: "cpu-limit",
         expected: CPUS,
         set: |options, value| cpus(value).map(|quota| options.tuning.cpu_limit = Some(quota)),
     },
     Tunable {
-        name: "--cpu-min",
+        name: "cpu-min",
         expected: "a whole number from 1 to 65535",
         set: |options, value| {
             let least = integer(value).filter(|least| (1..=0xffff).contains(least))?;
@@ -187,7 +185,7 @@ const TUNABLES: [Tunable; 8] = [
         },
     },
     Tunable {
-        name: "--cpu-rounding",
+        name: "cpu-rounding",
         expected: "up or down",
         set: |options, value| {
             options.tuning.rounding = match value {
@@ -273,70 +271,64 @@ fn variable<'a>(entry: &'a [u8], options: &mut Options<'_>) -> Option<Error<'a>>
     }
 }
 
-/// Whether `LOADLINE_CPU_MIN` is what stands for `--cpu-min`.
+/// Whether a name such as `LOADLINE_CPU_MIN` is what stands for an option such as `cpu-min`.
 fn is_variable_of(name: &[u8], option: &str) -> bool {
     let upper = |byte: u8| if byte == b'-' { b'_' } else { byte.to_ascii_uppercase() };
-    let option = option.bytes().skip(2).map(upper);
+    let option = option.bytes().map(upper);
     name.strip_prefix(b"LOADLINE_").is_some_and(|name| name.iter().copied().eq(option))
 }
 
 fn command<'a>(arguments: &'a [&'a CStr], options: &mut Options<'a>) -> Result<Command, Error<'a>> {
-    let bytes = arguments.iter().map(|argument| OsStr::from_bytes(argument.to_bytes()));
-    let mut parser = lexopt::Parser::from_args(bytes);
+    let mut parser = Parser::new(arguments);
     let mut explain = None;
     let mut verbose = 0u32;
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Arg::Short('s') => options.subreaper = true,
-            Arg::Short('g') => options.group = true,
-            Arg::Short('w') => options.warn_on_reap = true,
-            Arg::Short('v') => verbose = verbose.saturating_add(1),
-            Arg::Short('p') => {
-                const EXPECTED: &str = "the name of a signal such as SIGTERM";
-                let signal = value(&mut parser, "-p", EXPECTED, signal_by_name)?;
+    while let Some(option) = parser.option()? {
+        match option {
+            Opt::Short(b"s") => options.subreaper = true,
+            Opt::Short(b"g") => options.group = true,
+            Opt::Short(b"w") => options.warn_on_reap = true,
+            Opt::Short(b"v") => verbose = verbose.saturating_add(1),
+            Opt::Short(b"p") => {
+                let value = parser.value()?;
+                let expected = "the name of a signal such as SIGTERM";
+                let signal = signal_by_name(value);
+                let signal = signal.ok_or(Error::Option { option, value, expected })?;
                 options.parent_death = Some(signal);
             }
-            Arg::Short('e') => {
-                let code = |text: &[u8]| u8::try_from(integer(text)?).ok();
-                let code = value(&mut parser, "-e", "an exit code from 0 to 255", code)?;
+            Opt::Short(b"e") => {
+                let value = parser.value()?;
+                let expected = "an exit code from 0 to 255";
+                let code = integer(value).and_then(|code| u8::try_from(code).ok());
+                let code = code.ok_or(Error::Option { option, value, expected })?;
                 options.remap.insert(code);
             }
-            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Show(&[HELP])),
-            Arg::Short('l') => return Ok(Command::Show(&[LICENSE])),
-            Arg::Long("version") => return Ok(Command::Show(&[VERSION, COMMIT, "\n"])),
-            Arg::Long("exec") => options.exec = true,
-            Arg::Long("root") => {
-                options.root = Some(kept(parser.value()?));
-            }
-            Arg::Long("explain") => {
-                let format = parser.optional_value().map_or(&b"text"[..], kept);
-                explain = Some(match format {
-                    b"text" => Format::Text,
-                    b"json" => Format::Json,
-                    _ => {
-                        let (name, expected) = ("--explain", "text or json");
-                        return Err(Error::Option { name, value: format, expected });
+            Opt::Short(b"h") | Opt::Long(b"help") => return Ok(Command::Show(&[HELP])),
+            Opt::Short(b"l") => return Ok(Command::Show(&[LICENSE])),
+            Opt::Long(b"version") => return Ok(Command::Show(&[VERSION, COMMIT, "\n"])),
+            Opt::Long(b"exec") => options.exec = true,
+            Opt::Long(b"root") => options.root = Some(parser.value()?),
+            Opt::Long(b"explain") => {
+                explain = Some(match parser.attached() {
+                    None | Some(b"text") => Format::Text,
+                    Some(b"json") => Format::Json,
+                    Some(value) => {
+                        let expected = "text or json";
+                        return Err(Error::Option { option, value, expected });
                     }
                 });
             }
-            Arg::Long(name) => {
-                let tunable = TUNABLES.iter().find(|tunable| tunable.name.get(2..) == Some(name));
-                let Some(tunable) = tunable else {
-                    return Err(argument.unexpected().into());
-                };
-                let set = |text: &[u8]| (tunable.set)(options, text);
-                value(&mut parser, tunable.name, tunable.expected, set)?;
+            Opt::Long(name) => {
+                let tunable = TUNABLES.iter().find(|tunable| tunable.name.as_bytes() == name);
+                let tunable = tunable.ok_or(Error::UnknownOption(option))?;
+                let value = parser.value()?;
+                let expected = tunable.expected;
+                let set = (tunable.set)(options, value);
+                set.ok_or(Error::Option { option, value, expected })?;
             }
-            Arg::Value(_) => {
-                // The first operand ends the options; it and all behind it are the program's.
-                let behind = parser.raw_args()?.as_slice().len();
-                let first = arguments.len().saturating_sub(behind).saturating_sub(1);
-                options.program = arguments.get(first..).unwrap_or_default();
-                break;
-            }
-            Arg::Short(_) => return Err(argument.unexpected().into()),
+            Opt::Short(_) => return Err(Error::UnknownOption(option)),
         }
     }
+    options.program = parser.operands();
     if verbose > 0 {
         options.verbosity = VERBOSITY.saturating_add(verbose);
     }
@@ -346,22 +338,6 @@ fn command<'a>(arguments: &'a [&'a CStr], options: &mut Options<'a>) -> Result<C
         None if options.exec => Ok(Command::Exec),
         None => Ok(Command::Supervise),
     }
-}
-
-/// The value of the option just read.
-fn value<'a, T>(
-    parser: &mut lexopt::Parser,
-    name: &'static str,
-    expected: &'static str,
-    parse: impl FnOnce(&[u8]) -> Option<T>,
-) -> Result<T, Error<'a>> {
-    let value = kept(parser.value()?);
-    parse(value).ok_or(Error::Option { name, value, expected })
-}
-
-/// The bytes of a value, kept to the end as the command line itself is.
-fn kept(value: OsString) -> &'static [u8] {
-    value.into_vec().leak()
 }
 
 /// A signal by its full name, as tini has it, or without the `SIG`.
@@ -444,21 +420,22 @@ mod tests {
     fn each_tunable_is_an_option_and_a_variable_and_the_command_line_wins() {
         for tunable in &TUNABLES {
             let value = match tunable.name {
-                "--memory" | "--cpu" => "off",
-                "--cpu-rounding" => "down",
-                "--memory-ratio" => "0.5",
+                "memory" | "cpu" => "off",
+                "cpu-rounding" => "down",
+                "memory-ratio" => "0.5",
                 _ => "5",
             };
             let default = format!("{:?}", Tuning::DEFAULT);
-            let name = tunable.name.trim_start_matches('-').replace('-', "_").to_uppercase();
+            let name = tunable.name.replace('-', "_").to_uppercase();
+            let option = format!("--{}", tunable.name);
             let variable = format!("LOADLINE_{name}={value}");
             let by_variable = format!("{:?}", options(&["x"], &[&variable]).tuning);
-            let by_option = format!("{:?}", options(&[tunable.name, value, "x"], &[]).tuning);
-            let joined = format!("{}={value}", tunable.name);
+            let by_option = format!("{:?}", options(&[&option, value, "x"], &[]).tuning);
+            let joined = format!("{option}={value}");
             assert_ne!(by_option, default, "{name}");
             assert_eq!(by_option, by_variable, "{name}");
             assert_eq!(by_option, format!("{:?}", options(&[&joined, "x"], &[]).tuning));
-            assert!(HELP.contains(tunable.name), "{name}");
+            assert!(HELP.contains(&option), "{name}");
         }
         let both = options(&["--cpu-limit=2", "x"], &["LOADLINE_CPU_LIMIT=500m"]);
         assert_eq!(both.tuning.cpu_limit, Quota::new(2_000_000, 1_000_000));
@@ -496,8 +473,8 @@ mod tests {
     fn a_bad_option_says_what_it_takes() {
         assert_eq!(error(&[]), "no program to run is given");
         assert_eq!(error(&["-v"]), "no program to run is given");
-        assert_eq!(error(&["--nope", "x"]), "there is no option \"--nope\"; see loadline --help");
-        assert_eq!(error(&["-X", "x"]), "there is no option \"-X\"; see loadline --help");
+        assert_eq!(error(&["--nope", "x"]), "there is no option --nope; see loadline --help");
+        assert_eq!(error(&["-X", "x"]), "there is no option -X; see loadline --help");
         assert_eq!(error(&["-e", "256", "x"]), "-e takes an exit code from 0 to 255, not \"256\"");
         assert_eq!(
             error(&["--memory-limit", "0", "x"]),
@@ -506,8 +483,8 @@ mod tests {
         );
         assert_eq!(error(&["--explain=xml"]), "--explain takes text or json, not \"xml\"");
         assert!(error(&["-p", "NOPE", "x"]).starts_with("-p takes the name of a signal"));
-        assert_eq!(error(&["--exec=1", "x"]), "\"--exec\" takes no value such as \"1\"");
-        assert_eq!(error(&["--root"]), "\"--root\" takes a value; see loadline --help");
+        assert_eq!(error(&["--exec=1", "x"]), "--exec takes no value such as \"1\"");
+        assert_eq!(error(&["--root"]), "--root takes a value; see loadline --help");
     }
 
     #[test]

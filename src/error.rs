@@ -1,23 +1,23 @@
 //! Everything that can go wrong, as what, where and why. Whether it is fatal is decided where it
 //! happens; what is not fatal is one line on standard error.
 
+use crate::getopt::Opt;
 use crate::sys::Errno;
 use crate::text::Quoted;
 use core::ffi::c_int;
 use core::fmt;
-use std::os::unix::ffi::OsStringExt;
 
 /// Something that went wrong.
 #[derive(Clone, Copy, Debug)]
 pub enum Error<'a> {
     /// There is no such option.
-    UnknownOption(&'a [u8]),
+    UnknownOption(Opt<'a>),
     /// The option takes a value and has none.
-    MissingValue(&'a [u8]),
+    MissingValue(Opt<'a>),
     /// The option takes no value and has one.
     UnexpectedValue {
-        /// The option as it is written.
-        option: &'a [u8],
+        /// The option.
+        option: Opt<'a>,
         /// What it was given.
         value: &'a [u8],
     },
@@ -25,8 +25,8 @@ pub enum Error<'a> {
     NoProgram,
     /// An option has a value that it cannot have.
     Option {
-        /// The option as it is written.
-        name: &'static str,
+        /// The option.
+        option: Opt<'a>,
         /// What it was given.
         value: &'a [u8],
         /// What it takes.
@@ -94,42 +94,21 @@ pub enum Error<'a> {
     Output(Errno),
 }
 
-/// In our own words: those of the library would bring its way to quote with them. What it says is
-/// kept to the end, as the command line itself is.
-impl From<lexopt::Error> for Error<'_> {
-    fn from(error: lexopt::Error) -> Self {
-        match error {
-            lexopt::Error::MissingValue { option } => {
-                Self::MissingValue(option.unwrap_or_default().leak().as_bytes())
-            }
-            lexopt::Error::UnexpectedValue { option, value } => Self::UnexpectedValue {
-                option: option.leak().as_bytes(),
-                value: value.into_vec().leak(),
-            },
-            lexopt::Error::UnexpectedOption(option) => {
-                Self::UnknownOption(option.leak().as_bytes())
-            }
-            // The others come from conversions that are not used.
-            _ => Self::UnknownOption(b""),
-        }
-    }
-}
-
 impl fmt::Display for Error<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownOption(option) => {
-                write!(f, "there is no option {}; see loadline --help", Quoted(option))
+                write!(f, "there is no option {option}; see loadline --help")
             }
             Self::MissingValue(option) => {
-                write!(f, "{} takes a value; see loadline --help", Quoted(option))
+                write!(f, "{option} takes a value; see loadline --help")
             }
             Self::UnexpectedValue { option, value } => {
-                write!(f, "{} takes no value such as {}", Quoted(option), Quoted(value))
+                write!(f, "{option} takes no value such as {}", Quoted(value))
             }
             Self::NoProgram => f.write_str("no program to run is given"),
-            Self::Option { name, value, expected } => {
-                write!(f, "{name} takes {expected}, not {}", Quoted(value))
+            Self::Option { option, value, expected } => {
+                write!(f, "{option} takes {expected}, not {}", Quoted(value))
             }
             Self::Variable { name, value, expected } => {
                 let name = core::str::from_utf8(name).unwrap_or_default();

@@ -21,6 +21,7 @@ pub mod environment;
 pub mod error;
 pub mod exit;
 pub mod explain;
+pub mod getopt;
 pub mod limits;
 pub mod policy;
 pub mod program;

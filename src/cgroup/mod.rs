@@ -276,7 +276,12 @@ fn path<'a>(
 
 /// The path of a file as a process in the tree sees it.
 fn file(directory: &[u8], name: &[u8]) -> Vec<u8> {
-    [directory, b"/", name].concat()
+    let length = directory.len().saturating_add(name.len()).saturating_add(1);
+    let mut file = Vec::with_capacity(length);
+    for part in [directory, b"/", name] {
+        file.extend_from_slice(part);
+    }
+    file
 }
 
 fn failure<T>(error: Errno) -> Value<T> {
