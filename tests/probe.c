@@ -129,7 +129,6 @@ static void group(int last)
 static void orphans(int count)
 {
     int gate[2];
-    block_all();
     if (pipe(gate) == -1)
         fail("pipe");
     for (int i = 0; i < count; i++) {
@@ -144,6 +143,8 @@ static void orphans(int count)
         }
         waitpid(middle, NULL, 0);
     }
+    /* Only now, or the SIGCHLD of our own children would be among what is reported. */
+    block_all();
     dprintf(1, "ready\n");
     siginfo_t go = next(only(SIGUSR1) | only(SIGTERM));
     say_signal("signal", &go);

@@ -2,7 +2,6 @@
 //!
 //! `LOADLINE_ARTIFACT` names the file to test; without it that is the binary Cargo just built.
 
-#![allow(unused)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 // Starts processes as PID 1 and otherwise, and watches them.

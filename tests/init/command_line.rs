@@ -79,7 +79,7 @@ fn long_help_is_help() {
 fn options_end_at_the_program() {
     for separator in [&[] as &[_], &["--"]] {
         let arguments = ["arguments", "-v", "--version", "--", "-h", ""];
-        let launch = Launch::new(Place::Subreaper, &arguments).arguments(separator);
+        let launch = Launch::new(Place::Subreaper, &arguments).no_separator().arguments(separator);
         let (ended, stdout, stderr) = run(launch);
         assert_eq!((ended, stderr.as_str()), (Ended::Exited(0), ""));
         let passed: Vec<_> = stdout.split_terminator('\0').skip(1).collect();
@@ -153,7 +153,10 @@ fn nothing_is_said_where_all_is_well() {
 
 #[test]
 fn received_sigchld_is_said_at_the_highest_verbosity() {
-    let heard = |launch: Launch| run(launch).2.contains("Received SIGCHLD");
+    let heard = |launch| {
+        let (_, stdout, stderr) = run(launch);
+        (stdout + &stderr).contains("Received SIGCHLD")
+    };
     let exit = |place| Launch::new(place, &["exit", "0"]);
     for place in Place::all() {
         assert!(heard(exit(place).arguments(&["-vvv"])));

@@ -1,7 +1,7 @@
 //! What the program inherits is what the init inherited: mask, dispositions, descriptors,
 //! arguments and environment; and whatever of it is missing hurts nobody.
 
-use crate::support::{Ended, Input, Launch, Opt, Place, Running, bytes, probe_path};
+use crate::support::{Ended, Init, Input, Launch, Place, Running, bytes, probe_path};
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -31,10 +31,9 @@ fn mask_and_dispositions_are_what_they_were() {
         let expected = signals(&mut given(Launch::bare(&["state"])).start());
         assert_eq!(expected.len(), 2);
         for place in Place::all() {
-            for exec in [false, true] {
+            for &exec in Init::exec_or_not() {
                 let launch = given(Launch::new(place, &["state"]));
-                let launch = if exec { launch.option(Opt::Exec) } else { launch };
-                let mut init = launch.start();
+                let mut init = launch.exec(exec).start();
                 init.exits_with(0);
                 assert_eq!(signals(&mut init), expected, "{place:?}, --exec: {exec}");
             }
@@ -109,13 +108,12 @@ fn closed_descriptors_stay_closed() {
 fn closed_descriptors_are_survived() {
     for place in Place::all() {
         for closed in [&[0usize] as &[_], &[1], &[2], &[0, 1], &[1, 2], &[0, 1, 2]] {
-            for exec in [false, true] {
+            for &exec in Init::exec_or_not() {
                 let launch = closed.iter().fold(
                     Launch::new(place, &["exit", "9"]).arguments(&["-vvv"]),
                     |launch, &fd| launch.standard(fd, Input::Closed),
                 );
-                let launch = if exec { launch.option(Opt::Exec) } else { launch };
-                assert_eq!(launch.start().wait(), Ended::Exited(9), "{closed:?}");
+                assert_eq!(launch.exec(exec).start().wait(), Ended::Exited(9), "{closed:?}");
             }
         }
     }
@@ -135,10 +133,9 @@ fn arguments_are_passed_on_byte_for_byte() {
     let mut command = vec![probe_path().as_os_str().to_owned(), "arguments".into()];
     command.extend(odd.map(bytes));
     for place in Place::all() {
-        for exec in [false, true] {
+        for &exec in Init::exec_or_not() {
             let launch = Launch::new(place, &[]).program(&command);
-            let launch = if exec { launch.option(Opt::Exec) } else { launch };
-            let mut init = launch.start();
+            let mut init = launch.exec(exec).start();
             assert_eq!(strings(&init.output()), command);
             init.exits_with(0);
         }
@@ -161,10 +158,9 @@ fn environment_is_passed_on_but_for_the_two() {
     };
     let expected = strings(&given(Launch::bare(&["environment"])).start().output());
     for place in Place::all() {
-        for exec in [false, true] {
+        for &exec in Init::exec_or_not() {
             let launch = given(Launch::new(place, &["environment"]));
-            let launch = if exec { launch.option(Opt::Exec) } else { launch };
-            let mut found = strings(&launch.start().output());
+            let mut found = strings(&launch.exec(exec).start().output());
             found.retain(|entry| {
                 let entry = entry.to_string_lossy();
                 !entry.starts_with("GOMEMLIMIT=") && !entry.starts_with("GOMAXPROCS=")

@@ -11,6 +11,7 @@ fn child_of_the_probe(place: Place, signal: &'static str) -> Running {
     command.push(init.path.clone().into());
     command.extend(init.spell(Opt::Subreaper));
     command.extend(init.spell(Opt::ParentDeath(signal)));
+    command.push("--".into());
     command.extend(probe(&["report"]));
     let mut parent = Launch::bare(&[]).program(&command).start();
     let mut lines = [parent.line(), parent.line()];
@@ -61,6 +62,7 @@ fn death_of_the_parent_is_nothing_otherwise() {
     let mut command: Vec<OsString> = probe(&["parent"]);
     command.push(init.path.clone().into());
     command.extend(init.spell(Opt::Subreaper));
+    command.push("--".into());
     command.extend(probe(&["report"]));
     let mut parent = Launch::bare(&[]).program(&command).start();
     let mut lines = [parent.line(), parent.line()];

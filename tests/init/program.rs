@@ -1,6 +1,8 @@
 //! Which program is started, and what is said where there is none.
 
-use crate::support::{Launch, Opt, Place, children, executable, field, probe_path};
+use crate::support::{
+    Ended, Init, Launch, Opt, Place, children, executable, field, not_run, probe_path,
+};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -24,15 +26,14 @@ fn script_without_an_interpreter_is_run_by_the_shell() {
     let directory = tempdir().unwrap();
     let script = directory.path().join("script");
     executable(&script, b"echo \"$1 $#\"; exit 9\n");
-    for exec in [false, true] {
+    for &exec in Init::exec_or_not() {
         for place in Place::all() {
             let launch = Launch::new(place, &[]).program(&[
                 script.as_os_str(),
                 "-v".as_ref(),
                 "two words".as_ref(),
             ]);
-            let launch = if exec { launch.option(Opt::Exec) } else { launch };
-            let mut init = launch.start();
+            let mut init = launch.exec(exec).start();
             init.expect("-v 2");
             init.exits_with(9);
         }
@@ -58,11 +59,10 @@ fn program_that_may_not_be_executed_is_126() {
 
 #[track_caller]
 fn fails_with(code: i32, command: &str) {
-    for exec in [false, true] {
+    for &exec in Init::exec_or_not() {
         for place in Place::all() {
             let launch = Launch::new(place, &[]).program(&[command]);
-            let launch = if exec { launch.option(Opt::Exec) } else { launch };
-            let mut init = launch.start();
+            let mut init = launch.exec(exec).start();
             init.exits_with(code);
             let messages = init.messages();
             assert!(messages.contains(command), "{command:?} is not named in {messages:?}");
@@ -82,7 +82,7 @@ fn program_becomes_the_process_itself_where_asked_for() {
             probe_path()
         );
         init.signal(libc::SIGKILL);
-        assert_eq!(init.wait(), crate::support::Ended::Killed(libc::SIGKILL));
+        assert_eq!(init.wait(), Ended::Killed(libc::SIGKILL));
     }
 }
 
@@ -90,9 +90,9 @@ fn program_becomes_the_process_itself_where_asked_for() {
 #[test]
 fn empty_image_is_enough() {
     let root = tempdir().unwrap();
-    let init = crate::support::Init::under_test();
+    let init = Init::under_test();
     if !is_static(&init.path) {
-        crate::support::not_run("the init is linked dynamically, so it is not for empty images");
+        not_run("the init is linked dynamically, so it is not for empty images");
         return;
     }
     executable(&root.path().join("init"), &fs::read(&init.path).unwrap());

@@ -148,6 +148,23 @@ fn queue_of_the_program_being_full_loses_nothing_and_holds_up_no_other_signal() 
     }
 }
 
+/// The senders keep the queue full: were all its places taken by what waits for the init, none
+/// would be left to pass it on.
+#[test]
+fn flood_that_fills_every_queue_arrives_whole() {
+    for place in Place::all() {
+        let mut init = Launch::new(place, &["report"]).own_user().queue(16).start();
+        init.expect("ready");
+        for value in 0..2000 {
+            init.signal_with_value(REALTIME, value);
+        }
+        for value in 0..2000 {
+            init.expect(&format!("signal {REALTIME} value {value}"));
+        }
+        reach_the_program(init, [].into_iter());
+    }
+}
+
 #[test]
 fn group_has_the_signal_too() {
     for place in Place::all() {

@@ -1,6 +1,6 @@
 //! The terminal goes to the program and comes back; job control works on both sides of the init.
 
-use crate::support::{Launch, Opt, Place, Running, Terminal, field, probe_path};
+use crate::support::{Init, Launch, Opt, Place, Running, Terminal, children, field, probe_path};
 
 /// What the shell shows when it waits for a command.
 const PROMPT: &str = "prompt> ";
@@ -63,6 +63,7 @@ fn shell_in_the_init_stops_and_continues_its_jobs() {
         let mut init = shell(launch).start();
         terminal.expect(PROMPT);
         terminal.types(&format!("{} job\n", probe_path().display()));
+        terminal.expect("running");
         stop_and_continue(&mut terminal);
         terminal.types("\x03");
         terminal.expect(PROMPT);
@@ -75,6 +76,7 @@ fn shell_in_the_init_stops_and_continues_its_jobs() {
 fn shell_around_the_init_stops_and_continues_it() {
     let mut terminal = Terminal::new();
     let mut outer = shell_around(&mut terminal, "job", "");
+    terminal.expect("running");
     stop_and_continue(&mut terminal);
     // A second time, for what the first may have left behind.
     stop_and_continue(&mut terminal);
@@ -118,23 +120,84 @@ fn init_in_the_background_leaves_the_terminal_to_the_shell() {
     outer.exits_with(5);
 }
 
+#[test]
+fn shell_stops_and_continues_a_pipeline_with_the_init() {
+    let mut terminal = Terminal::new();
+    let mut outer = shell_around(&mut terminal, "job", "| cat");
+    terminal.expect("running");
+    stop_and_continue(&mut terminal);
+    terminal.types("\x03");
+    terminal.expect(PROMPT);
+    terminal.types("exit 5\n");
+    outer.exits_with(5);
+}
+
+#[test]
+fn shell_stops_and_continues_a_script_with_the_init() {
+    let mut terminal = Terminal::new();
+    let launch = Launch::bare(&[]).program(&SHELL).all_terminal(&terminal);
+    let mut outer = shell(launch).start();
+    terminal.expect(PROMPT);
+    // A list, or the shell would become the init.
+    terminal.types(&format!("sh -c '{}; exit 7'\n", init_with("job")));
+    terminal.expect("running");
+    stop_and_continue(&mut terminal);
+    terminal.types("\x03");
+    terminal.expect(PROMPT);
+    terminal.types("exit 5\n");
+    outer.exits_with(5);
+}
+
+#[test]
+fn program_in_the_background_stops_where_it_reads_and_reads_in_the_foreground() {
+    let mut terminal = Terminal::new();
+    let launch = Launch::bare(&[]).program(&SHELL).all_terminal(&terminal);
+    let mut outer = shell(launch).start();
+    terminal.expect(PROMPT);
+    terminal.types(&format!("{} head -n1 &\n", init_words().join(" ")));
+    terminal.expect(PROMPT);
+    // The shell says so before its next prompt, so it has to be asked.
+    outer.until("the init is stopped", |outer| {
+        children(outer.pid()).first().is_some_and(|&pid| field(pid, "State").starts_with('T'))
+    });
+    terminal.types("\n");
+    terminal.expect("Stopped");
+    terminal.expect(PROMPT);
+    terminal.types("fg\n");
+    terminal.expect("fg\r\n");
+    terminal.expect("head -n1\r\n");
+    terminal.types("text\n");
+    terminal.expect("text\r\ntext\r\n");
+    terminal.expect(PROMPT);
+    terminal.types("exit 5\n");
+    outer.exits_with(5);
+}
+
 /// A shell, and in it the init with the probe.
 fn shell_around(terminal: &mut Terminal, command: &str, end: &str) -> Running {
     let launch = Launch::bare(&[]).program(&SHELL).all_terminal(terminal);
     let outer = shell(launch).start();
     terminal.expect(PROMPT);
-    let mut words = vec![crate::support::Init::under_test().path.display().to_string()];
-    let init = crate::support::Init::under_test();
-    words.extend(init.spell(Opt::Subreaper).iter().map(|word| word.to_string_lossy().into()));
-    words.push(format!("{} {command} {end}\n", probe_path().display()));
-    terminal.types(&words.join(" "));
+    terminal.types(&format!("{} {end}\n", init_with(command)));
     outer
+}
+
+/// The command line that runs the probe under the init.
+fn init_with(command: &str) -> String {
+    format!("{} {} {command}", init_words().join(" "), probe_path().display())
+}
+
+fn init_words() -> Vec<String> {
+    let init = Init::under_test();
+    let mut words = vec![init.path.display().to_string()];
+    words.extend(init.spell(Opt::Subreaper).iter().map(|word| word.to_string_lossy().into()));
+    words.push("--".into());
+    words
 }
 
 /// Ctrl-Z gives the shell, fg the job again.
 #[track_caller]
 fn stop_and_continue(terminal: &mut Terminal) {
-    terminal.expect("ing\r\n");
     terminal.types("\x1a");
     terminal.expect("Stopped");
     terminal.expect(PROMPT);

@@ -64,6 +64,14 @@ impl Init {
         Self { path, family }
     }
 
+    /// Whether to become the program: without, and with where it can.
+    pub fn exec_or_not() -> &'static [bool] {
+        match Self::under_test().family {
+            Family::Loadline => &[false, true],
+            Family::Tini => &[false],
+        }
+    }
+
     /// The arguments that ask for it.
     pub fn spell(&self, option: Opt) -> Vec<OsString> {
         let words: &[&str] = match option {

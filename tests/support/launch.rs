@@ -57,6 +57,7 @@ pub struct Launch {
     init: Option<Init>,
     place: Place,
     options: Vec<OsString>,
+    separator: bool,
     program: Vec<OsString>,
     environment: Vec<OsString>,
     standard: [Input; 3],
@@ -81,6 +82,7 @@ impl Launch {
             init: None,
             place: Place::Plain,
             options: Vec::new(),
+            separator: true,
             program: probe(arguments),
             environment: vec!["PATH=/usr/sbin:/usr/bin:/sbin:/bin".into()],
             standard: [Input::Usual, Input::Usual, Input::Usual],
@@ -110,9 +112,20 @@ impl Launch {
         self
     }
 
+    /// `--exec`, where that is wanted.
+    pub fn exec(self, wanted: bool) -> Self {
+        if wanted { self.option(Opt::Exec) } else { self }
+    }
+
     /// Arguments for the init as they are.
     pub fn arguments(mut self, arguments: &[&str]) -> Self {
         self.options.extend(arguments.iter().map(OsString::from));
+        self
+    }
+
+    /// Without the `--` before the program.
+    pub fn no_separator(mut self) -> Self {
+        self.separator = false;
         self
     }
 
@@ -199,6 +212,10 @@ impl Launch {
             }
         }
         command.append(&mut self.options);
+        // tini takes the options of a program for its own without it.
+        if self.separator && self.init.is_some() && !self.program.is_empty() {
+            command.push("--".into());
+        }
         command.append(&mut self.program);
         let null = OwnedFd::from(File::open("/dev/null")?);
         let (out, stdout) = pipe2(OFlag::O_CLOEXEC)?;
