@@ -18,9 +18,14 @@ REMAP := --remap-path-prefix=$(CURDIR)=. \
          --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo \
          --remap-path-prefix=$(SYSROOT)=rust
 
+# Code and constants in one segment: two pages less to be padded, read and kept. Relocations packed.
+LINK := -Clink-arg=-Wl,-z,noseparate-code,-z,pack-relative-relocs,--build-id=none
+
 # The small build: the standard library is built again without its panic machinery, which only
-# an unstable flag can ask for. A target directory of its own, as other flags rebuild everything.
-SMALL := RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zunstable-options -Cpanic=immediate-abort $(REMAP)" \
+# an unstable flag can ask for, and then nothing unwinds, so there need be no tables for it.
+# A target directory of its own, as other flags rebuild everything.
+SMALL := RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zunstable-options -Cpanic=immediate-abort \
+         -Cforce-unwind-tables=no $(LINK) $(REMAP)" \
          $(CARGO) build --release --locked --target $(TRIPLE) --target-dir target/artifact-build \
          -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size --bin loadline
 # The plain build: what any stable toolchain with the musl target makes.
@@ -35,18 +40,19 @@ help:
 
 artifact:
 	@tests/lab/rust
-	$(SMALL)
+	@echo 'building the small file, with the standard library rebuilt'
+	@$(SMALL)
 	@tests/lab/place target/artifact-build/$(TRIPLE)/release/loadline target/artifact/loadline
 
 # For the tests: the same with fork in place of vfork, as emulators have it.
 fork:
 	@tests/lab/rust
-	$(SMALL) --features test-fork
+	@$(SMALL) --features test-fork
 	@tests/lab/place target/artifact-build/$(TRIPLE)/release/loadline target/artifact/fork/loadline
 
 plain:
 	@tests/lab/rust --plain
-	$(PLAIN)
+	@$(PLAIN)
 	@tests/lab/place target/plain-build/$(TRIPLE)/release/loadline target/artifact/plain/loadline
 
 demo: artifact

@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -347,6 +348,8 @@ def main():
     parser.add_argument("--loadline", type=pathlib.Path, default=TOP / "target/artifact/loadline")
     parser.add_argument("--box", choices=["confine", "docker", "systemdrun"], help="the kind of container")
     options = parser.parse_args()
+    # As an exception, so that what runs is ended and its container removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("demo: told to stop"))
 
     loadline = options.loadline.resolve()
     service, go = build_service(options.go)

@@ -5,12 +5,10 @@
 
 use crate::error::Error;
 use crate::exit::Remap;
+use crate::getopt::{Opt, Parser};
 use crate::policy::{CpuMode, MemoryMode, Rounding, Tuning};
 use crate::units::{CPUS, Ratio, SIZE, cpus, integer, size};
 use core::ffi::{CStr, c_int};
-use lexopt::Arg;
-use std::ffi::OsStr;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// The text of `--help`.
 pub const HELP: &str = "\
@@ -60,16 +58,27 @@ pub const COMMIT: &str = match option_env!("LOADLINE_COMMIT") {
 pub const LICENSE: &str = include_str!("../LICENSE");
 
 /// What to do.
-#[derive(Debug)]
-pub enum Command<'a> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
     /// Show a text.
     Show(&'static [&'static str]),
     /// Say what would be set.
-    Explain(Format, Options<'a>),
+    Explain(Format),
     /// Become the program.
-    Exec(Options<'a>),
+    Exec,
     /// Be the program's init.
-    Supervise(Options<'a>),
+    Supervise,
+}
+
+/// All that was asked for.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// What to do, or why that is not clear.
+    pub command: Result<Command, Error<'a>>,
+    /// How.
+    pub options: Options<'a>,
+    /// What is wrong with the variables.
+    pub warnings: Vec<Error<'a>>,
 }
 
 /// The form of an explanation.
@@ -82,12 +91,12 @@ pub enum Format {
 }
 
 /// All options.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Options<'a> {
     /// How the limits become variables.
     pub tuning: Tuning,
     /// The tree that is read in the place of the root.
-    pub root: Option<Vec<u8>>,
+    pub root: Option<&'a [u8]>,
     /// Whether orphans become our children where we are not PID 1.
     pub subreaper: bool,
     /// Whether the program's whole group gets the signals.
@@ -117,7 +126,7 @@ struct Tunable {
 
 const TUNABLES: [Tunable; 8] = [
     Tunable {
-        name: "--memory",
+        name: "memory",
         expected: "auto, always or off",
         set: |options, value| {
             options.tuning.memory = match value {
@@ -130,7 +139,7 @@ const TUNABLES: [Tunable; 8] = [
         },
     },
     Tunable {
-        name: "--cpu",
+        name: "cpu",
         expected: "auto, static or off",
         set: |options, value| {
             options.tuning.cpu = match value {
@@ -143,17 +152,17 @@ const TUNABLES: [Tunable; 8] = [
         },
     },
     Tunable {
-        name: "--memory-ratio",
+        name: "memory-ratio",
         expected: "a number above 0 and at most 1 such as 0.9",
         set: |options, value| Ratio::parse(value).map(|ratio| options.tuning.ratio = ratio),
     },
     Tunable {
-        name: "--memory-reserve",
+        name: "memory-reserve",
         expected: SIZE,
         set: |options, value| size(value).map(|bytes| options.tuning.reserve = bytes),
     },
     Tunable {
-        name: "--memory-limit",
+        name: "memory-limit",
         expected: SIZE,
         set: |options, value| {
             let bytes = size(value).filter(|bytes| *bytes > 0)?;
@@ -162,12 +171,12 @@ const TUNABLES: [Tunable; 8] = [
         },
     },
     Tunable {
-        name: "--cpu-limit",
+        name: "cpu-limit",
         expected: CPUS,
         set: |options, value| cpus(value).map(|quota| options.tuning.cpu_limit = Some(quota)),
     },
     Tunable {
-        name: "--cpu-min",
+        name: "cpu-min",
         expected: "a whole number from 1 to 65535",
         set: |options, value| {
             let least = integer(value).filter(|least| (1..=0xffff).contains(least))?;
@@ -176,7 +185,7 @@ const TUNABLES: [Tunable; 8] = [
         },
     },
     Tunable {
-        name: "--cpu-rounding",
+        name: "cpu-rounding",
         expected: "up or down",
         set: |options, value| {
             options.tuning.rounding = match value {
@@ -190,12 +199,9 @@ const TUNABLES: [Tunable; 8] = [
 ];
 
 /// Reads the command line and the environment. What is wrong with a variable is only a warning: a
-/// typo in one pod's settings must not keep it down. The verbosity is returned even if there is
-/// no command, for what is said about that.
-pub fn parse<'a>(
-    arguments: &'a [&'a CStr],
-    environment: &[&'a CStr],
-) -> (Result<Command<'a>, Error<'a>>, Vec<Error<'a>>, u32) {
+/// typo in one pod's settings must not keep it down.
+#[must_use]
+pub fn parse<'a>(arguments: &'a [&'a CStr], environment: &[&'a CStr]) -> Request<'a> {
     let mut warnings = Vec::new();
     let mut options = Options {
         tuning: Tuning::DEFAULT,
@@ -217,7 +223,7 @@ pub fn parse<'a>(
         }
     }
     let command = command(arguments, &mut options);
-    (command, warnings, options.verbosity)
+    Request { command, options, warnings }
 }
 
 /// Takes what one of our variables says; an empty one says nothing, an unknown one is not ours.
@@ -265,97 +271,72 @@ fn variable<'a>(entry: &'a [u8], options: &mut Options<'_>) -> Option<Error<'a>>
     }
 }
 
-/// Whether `LOADLINE_CPU_MIN` is what stands for `--cpu-min`.
+/// Whether a name such as `LOADLINE_CPU_MIN` is what stands for an option such as `cpu-min`.
 fn is_variable_of(name: &[u8], option: &str) -> bool {
     let upper = |byte: u8| if byte == b'-' { b'_' } else { byte.to_ascii_uppercase() };
-    let option = option.bytes().skip(2).map(upper);
+    let option = option.bytes().map(upper);
     name.strip_prefix(b"LOADLINE_").is_some_and(|name| name.iter().copied().eq(option))
 }
 
-fn command<'a>(
-    arguments: &'a [&'a CStr],
-    options: &mut Options<'a>,
-) -> Result<Command<'a>, Error<'a>> {
-    let bytes = arguments.iter().map(|argument| OsStr::from_bytes(argument.to_bytes()));
-    let mut parser = lexopt::Parser::from_args(bytes);
+fn command<'a>(arguments: &'a [&'a CStr], options: &mut Options<'a>) -> Result<Command, Error<'a>> {
+    let mut parser = Parser::new(arguments);
     let mut explain = None;
     let mut verbose = 0u32;
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Arg::Short('s') => options.subreaper = true,
-            Arg::Short('g') => options.group = true,
-            Arg::Short('w') => options.warn_on_reap = true,
-            Arg::Short('v') => verbose = verbose.saturating_add(1),
-            Arg::Short('p') => {
-                const EXPECTED: &str = "the name of a signal such as SIGTERM";
-                let signal = value(&mut parser, "-p", EXPECTED, signal_by_name)?;
+    while let Some(option) = parser.option()? {
+        match option {
+            Opt::Short(b"s") => options.subreaper = true,
+            Opt::Short(b"g") => options.group = true,
+            Opt::Short(b"w") => options.warn_on_reap = true,
+            Opt::Short(b"v") => verbose = verbose.saturating_add(1),
+            Opt::Short(b"p") => {
+                let value = parser.value()?;
+                let expected = "the name of a signal such as SIGTERM";
+                let signal = signal_by_name(value);
+                let signal = signal.ok_or(Error::Option { option, value, expected })?;
                 options.parent_death = Some(signal);
             }
-            Arg::Short('e') => {
-                let code = |text: &[u8]| u8::try_from(integer(text)?).ok();
-                let code = value(&mut parser, "-e", "an exit code from 0 to 255", code)?;
+            Opt::Short(b"e") => {
+                let value = parser.value()?;
+                let expected = "an exit code from 0 to 255";
+                let code = integer(value).and_then(|code| u8::try_from(code).ok());
+                let code = code.ok_or(Error::Option { option, value, expected })?;
                 options.remap.insert(code);
             }
-            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Show(&[HELP])),
-            Arg::Short('l') => return Ok(Command::Show(&[LICENSE])),
-            Arg::Long("version") => return Ok(Command::Show(&[VERSION, COMMIT, "\n"])),
-            Arg::Long("exec") => options.exec = true,
-            Arg::Long("root") => {
-                let directory = parser.value()?;
-                options.root = Some(directory.into_vec());
-            }
-            Arg::Long("explain") => {
-                let format = parser.optional_value().unwrap_or_else(|| "text".into()).into_vec();
-                explain = Some(match format.as_slice() {
-                    b"text" => Format::Text,
-                    b"json" => Format::Json,
-                    _ => {
-                        let (name, expected) = ("--explain", "text or json");
-                        return Err(Error::Option { name, value: format, expected });
+            Opt::Short(b"h") | Opt::Long(b"help") => return Ok(Command::Show(&[HELP])),
+            Opt::Short(b"l") => return Ok(Command::Show(&[LICENSE])),
+            Opt::Long(b"version") => return Ok(Command::Show(&[VERSION, COMMIT, "\n"])),
+            Opt::Long(b"exec") => options.exec = true,
+            Opt::Long(b"root") => options.root = Some(parser.value()?),
+            Opt::Long(b"explain") => {
+                explain = Some(match parser.attached() {
+                    None | Some(b"text") => Format::Text,
+                    Some(b"json") => Format::Json,
+                    Some(value) => {
+                        let expected = "text or json";
+                        return Err(Error::Option { option, value, expected });
                     }
                 });
             }
-            Arg::Long(name) => {
-                let tunable = TUNABLES.iter().find(|tunable| tunable.name.get(2..) == Some(name));
-                let Some(tunable) = tunable else {
-                    return Err(argument.unexpected().into());
-                };
-                let set = |text: &[u8]| (tunable.set)(options, text);
-                value(&mut parser, tunable.name, tunable.expected, set)?;
+            Opt::Long(name) => {
+                let tunable = TUNABLES.iter().find(|tunable| tunable.name.as_bytes() == name);
+                let tunable = tunable.ok_or(Error::UnknownOption(option))?;
+                let value = parser.value()?;
+                let expected = tunable.expected;
+                let set = (tunable.set)(options, value);
+                set.ok_or(Error::Option { option, value, expected })?;
             }
-            Arg::Value(_) => {
-                // The first operand ends the options; it and all behind it are the program's.
-                let behind = parser.raw_args()?.as_slice().len();
-                let first = arguments.len().saturating_sub(behind).saturating_sub(1);
-                options.program = arguments.get(first..).unwrap_or_default();
-                break;
-            }
-            Arg::Short(_) => return Err(argument.unexpected().into()),
+            Opt::Short(_) => return Err(Error::UnknownOption(option)),
         }
     }
+    options.program = parser.operands();
     if verbose > 0 {
         options.verbosity = VERBOSITY.saturating_add(verbose);
     }
-    let options = options.clone();
     match explain {
-        Some(format) => Ok(Command::Explain(format, options)),
+        Some(format) => Ok(Command::Explain(format)),
         None if options.program.is_empty() => Err(Error::NoProgram),
-        None if options.exec => Ok(Command::Exec(options)),
-        None => Ok(Command::Supervise(options)),
-    }
-}
-
-/// The value of the option just read.
-fn value<'a, T>(
-    parser: &mut lexopt::Parser,
-    name: &'static str,
-    expected: &'static str,
-    parse: impl FnOnce(&[u8]) -> Option<T>,
-) -> Result<T, Error<'a>> {
-    let value = parser.value()?.into_vec();
-    match parse(&value) {
-        Some(parsed) => Ok(parsed),
-        None => Err(Error::Option { name, value, expected }),
+        None if options.exec => Ok(Command::Exec),
+        None => Ok(Command::Supervise),
     }
 }
 
@@ -372,9 +353,7 @@ mod tests {
     use super::*;
     use crate::units::Quota;
 
-    type Parsed = (Result<Command<'static>, Error<'static>>, Vec<Error<'static>>, u32);
-
-    fn parsed(arguments: &[&str], environment: &[&str]) -> Parsed {
+    fn parsed(arguments: &[&str], environment: &[&str]) -> Request<'static> {
         let strings = |texts: &[&str]| -> Vec<&'static CStr> {
             let owned = texts.iter().map(|text| std::ffi::CString::new(*text).unwrap());
             owned.map(|string| &*Box::leak(string.into_boxed_c_str())).collect()
@@ -383,17 +362,13 @@ mod tests {
     }
 
     fn options(arguments: &[&str], environment: &[&str]) -> Options<'static> {
-        match parsed(arguments, environment) {
-            (Ok(Command::Supervise(options) | Command::Exec(options)), warnings, _) => {
-                assert!(warnings.is_empty(), "{warnings:?}");
-                options
-            }
-            other => panic!("{arguments:?} {environment:?}: {other:?}"),
-        }
+        let request = parsed(arguments, environment);
+        assert!(request.command.is_ok() && request.warnings.is_empty(), "{request:?}");
+        request.options
     }
 
     fn error(arguments: &[&str]) -> String {
-        parsed(arguments, &[]).0.unwrap_err().to_string()
+        parsed(arguments, &[]).command.unwrap_err().to_string()
     }
 
     #[test]
@@ -445,21 +420,22 @@ mod tests {
     fn each_tunable_is_an_option_and_a_variable_and_the_command_line_wins() {
         for tunable in &TUNABLES {
             let value = match tunable.name {
-                "--memory" | "--cpu" => "off",
-                "--cpu-rounding" => "down",
-                "--memory-ratio" => "0.5",
+                "memory" | "cpu" => "off",
+                "cpu-rounding" => "down",
+                "memory-ratio" => "0.5",
                 _ => "5",
             };
             let default = format!("{:?}", Tuning::DEFAULT);
-            let name = tunable.name.trim_start_matches('-').replace('-', "_").to_uppercase();
+            let name = tunable.name.replace('-', "_").to_uppercase();
+            let option = format!("--{}", tunable.name);
             let variable = format!("LOADLINE_{name}={value}");
             let by_variable = format!("{:?}", options(&["x"], &[&variable]).tuning);
-            let by_option = format!("{:?}", options(&[tunable.name, value, "x"], &[]).tuning);
-            let joined = format!("{}={value}", tunable.name);
+            let by_option = format!("{:?}", options(&[&option, value, "x"], &[]).tuning);
+            let joined = format!("{option}={value}");
             assert_ne!(by_option, default, "{name}");
             assert_eq!(by_option, by_variable, "{name}");
             assert_eq!(by_option, format!("{:?}", options(&[&joined, "x"], &[]).tuning));
-            assert!(HELP.contains(tunable.name), "{name}");
+            assert!(HELP.contains(&option), "{name}");
         }
         let both = options(&["--cpu-limit=2", "x"], &["LOADLINE_CPU_LIMIT=500m"]);
         assert_eq!(both.tuning.cpu_limit, Quota::new(2_000_000, 1_000_000));
@@ -481,16 +457,16 @@ mod tests {
             ),
             ("TINI_VERBOSITY=x", "TINI_VERBOSITY is ignored: it takes a whole number, not \"x\""),
         ] {
-            let (command, warnings, _) = parsed(&["x"], &[variable]);
-            assert!(matches!(command, Ok(Command::Supervise(_))), "{variable}");
-            let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+            let request = parsed(&["x"], &[variable]);
+            assert!(matches!(request.command, Ok(Command::Supervise)), "{variable}");
+            let warnings: Vec<_> = request.warnings.iter().map(ToString::to_string).collect();
             assert_eq!(warnings, [message]);
         }
         for variable in ["LOADLINE_PORT=tcp://10.0.0.1:80", "LOADLINE_CPU=", "LOADLINE_=x"] {
             options(&["x"], &[variable]);
         }
-        assert!(matches!(parsed(&["x"], &["LOADLINE_EXEC=1"]).0, Ok(Command::Exec(_))));
-        assert!(matches!(parsed(&["x"], &["LOADLINE_EXEC=0"]).0, Ok(Command::Supervise(_))));
+        assert!(matches!(parsed(&["x"], &["LOADLINE_EXEC=1"]).command, Ok(Command::Exec)));
+        assert!(matches!(parsed(&["x"], &["LOADLINE_EXEC=0"]).command, Ok(Command::Supervise)));
     }
 
     #[test]
@@ -513,13 +489,11 @@ mod tests {
 
     #[test]
     fn explaining_needs_no_program() {
-        let text = parsed(&["--explain"], &[]).0;
-        assert!(matches!(text, Ok(Command::Explain(Format::Text, _))));
-        let json = parsed(&["--explain=json", "--root", "/x", "y"], &[]).0;
-        let Ok(Command::Explain(Format::Json, options)) = json else {
-            panic!("{json:?}");
-        };
-        assert_eq!(options.root.as_deref(), Some(&b"/x"[..]));
-        assert_eq!(options.program, [c"y"]);
+        let text = parsed(&["--explain"], &[]);
+        assert!(matches!(text.command, Ok(Command::Explain(Format::Text))));
+        let json = parsed(&["--explain=json", "--root", "/x", "y"], &[]);
+        assert!(matches!(json.command, Ok(Command::Explain(Format::Json))));
+        assert_eq!(json.options.root, Some(&b"/x"[..]));
+        assert_eq!(json.options.program, [c"y"]);
     }
 }

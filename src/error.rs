@@ -1,34 +1,34 @@
 //! Everything that can go wrong, as what, where and why. Whether it is fatal is decided where it
 //! happens; what is not fatal is one line on standard error.
 
+use crate::getopt::Opt;
 use crate::sys::Errno;
 use crate::text::Quoted;
 use core::ffi::c_int;
 use core::fmt;
-use std::os::unix::ffi::OsStringExt;
 
 /// Something that went wrong.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Error<'a> {
     /// There is no such option.
-    UnknownOption(String),
+    UnknownOption(Opt<'a>),
     /// The option takes a value and has none.
-    MissingValue(String),
+    MissingValue(Opt<'a>),
     /// The option takes no value and has one.
     UnexpectedValue {
-        /// The option as it is written.
-        option: String,
+        /// The option.
+        option: Opt<'a>,
         /// What it was given.
-        value: Vec<u8>,
+        value: &'a [u8],
     },
     /// There is no program on the command line.
     NoProgram,
     /// An option has a value that it cannot have.
     Option {
-        /// The option as it is written.
-        name: &'static str,
+        /// The option.
+        option: Opt<'a>,
         /// What it was given.
-        value: Vec<u8>,
+        value: &'a [u8],
         /// What it takes.
         expected: &'static str,
     },
@@ -94,23 +94,6 @@ pub enum Error<'a> {
     Output(Errno),
 }
 
-/// In our own words: those of the library would bring its way to quote with them.
-impl From<lexopt::Error> for Error<'_> {
-    fn from(error: lexopt::Error) -> Self {
-        match error {
-            lexopt::Error::MissingValue { option } => {
-                Self::MissingValue(option.unwrap_or_default())
-            }
-            lexopt::Error::UnexpectedValue { option, value } => {
-                Self::UnexpectedValue { option, value: value.into_vec() }
-            }
-            lexopt::Error::UnexpectedOption(option) => Self::UnknownOption(option),
-            // The others come from conversions that are not used.
-            _ => Self::UnknownOption(String::new()),
-        }
-    }
-}
-
 impl fmt::Display for Error<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -124,8 +107,8 @@ impl fmt::Display for Error<'_> {
                 write!(f, "{option} takes no value such as {}", Quoted(value))
             }
             Self::NoProgram => f.write_str("no program to run is given"),
-            Self::Option { name, value, expected } => {
-                write!(f, "{name} takes {expected}, not {}", Quoted(value))
+            Self::Option { option, value, expected } => {
+                write!(f, "{option} takes {expected}, not {}", Quoted(value))
             }
             Self::Variable { name, value, expected } => {
                 let name = core::str::from_utf8(name).unwrap_or_default();

@@ -21,6 +21,7 @@ pub mod environment;
 pub mod error;
 pub mod exit;
 pub mod explain;
+pub mod getopt;
 pub mod limits;
 pub mod policy;
 pub mod program;
@@ -31,11 +32,11 @@ pub mod text;
 pub mod units;
 
 use cgroup::Root;
-use cli::{Command, Format, Options};
+use cli::{Command, Format, Request};
 use core::ffi::CStr;
+use core::mem::ManuallyDrop;
 use error::Error;
 use explain::{AsJson, Line, Program, Text};
-use limits::Limits;
 use policy::Plan;
 use std::ffi::CString;
 use stderr::{INFO, Stderr, WARNING};
@@ -47,37 +48,47 @@ use sys::SignalSet;
 #[must_use]
 pub fn run(arguments: &[&CStr], environment: &[&CStr], mask: SignalSet) -> u8 {
     let arguments = arguments.get(1..).unwrap_or_default();
-    let (command, warnings, verbosity) = cli::parse(arguments, environment);
-    let mut stderr = Stderr::new(verbosity);
-    match command {
-        Ok(Command::Show(texts)) => show(texts, &mut stderr),
-        Ok(Command::Explain(format, options)) => {
-            let limits = limits(&options);
-            let plan = plan(&options, &limits, environment, warnings);
-            explain(format, &options, &plan, environment, &mut stderr)
-        }
-        Ok(Command::Exec(options)) => {
-            let limits = limits(&options);
-            let plan = plan(&options, &limits, environment, warnings);
-            say(&plan, &mut stderr);
-            with_image(&options, &plan, environment, |image| exec(image, mask, &mut stderr))
-        }
-        Ok(Command::Supervise(options)) => {
-            let limits = limits(&options);
-            let plan = plan(&options, &limits, environment, warnings);
-            say(&plan, &mut stderr);
-            with_image(&options, &plan, environment, |image| {
-                match supervise::run(&options, image, mask, &mut stderr) {
-                    Ok(outcome) => exit::code(outcome, options.remap),
-                    Err(cause) => fail(Error::Spawn(cause), &mut stderr),
-                }
-            })
-        }
+    let Request { command, options, warnings } = cli::parse(arguments, environment);
+    let mut stderr = Stderr::new(options.verbosity);
+    let command = match command {
+        Ok(Command::Show(texts)) => return show(texts, &mut stderr),
+        Ok(command) => command,
         Err(error @ Error::NoProgram) => {
             stderr.fatal(format_args!("{error}\n\n{}", cli::HELP));
-            exit::FAILURE
+            return exit::FAILURE;
         }
-        Err(error) => fail(error, &mut stderr),
+        Err(error) => return fail(error, &mut stderr),
+    };
+
+    let root = options.root.map_or_else(Root::system, Root::at);
+    // Kept to the end of the process, which is where all memory is given back.
+    let limits = ManuallyDrop::new(cgroup::read(&root));
+    let present = environment::present(environment);
+    let plan = ManuallyDrop::new(policy::decide(&options.tuning, &limits, present, warnings));
+
+    let name = options.program.first().copied();
+    let path = environment::lookup(environment, "PATH");
+    let candidates = name.map(|name| program::candidates(name, path)).unwrap_or_default();
+    let candidates = ManuallyDrop::new(candidates);
+    if let Command::Explain(format) = command {
+        return explain(format, &plan, name, &candidates, &mut stderr);
+    }
+
+    for warning in &plan.warnings {
+        stderr.at(WARNING, warning);
+    }
+    stderr.at(INFO, Line(&plan));
+    let settings = ManuallyDrop::new(environment::settings(&plan));
+    let environment = ManuallyDrop::new(environment::apply(environment, &*settings));
+    let exec = sys::Exec::new(options.program, &environment);
+    let name = name.unwrap_or_default();
+    let mut image = ManuallyDrop::new(Image { name, candidates: &candidates, exec });
+    if command == Command::Exec {
+        return become_it(&mut image, mask, &mut stderr);
+    }
+    match supervise::run(&options, &mut image, mask, &mut stderr) {
+        Ok(outcome) => exit::code(outcome, options.remap),
+        Err(cause) => fail(Error::Spawn(cause), &mut stderr),
     }
 }
 
@@ -93,41 +104,13 @@ fn show(texts: &[&str], stderr: &mut Stderr) -> u8 {
     }
 }
 
-fn limits(options: &Options<'_>) -> Limits {
-    let root = options.root.as_deref();
-    cgroup::read(&root.map_or_else(Root::system, Root::at))
-}
-
-/// The plan, with the warnings about variables before its own.
-fn plan<'a>(
-    options: &Options<'_>,
-    limits: &'a Limits,
-    environment: &[&'a CStr],
-    mut warnings: Vec<Error<'a>>,
-) -> Plan<'a> {
-    let present = environment::present(environment);
-    let mut plan = policy::decide(&options.tuning, limits, present);
-    warnings.append(&mut plan.warnings);
-    plan.warnings = warnings;
-    plan
-}
-
-fn say(plan: &Plan<'_>, stderr: &mut Stderr) {
-    for warning in &plan.warnings {
-        stderr.at(WARNING, warning);
-    }
-    stderr.at(INFO, Line(plan));
-}
-
 fn explain(
     format: Format,
-    options: &Options<'_>,
     plan: &Plan<'_>,
-    environment: &[&CStr],
+    name: Option<&CStr>,
+    candidates: &[CString],
     stderr: &mut Stderr,
 ) -> u8 {
-    let name = options.program.first().copied();
-    let candidates = name.map(|name| candidates(name, environment)).unwrap_or_default();
     let path = candidates.iter().find(|file| sys::is_executable(file));
     let program =
         Program { name: name.map(CStr::to_bytes), path: path.map(|file| file.to_bytes()) };
@@ -135,33 +118,11 @@ fn explain(
         Format::Text => Text(plan, program).to_string(),
         Format::Json => AsJson(plan, program).to_string(),
     };
-    match sys::write_stdout(report.as_bytes()) {
-        Ok(()) => 0,
-        Err(cause) => fail(Error::Output(cause), stderr),
-    }
-}
-
-fn candidates(name: &CStr, environment: &[&CStr]) -> Vec<CString> {
-    program::candidates(name, environment::lookup(environment, "PATH"))
-}
-
-/// Hands over all that it takes to become the program, in the planned environment.
-fn with_image(
-    options: &Options<'_>,
-    plan: &Plan<'_>,
-    environment: &[&CStr],
-    then: impl FnOnce(&mut Image<'_>) -> u8,
-) -> u8 {
-    let name = options.program.first().copied().unwrap_or_default();
-    let candidates = candidates(name, environment);
-    let settings = environment::settings(plan);
-    let environment = environment::apply(environment, &settings);
-    let exec = sys::Exec::new(options.program, &environment);
-    then(&mut Image { name, candidates: &candidates, exec })
+    show(&[&report], stderr)
 }
 
 /// Becomes the program, which gets the signals that have come for it so far.
-fn exec(image: &mut Image<'_>, mask: SignalSet, stderr: &mut Stderr) -> u8 {
+fn become_it(image: &mut Image<'_>, mask: SignalSet, stderr: &mut Stderr) -> u8 {
     if stderr.is_broken() {
         sys::discard_own(libc::SIGPIPE);
     }

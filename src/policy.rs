@@ -174,10 +174,14 @@ pub struct Plan<'a> {
     pub warnings: Vec<Error<'a>>,
 }
 
-/// Decides.
+/// Decides. What there is to warn about is added to `warnings`.
 #[must_use]
-pub fn decide<'a>(tuning: &Tuning, limits: &'a Limits, present: Present<'a>) -> Plan<'a> {
-    let mut warnings = Vec::new();
+pub fn decide<'a>(
+    tuning: &Tuning,
+    limits: &'a Limits,
+    present: Present<'a>,
+    mut warnings: Vec<Error<'a>>,
+) -> Plan<'a> {
     for reading in &limits.problems {
         warn(reading, &mut warnings);
     }
@@ -373,6 +377,10 @@ mod tests {
 
     fn limited(memory: u64, time: u64) -> Limits {
         limits(Value::Limit(memory), Value::Limit(Quota::new(time, 100_000).unwrap()))
+    }
+
+    fn decide<'a>(tuning: &Tuning, limits: &'a Limits, present: Present<'a>) -> Plan<'a> {
+        super::decide(tuning, limits, present, Vec::new())
     }
 
     fn values(tuning: &Tuning, limits: &Limits, present: Present<'_>) -> [Option<u64>; 2] {

@@ -1,5 +1,6 @@
 //! Where the program may be, in the order in which exec is tried. Pure.
 
+use crate::text::Fields;
 use core::ffi::CStr;
 use std::ffi::CString;
 
@@ -14,7 +15,7 @@ pub fn candidates(name: &CStr, path: Option<&[u8]>) -> Vec<CString> {
     if bytes.contains(&b'/') || bytes.is_empty() {
         return vec![name.to_owned()];
     }
-    let directories = path.unwrap_or(DEFAULT_PATH).split(|byte| *byte == b':');
+    let directories = Fields::new(path.unwrap_or(DEFAULT_PATH), b':');
     let in_directory = |directory: &[u8]| {
         let length = directory.len().saturating_add(bytes.len()).saturating_add(2);
         let mut file = Vec::with_capacity(length);

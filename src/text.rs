@@ -1,6 +1,42 @@
-//! Bytes that need not be UTF-8, as a person reads them and as JSON takes them.
+//! Bytes that need not be UTF-8: taken apart, as a person reads them, and as JSON takes them.
 
 use core::fmt::{self, Write};
+
+/// The parts of a text between separators: one more than there are separators, as of `split`.
+#[derive(Clone, Debug)]
+pub struct Fields<'a> {
+    rest: Option<&'a [u8]>,
+    separator: u8,
+}
+
+impl<'a> Fields<'a> {
+    /// All parts of a text.
+    #[must_use]
+    pub const fn new(text: &'a [u8], separator: u8) -> Self {
+        Self { rest: Some(text), separator }
+    }
+
+    /// What is left as one part, separators and all; none if nothing followed the last part.
+    #[must_use]
+    pub const fn rest(self) -> Option<&'a [u8]> {
+        self.rest
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let rest = self.rest?;
+        let end = rest.iter().position(|byte| *byte == self.separator);
+        let (field, rest) = match end.and_then(|end| rest.split_at_checked(end)) {
+            Some((field, rest)) => (field, rest.get(1..)),
+            None => (rest, None),
+        };
+        self.rest = rest;
+        Some(field)
+    }
+}
 
 /// Bytes in double quotes, for messages: what is no printable UTF-8 is shown as `\xNN`.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +103,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn fields_are_those_of_split(text in proptest::collection::vec(0u8..3, 0..20)) {
+            let fields: Vec<_> = Fields::new(&text, 1).collect();
+            prop_assert_eq!(fields, text.split(|byte| *byte == 1).collect::<Vec<_>>());
+            let mut halves = Fields::new(&text, 1);
+            let halves = [halves.next(), halves.rest()];
+            let split = text.splitn(2, |byte| *byte == 1).collect::<Vec<_>>();
+            prop_assert_eq!(halves.into_iter().flatten().collect::<Vec<_>>(), split);
+        }
+
         #[test]
         fn json_strings_are_what_serde_json_reads(bytes: Vec<u8>, text: String) {
             let read: String = serde_json::from_str(&Json(text.as_bytes()).to_string()).unwrap();

@@ -1,6 +1,7 @@
 //! Numbers with units, both ways: what people write for sizes, CPUs and ratios, and what they
 //! read. Integers throughout: a share of a CPU is microseconds over microseconds.
 
+use crate::text::Fields;
 use core::fmt;
 
 /// CPU time that may be used in each period; both in the same unit, neither zero.
@@ -45,12 +46,18 @@ impl Quota {
 /// CPUs as a decimal number with up to six digits after the point, as JSON takes it too.
 impl fmt::Display for Quota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let millionths = u128::from(self.time).saturating_mul(1_000_000);
-        let rounded = millionths.saturating_add(u128::from(self.period / 2));
-        let millionths = rounded.checked_div(u128::from(self.period)).unwrap_or(0);
-        // Truncation cannot happen: time is below 2^64, and so are its whole CPUs.
-        let whole = u64::try_from(millionths / 1_000_000).unwrap_or(u64::MAX);
-        write_decimal(f, whole, (millionths % 1_000_000) as u32, 6)
+        const MILLION: u64 = 1_000_000;
+        let (mut time, mut period) = (self.time, self.period.max(1));
+        // No kernel has such periods; what is cut off is far below a millionth.
+        while period > u64::MAX / (2 * MILLION) {
+            time >>= 1;
+            period >>= 1;
+        }
+        let rest = time.checked_rem(period).unwrap_or(0);
+        let rounded = rest.saturating_mul(MILLION).saturating_add(period / 2);
+        let part = rounded.checked_div(period).unwrap_or(0);
+        let whole = time.checked_div(period).unwrap_or(0).saturating_add(part / MILLION);
+        write_decimal(f, whole, (part % MILLION) as u32, 6)
     }
 }
 
@@ -75,8 +82,10 @@ impl Ratio {
     /// This share of a number of bytes, rounded down.
     #[must_use]
     pub fn of(self, bytes: u64) -> u64 {
-        let share = u128::from(bytes).wrapping_mul(self.0.into()) / u128::from(Self::WHOLE);
-        u64::try_from(share).unwrap_or(bytes)
+        let (ratio, whole) = (u64::from(self.0), u64::from(Self::WHOLE));
+        // Neither product is more than 64 bits, as the ratio is at most the whole.
+        let share = (bytes / whole).wrapping_mul(ratio);
+        share.saturating_add((bytes % whole).wrapping_mul(ratio) / whole)
     }
 }
 
@@ -135,8 +144,8 @@ pub fn integer(text: &[u8]) -> Option<u64> {
 
 /// Parses `12`, `1.5` or `.5` as a multiple of 1/`scale`; digits beyond that are refused.
 fn decimal(text: &[u8], scale: u64) -> Option<u64> {
-    let mut parts = text.splitn(2, |byte| *byte == b'.');
-    let (whole, part) = (parts.next()?, parts.next());
+    let mut parts = Fields::new(text, b'.');
+    let (whole, part) = (parts.next()?, parts.rest());
     if whole.is_empty() && part.is_none() {
         return None;
     }
@@ -184,10 +193,12 @@ pub fn size(text: &[u8]) -> Option<u64> {
     /// Decimals are exact to a thousandth of the unit, whatever the unit.
     const PARTS: u64 = 1000;
     let parts = if power == 0 { 1 } else { PARTS };
-    let number = u128::from(decimal(number, parts)?);
-    let unit = u128::pow(base, power);
-    let bytes = number.checked_mul(unit)? / u128::from(parts);
-    u64::try_from(bytes).ok().filter(|bytes| i64::try_from(*bytes).is_ok())
+    let number = decimal(number, parts)?;
+    let unit = u64::pow(base, power);
+    // The unit is at most 2^40, so the parts fit.
+    let rest = (number % parts).checked_mul(unit)? / parts;
+    let bytes = (number / parts).checked_mul(unit)?.checked_add(rest)?;
+    i64::try_from(bytes).is_ok().then_some(bytes)
 }
 
 /// What [`cpus`] takes, for messages.

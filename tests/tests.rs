@@ -9,3 +9,6 @@ mod support;
 
 // What an init does: signals, zombies, terminals, exit codes.
 mod init;
+
+// Which limits are found in captured trees, and what is decided from them.
+mod limits;

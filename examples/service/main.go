@@ -69,7 +69,7 @@ func (s Store) rows(w http.ResponseWriter, r *http.Request) {
 }
 
 func main() {
-	address := flag.String("listen", "127.0.0.1:8080", "`address` to listen on")
+	address := flag.String("listen", ":8080", "`address` to listen on")
 	flag.Parse()
 
 	store := load()

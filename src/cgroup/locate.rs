@@ -3,6 +3,7 @@
 
 use super::proc::Mount;
 use crate::limits::Version;
+use crate::text::Fields;
 use core::iter;
 
 /// The directories of a cgroup and its visible ancestors.
@@ -115,7 +116,7 @@ fn below<'a>(cgroup: &'a [u8], root: &[u8]) -> Option<impl Iterator<Item = &'a [
 }
 
 fn components(path: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
-    path.split(|byte| *byte == b'/').filter(|component| !component.is_empty())
+    Fields::new(path, b'/').filter(|component| !component.is_empty())
 }
 
 #[cfg(test)]

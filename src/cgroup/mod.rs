@@ -172,7 +172,8 @@ impl<'a> Tree<'a> {
     /// What is there may still be another cgroup of the same name: a mount made outside of our
     /// cgroup namespace shows the cgroups of the host, and below a mount of a part of the
     /// hierarchy there may be the same path once more. So the cgroup has to list this process,
-    /// unless it is the root of the mount, where there is but one.
+    /// unless it is the root of the mount: that is what the list of mounts would lead to as well,
+    /// though as a guess where the mount was made outside; and the list of a host's root is long.
     fn conventional(&mut self, search: &Search<'_>, pid: Option<u32>) -> Option<Directories> {
         if locate::climbs(&search.membership) {
             return None;
@@ -275,7 +276,12 @@ fn path<'a>(
 
 /// The path of a file as a process in the tree sees it.
 fn file(directory: &[u8], name: &[u8]) -> Vec<u8> {
-    [directory, b"/", name].concat()
+    let length = directory.len().saturating_add(name.len()).saturating_add(1);
+    let mut file = Vec::with_capacity(length);
+    for part in [directory, b"/", name] {
+        file.extend_from_slice(part);
+    }
+    file
 }
 
 fn failure<T>(error: Errno) -> Value<T> {

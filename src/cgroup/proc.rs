@@ -1,6 +1,7 @@
 //! What the kernel says about this process in proc(5): bytes in, values out.
 
 use crate::limits::Version;
+use crate::text::Fields;
 use crate::units::integer;
 use std::borrow::Cow;
 
@@ -19,7 +20,7 @@ pub struct Membership<'a> {
 pub fn membership<'a>(text: &'a [u8], controller: &[u8]) -> Option<Membership<'a>> {
     let mut unified = None;
     for [hierarchy, controllers, path] in memberships(text) {
-        if controllers.split(|byte| *byte == b',').any(|name| name == controller) {
+        if Fields::new(controllers, b',').any(|name| name == controller) {
             return Some(Membership { version: Version::V1, path });
         }
         if hierarchy == b"0" && controllers.is_empty() && unified.is_none() {
@@ -41,15 +42,15 @@ fn memberships(text: &[u8]) -> impl Iterator<Item = [&[u8]; 3]> {
     /// The kernel prints the path from a buffer of this size; it also bounds our walk up.
     const PATH_MAX: usize = 4096;
     lines(text).filter_map(|line| {
-        let mut fields = line.splitn(3, |byte| *byte == b':');
+        let mut fields = Fields::new(line, b':');
         let (hierarchy, controllers) = (fields.next()?, fields.next()?);
-        let path = fields.next().filter(|path| path.starts_with(b"/"))?;
+        let path = fields.rest().filter(|path| path.starts_with(b"/"))?;
         (path.len() < PATH_MAX).then_some([hierarchy, controllers, path])
     })
 }
 
-fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split(|byte| *byte == b'\n')
+const fn lines(text: &[u8]) -> Fields<'_> {
+    Fields::new(text, b'\n')
 }
 
 /// A mounted cgroup hierarchy, or a part of one.
@@ -69,7 +70,7 @@ impl Mount<'_> {
     /// Whether this is where a controller of this version would be.
     #[must_use]
     pub fn holds(&self, version: Version, controller: &[u8]) -> bool {
-        let mut options = self.options.split(|byte| *byte == b',');
+        let mut options = Fields::new(self.options, b',');
         self.version == version && (version == Version::V2 || options.any(|it| it == controller))
     }
 }
@@ -83,31 +84,18 @@ pub fn mounts(text: &[u8]) -> impl Iterator<Item = Mount<'_>> {
 /// Reads `id parent device root point options [optional ...] - type source super-options`. Other
 /// file systems' super options may hold spaces (WSL mounts `path=C:\Program Files\...`).
 fn mount(line: &[u8]) -> Option<Mount<'_>> {
-    let mut fields = line.splitn(4, |byte| *byte == b' ');
-    let mut rest = fields.nth(3)?;
-    let (root, point, _) = (field(&mut rest)?, field(&mut rest)?, field(&mut rest)?);
-    while field(&mut rest)? != b"-" {}
-    let version = match field(&mut rest)? {
+    let mut fields = Fields::new(line, b' ');
+    let (root, point, _) = (fields.nth(3)?, fields.next()?, fields.next()?);
+    fields.find(|field| field == b"-")?;
+    let version = match fields.next()? {
         b"cgroup" => Version::V1,
         b"cgroup2" => Version::V2,
         _ => return None,
     };
-    let _source = field(&mut rest)?;
+    let _source = fields.next()?;
+    let options = fields.rest()?;
     let is_path = root.starts_with(b"/") && point.starts_with(b"/");
-    is_path.then(|| Mount {
-        version,
-        root: unescaped(root),
-        point: unescaped(point),
-        options: rest,
-    })
-}
-
-/// Takes the text before the next space, and the space.
-fn field<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let mut parts = rest.splitn(2, |byte| *byte == b' ');
-    let field = parts.next()?;
-    *rest = parts.next()?;
-    Some(field)
+    is_path.then(|| Mount { version, root: unescaped(root), point: unescaped(point), options })
 }
 
 /// Undoes what the kernel does to spaces, tabs, newlines and backslashes: `\040`.
@@ -152,10 +140,10 @@ pub fn count_cpus(list: &[u8]) -> Option<u32> {
     /// No Linux can be built for more (NR_CPUS).
     const MAX: u64 = 8192;
     let mut count = 0u64;
-    for range in list.split(|byte| *byte == b',') {
-        let mut ends = range.splitn(2, |byte| *byte == b'-');
+    for range in Fields::new(list, b',') {
+        let mut ends = Fields::new(range, b'-');
         let first = integer(ends.next()?)?;
-        let last = ends.next().map_or(Some(first), integer)?;
+        let last = ends.rest().map_or(Some(first), integer)?;
         let further = last.checked_sub(first).filter(|_| last < MAX)?;
         count = count.checked_add(further)?.checked_add(1).filter(|count| *count <= MAX)?;
     }

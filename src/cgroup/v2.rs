@@ -4,6 +4,7 @@
 use super::Tree;
 use super::locate::Directories;
 use crate::limits::{Reading, Value};
+use crate::text::Fields;
 use crate::units::{Quota, integer};
 
 /// The limit above which processes are killed.
@@ -39,7 +40,7 @@ fn bytes(text: &[u8]) -> Option<Value<u64>> {
 /// Reads `max 100000` or `50000 100000`; as in what is written to it, the period may be left out.
 fn quota(text: &[u8]) -> Option<Value<Quota>> {
     const PERIOD: u64 = 100_000;
-    let mut words = text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let mut words = Fields::new(text, b' ').filter(|word| !word.is_empty());
     let time = words.next()?;
     let period = words.next().map_or(Some(PERIOD), integer)?;
     if words.next().is_some() {

@@ -50,16 +50,18 @@ pub fn exists(path: &CStr) -> bool {
     unsafe { libc::access(path.as_ptr(), libc::F_OK) == 0 }
 }
 
-/// Whether exec would find a program here: a regular file that we may execute.
+/// Whether exec would find a program here: something that we may execute and that is no directory.
 #[must_use]
 pub fn is_executable(path: &CStr) -> bool {
-    // SAFETY: the path is NUL-terminated; stat is a plain C structure, for which zero is a value.
-    unsafe {
-        let mut stat: libc::stat = core::mem::zeroed();
-        libc::stat(path.as_ptr(), &raw mut stat) == 0
-            && stat.st_mode & libc::S_IFMT == libc::S_IFREG
-            && libc::access(path.as_ptr(), libc::X_OK) == 0
+    // SAFETY: the path is NUL-terminated.
+    let directory = unsafe { libc::open(path.as_ptr(), libc::O_PATH | libc::O_DIRECTORY) };
+    if directory >= 0 {
+        // SAFETY: the descriptor is ours.
+        unsafe { libc::close(directory) };
+        return false;
     }
+    // SAFETY: the path is NUL-terminated.
+    unsafe { libc::access(path.as_ptr(), libc::X_OK) == 0 }
 }
 
 /// What came of an attempt to write without waiting.

@@ -1,0 +1,212 @@
+#!/usr/bin/env python3
+"""Runs every suite of the project, whatever the one before came to, and closes with a table.
+
+The output of each goes to the screen and to target/test-report/SUITE.log. What a machine cannot
+run is listed with the reason; with CI=true that is an error unless tests/impossible.txt names it.
+A suite that ran nothing has failed. Run by `make test`; `--only NAME` picks suites or a group.
+"""
+
+import argparse
+import fnmatch
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+REPORT = TOP / "target/test-report"
+NOT_RUN = REPORT / "not-run.txt"
+ARTIFACT = TOP / "target/artifact"
+# Seconds after which a suite hangs.
+PATIENCE = 600
+# What a script of ours says when the machine lacks something that it needs.
+CANNOT = 2
+
+CARGO_TEST = re.compile(r"^test result: \S+ (\d+) passed; (\d+) failed; (\d+) ignored", re.MULTILINE)
+CHECKS = re.compile(r"^(ok|FAILED): ", re.MULTILINE)
+
+
+def on(artifact):
+    """The variables by which the integration tests find what they test."""
+    return {"LOADLINE_ARTIFACT": str(ARTIFACT / artifact),
+            "LOADLINE_ARTIFACT_FORK": str(ARTIFACT / "fork/loadline")}
+
+
+INTEGRATION = "cargo test --locked --test tests"
+
+# name, group, commands, variables. Cases are counted by what cargo's and our own checkers print;
+# a command that prints neither is one case.
+SUITES = [
+    ("setup", "build", ["tests/lab/rust", "tests/lab/apt install bash libc6-dev util-linux"], {}),
+    ("artifact", "build", ["make artifact", "tests/artifact.py --small target/artifact/loadline"], {}),
+    ("plain", "build", ["make plain", "tests/artifact.py target/artifact/plain/loadline"], {}),
+    ("fork", "build", ["make fork", "tests/artifact.py --small target/artifact/fork/loadline"], {}),
+    ("release", "build", ["make release", "sh -c 'cd dist && sha256sum --check *.sha256'"], {}),
+    ("rustfmt", "lint", ["cargo fmt --check"], {}),
+    ("clippy", "lint", ["cargo clippy --locked --all-targets -- -D warnings"], {}),
+    ("rustdoc", "lint", ["cargo doc --locked --no-deps"], {"RUSTDOCFLAGS": "-D warnings"}),
+    ("scripts", "lint", ["tests/lab/lint"], {}),
+    ("unit", "cargo", ["cargo test --locked --lib", "cargo test --locked --doc"], {}),
+    ("integration", "cargo", [INTEGRATION], on("loadline")),
+    ("integration-plain", "cargo", [INTEGRATION], on("plain/loadline")),
+    ("demo-go1.19", "demo", ["examples/demo.py --go 1.19"], {}),
+    ("demo-go1.27", "demo", ["examples/demo.py --go 1.27"], {}),
+]
+
+
+class Result:
+    """What came of one suite."""
+
+    def __init__(self, name):
+        self.name = name
+        self.passed = self.failed = 0
+        self.not_run = []
+        self.seconds = 0.0
+
+    @property
+    def cases(self):
+        return self.passed + self.failed + len(self.not_run)
+
+    def count(self, code, output):
+        """Adds one command to the result."""
+        tallies = CARGO_TEST.findall(output)
+        checks = CHECKS.findall(output)
+        failed_before = self.failed
+        for passed, failed, ignored in tallies:
+            self.passed += int(passed)
+            self.failed += int(failed)
+            self.not_run += [f"{self.name}: ignored by libtest: {ignored} cases"] * bool(int(ignored))
+        self.passed += checks.count("ok")
+        self.failed += checks.count("FAILED")
+        if code == CANNOT:
+            reason = " ".join(output.strip().splitlines()[-3:])
+            self.not_run.append(f"{self.name}: all: {reason}")
+        elif code and self.failed == failed_before:
+            self.failed += 1
+        elif not code and not tallies and not checks:
+            self.passed += 1
+
+
+def run(command, variables, log):
+    """Runs a command and gives its exit code and output."""
+    print(f"$ {command}", flush=True)
+    child = subprocess.Popen(
+        ["sh", "-c", f"exec {command}"], cwd=TOP, env={**os.environ, **variables}, text=True,
+        errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, start_new_session=True,
+    )
+
+    def stop():
+        """Ends it and all that it started, which may have things to put away first."""
+        patience = time.monotonic() + 15
+        how = signal.SIGTERM
+        try:
+            while True:
+                os.killpg(child.pid, how)
+                child.poll()
+                time.sleep(0.1)
+                how = 0 if time.monotonic() < patience else signal.SIGKILL
+        except ProcessLookupError:
+            pass
+
+    def hangs(*_):
+        line = f"run.py: stopped after {PATIENCE} seconds: {command}\n"
+        print(line, end="")
+        log.write(line)
+        stop()
+
+    signal.signal(signal.SIGALRM, hangs)
+    signal.alarm(PATIENCE)
+    output = []
+    try:
+        for line in child.stdout:
+            print(line, end="", flush=True)
+            log.write(line)
+            output.append(line)
+        return child.wait(), "".join(output)
+    except BaseException:
+        stop()
+        raise
+    finally:
+        signal.alarm(0)
+
+
+def run_suite(name, commands, variables):
+    print(f"\n=== {name}", flush=True)
+    result = Result(name)
+    begin = time.monotonic()
+    noted = NOT_RUN.stat().st_size
+    with open(REPORT / f"{name}.log", "w", encoding="utf-8") as log:
+        for command in commands:
+            result.count(*run(command, variables, log))
+    with open(NOT_RUN, encoding="utf-8") as notes:
+        notes.seek(noted)
+        lines = notes.read().splitlines()
+    # A test that could not run has returned without failing.
+    result.passed -= len(lines)
+    result.not_run += lines
+    if not result.cases:
+        print(f"run.py: the suite {name} ran nothing")
+        result.failed = 1
+    result.seconds = time.monotonic() - begin
+    return result
+
+
+def table(results):
+    rows = [("suite", "cases", "passed", "failed", "not run", "seconds")]
+    for result in results:
+        rows.append((result.name, result.cases, result.passed, result.failed, len(result.not_run),
+                     f"{result.seconds:.0f}"))
+    widths = [max(len(str(row[column])) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        first, *others = (str(cell) for cell in row)
+        cells = [first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(others, widths[1:]))]
+        print("  ".join(cells))
+
+
+def impossible():
+    """The patterns of what this project knows that its CI machines cannot run."""
+    lines = (TOP / "tests/impossible.txt").read_text(encoding="utf-8").splitlines()
+    for line in lines:
+        if line.strip() and not line.startswith("#"):
+            suite, case, _reason = line.split(": ", 2)
+            yield f"{suite}: {case}: *"
+
+
+def main():
+    names = [name for name, *_ in SUITES]
+    groups = sorted({group for _, group, *_ in SUITES})
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", action="append", choices=names + groups, metavar="NAME",
+                        help=f"one of {', '.join(groups + names)}")
+    only = parser.parse_args().only
+
+    REPORT.mkdir(parents=True, exist_ok=True)
+    NOT_RUN.write_text("")
+    os.environ.update(LOADLINE_NOT_RUN=str(NOT_RUN), CARGO_TERM_COLOR="never")
+    results = [run_suite(name, commands, variables) for name, group, commands, variables in SUITES
+               if not only or name in only or group in only]
+
+    print()
+    table(results)
+    not_run = [line for result in results for line in result.not_run]
+    known = list(impossible())
+    unexpected = [line for line in not_run if not any(fnmatch.fnmatch(line, p) for p in known)]
+    if not_run:
+        print("\nNot run here:")
+    for line in not_run:
+        print(f"  {line}" + (" (not in tests/impossible.txt)" if line in unexpected else ""))
+    failed = sum(result.failed for result in results)
+    in_ci = os.environ.get("CI") == "true"
+    if in_ci and unexpected:
+        print("\nCI must run everything but what tests/impossible.txt names.")
+    print(f"\n{sum(r.passed for r in results)} passed, {failed} failed"
+          + (f", {len(not_run)} skipped" if not_run else ""))
+    return 1 if failed or (in_ci and unexpected) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
