@@ -14,7 +14,7 @@
 //! controllers handed down from the root.
 
 use std::error::Error;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -24,7 +24,6 @@ use std::time::{Duration, Instant};
 use cgroups_rs::fs::cpu::CpuController;
 use cgroups_rs::fs::memory::MemController;
 use cgroups_rs::fs::{Cgroup, Controller, hierarchies};
-use lexopt::prelude::*;
 use loadline::units::{self, Quota};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal, kill};
@@ -57,31 +56,34 @@ struct Options {
 impl Options {
     fn parse() -> Result<Self> {
         let (mut memory, mut cpus, mut report) = (None, None, None);
-        let mut parser = lexopt::Parser::from_env();
-        while let Some(argument) = parser.next()? {
-            match argument {
-                Long("memory") => {
+        let mut arguments = std::env::args_os().skip(1).peekable();
+        while let Some(option) = arguments.next_if(|argument| is_option(argument)) {
+            let mut value = || arguments.next().ok_or(USAGE);
+            match option.as_encoded_bytes() {
+                b"--memory" => {
                     memory = Some(
-                        units::size(parser.value()?.as_encoded_bytes())
+                        units::size(value()?.as_encoded_bytes())
                             .ok_or_else(|| format!("--memory takes {}", units::SIZE))?,
                     );
                 }
-                Long("cpus") => {
+                b"--cpus" => {
                     cpus = Some(
-                        units::cpus(parser.value()?.as_encoded_bytes())
+                        units::cpus(value()?.as_encoded_bytes())
                             .ok_or_else(|| format!("--cpus takes {}", units::CPUS))?,
                     );
                 }
-                Long("report") => report = Some(parser.value()?.into()),
-                Value(command) => {
-                    let arguments = parser.raw_args()?.collect();
-                    return Ok(Self { memory, cpus, report, command, arguments });
-                }
-                Short(_) | Long(_) => return Err(USAGE.into()),
+                b"--report" => report = Some(value()?.into()),
+                b"--" => break,
+                _ => return Err(USAGE.into()),
             }
         }
-        Err(USAGE.into())
+        let command = arguments.next().ok_or(USAGE)?;
+        Ok(Self { memory, cpus, report, command, arguments: arguments.collect() })
     }
+}
+
+fn is_option(argument: &OsStr) -> bool {
+    argument.as_encoded_bytes().starts_with(b"-")
 }
 
 /// Runs the command to its end and gives the exit code.

@@ -302,9 +302,16 @@ fn command<'a>(arguments: &'a [&'a CStr], options: &mut Options<'a>) -> Result<C
                 let code = code.ok_or(Error::Option { option, value, expected })?;
                 options.remap.insert(code);
             }
-            Opt::Short(b"h") | Opt::Long(b"help") => return Ok(Command::Show(&[HELP])),
+            Opt::Short(b"h") => return Ok(Command::Show(&[HELP])),
             Opt::Short(b"l") => return Ok(Command::Show(&[LICENSE])),
-            Opt::Long(b"version") => return Ok(Command::Show(&[VERSION, COMMIT, "\n"])),
+            Opt::Long(b"help") => {
+                parser.end()?;
+                return Ok(Command::Show(&[HELP]));
+            }
+            Opt::Long(b"version") => {
+                parser.end()?;
+                return Ok(Command::Show(&[VERSION, COMMIT, "\n"]));
+            }
             Opt::Long(b"exec") => options.exec = true,
             Opt::Long(b"root") => options.root = Some(parser.value()?),
             Opt::Long(b"explain") => {

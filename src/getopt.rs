@@ -47,17 +47,26 @@ impl<'a> Parser<'a> {
         Self { arguments, behind: None, last: Opt::Short(b"") }
     }
 
+    /// Ends a long option that takes no value.
+    ///
+    /// # Errors
+    /// Where it was given one.
+    pub const fn end(&self) -> Result<(), Error<'a>> {
+        match (self.last, self.behind) {
+            (option @ Opt::Long(_), Some(value)) => Err(Error::UnexpectedValue { option, value }),
+            _ => Ok(()),
+        }
+    }
+
     /// The next option, if there is another.
     ///
     /// # Errors
     /// Where the last option was given a value that nobody took.
     pub fn option(&mut self) -> Result<Option<Opt<'a>>, Error<'a>> {
-        let option = match (self.last, self.behind.take()) {
-            (Opt::Short(_), Some(cluster)) => self.short(cluster),
-            (option @ Opt::Long(_), Some(value)) => {
-                return Err(Error::UnexpectedValue { option, value });
-            }
-            (_, None) => {
+        self.end()?;
+        let option = match self.behind.take() {
+            Some(cluster) => self.short(cluster),
+            None => {
                 let Some((first, rest)) = self.arguments.split_first() else {
                     return Ok(None);
                 };
@@ -173,10 +182,11 @@ mod tests {
 
     #[test]
     fn a_value_too_many_or_too_few_is_an_error() {
-        let mut parser = Parser::new(&[c"--flag=1", c"-v"]);
+        let mut parser = Parser::new(&[c"--flag=1"]);
         assert_eq!(parser.option().unwrap(), Some(Opt::Long(b"flag")));
         let error = parser.option().unwrap_err();
         assert_eq!(error.to_string(), "--flag takes no value such as \"1\"");
+        let mut parser = Parser::new(&[c"-v"]);
         assert_eq!(parser.option().unwrap(), Some(Opt::Short(b"v")));
         let error = parser.value().unwrap_err();
         assert_eq!(error.to_string(), "-v takes a value; see loadline --help");

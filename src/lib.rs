@@ -126,10 +126,7 @@ fn become_it(image: &mut Image<'_>, mask: SignalSet, stderr: &mut Stderr) -> u8 
     if stderr.is_broken() {
         sys::discard_own(libc::SIGPIPE);
     }
-    sys::set_mask(mask);
-    let (error, code) = image.become_it();
-    // Not to be ended by a broken standard error before the exit code is out.
-    let _ = sys::block_all();
+    let (error, code) = image.become_it(mask);
     stderr.fatal(error);
     code
 }

@@ -23,8 +23,8 @@ use spawn::{Inherited, Terminal};
 
 pub use spawn::Image;
 
-/// How long a full signal queue of the program is given before the next try.
-const RETRY_MILLISECONDS: u32 = 5;
+/// How long a full signal queue is given before the next try.
+const RETRY_MILLISECONDS: u32 = 2;
 
 /// The program at work, and what its init needs to know.
 struct Init<'a> {
@@ -33,6 +33,8 @@ struct Init<'a> {
     own: Pid,
     program: Pid,
     terminal: Terminal,
+    /// Realtime signals that did not fit into the queue yet, in their order.
+    backlog: Vec<Received>,
 }
 
 /// Runs the program and returns how it ended.
@@ -57,7 +59,7 @@ pub fn run(
     let dies_with_us = options.parent_death == Some(libc::SIGKILL);
     let program = spawn::start(image, stderr, inherited, terminal, dies_with_us)?;
     stderr.at(DEBUG, format_args!("started process {program}"));
-    let mut init = Init { options, stderr, own, program, terminal };
+    let mut init = Init { options, stderr, own, program, terminal, backlog: Vec::new() };
     if let Some(signal) = is_due {
         let _ = send_signal(init.target(), signal);
     }
@@ -100,36 +102,49 @@ fn die_with_the_parent(options: &Options<'_>, stderr: &mut Stderr) -> Option<i32
 
 impl Init<'_> {
     fn run(&mut self) -> How {
-        // A realtime signal that does not fit into the program's queue yet.
-        let mut stuck: Option<Received> = None;
         loop {
-            let (set, timeout) = match stuck {
-                None => (SignalSet::ALL, None),
-                // Those behind it keep their order in our own queue; all others go on.
-                Some(_) => (SignalSet::STANDARD, Some(RETRY_MILLISECONDS)),
+            let (set, timeout) = if self.backlog.is_empty() {
+                (SignalSet::ALL, None)
+            } else {
+                // Further realtime signals keep their order in our own queue; all others go on.
+                (SignalSet::STANDARD, Some(RETRY_MILLISECONDS))
             };
-            let received = wait_signal(set, timeout);
-            if let Some(received) = &received {
-                match route(received.signal(), sender(received), self.own.as_raw()) {
-                    Route::Reap => {
-                        self.stderr.at(DEBUG, "Received SIGCHLD");
-                        if let Some(outcome) = self.reap() {
-                            return outcome;
-                        }
+            match wait_signal(set, timeout) {
+                Some(received) => {
+                    if let Some(outcome) = self.handle(&received) {
+                        return outcome;
                     }
-                    Route::Forward => {
-                        if self.forward(received) == Sent::QueueFull {
-                            stuck = Some(*received);
-                        }
-                    }
-                    Route::Drop => {}
+                }
+                // RLIMIT_SIGPENDING counts all queues of a user. Where ours takes the last places
+                // of it, only a signal that leaves it makes room for another.
+                None => self.backlog.extend(wait_signal(SignalSet::REALTIME, Some(0))),
+            }
+            self.send_backlog();
+        }
+    }
+
+    fn handle(&mut self, received: &Received) -> Option<How> {
+        match route(received.signal(), sender(received), self.own.as_raw()) {
+            Route::Reap => {
+                self.stderr.at(DEBUG, "Received SIGCHLD");
+                return self.reap();
+            }
+            Route::Forward => {
+                if self.forward(received) == Sent::QueueFull {
+                    self.backlog.push(*received);
                 }
             }
-            if let Some(received) = &stuck
-                && self.forward(received) == Sent::Done
-            {
-                stuck = None;
+            Route::Drop => {}
+        }
+        None
+    }
+
+    fn send_backlog(&mut self) {
+        while let Some(first) = self.backlog.first().copied() {
+            if self.forward(&first) == Sent::QueueFull {
+                return;
             }
+            self.backlog.remove(0);
         }
     }
 
@@ -172,13 +187,10 @@ impl Init<'_> {
     /// The program has stopped. If that was job control we stop too, so that the shell that
     /// started us sees it, and go on with the program when we are continued.
     fn stop(&mut self, signal: i32) {
-        let is_job_control = match signal {
-            libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU => true,
-            // Away from terminals SIGSTOP is somebody's freezer, who will continue the program
-            // and not us.
-            _ => self.terminal.is_there,
-        };
-        if !is_job_control {
+        let is_job_control = matches!(signal, libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU);
+        // Away from terminals SIGSTOP is somebody's freezer, who will continue the program and
+        // not us.
+        if !is_job_control && !self.terminal.is_there {
             return;
         }
         // Stopping discards a pending SIGCONT (signal(7)): one that has come already is for the
@@ -189,7 +201,11 @@ impl Init<'_> {
         }
         let group = getpgrp();
         Terminal::pass(self.program, group);
-        if send_signal(self.own.as_raw(), libc::SIGTSTP).is_ok() && stop_by_default() {
+        // The rest of our job, of a pipeline or script, is no more in the terminal's foreground
+        // group than we are, so what the program got from there it did not get.
+        let whole_job = is_job_control && self.terminal.is_ours;
+        let target = if whole_job { 0 } else { self.own.as_raw() };
+        if send_signal(target, libc::SIGTSTP).is_ok() && stop_by_default() {
             // By `fg` the terminal is ours again, by `bg` it is not.
             Terminal::pass(group, self.program);
             let _ = send_signal(self.program.as_raw().wrapping_neg(), libc::SIGCONT);

@@ -4,7 +4,8 @@ use crate::error::Error;
 use crate::exit::{NOT_EXECUTABLE, NOT_FOUND};
 use crate::stderr::Stderr;
 use crate::sys::{
-    Disposition, Errno, Exec, SignalSet, exec, exists, set_disposition, set_mask, spawn, stdin,
+    Disposition, Errno, Exec, SignalSet, block_all, exec, exists, set_disposition, set_mask, spawn,
+    stdin,
 };
 use core::ffi::{CStr, c_int};
 use nix::sys::prctl::set_pdeathsig;
@@ -33,9 +34,12 @@ pub struct Image<'a> {
 }
 
 impl Image<'_> {
-    /// Becomes the first candidate that can be executed, as execvp(3) finds it. Returns with the
-    /// reason why there is none, and the exit code for it. Allocates nothing.
-    pub fn become_it(&mut self) -> (Error<'_>, u8) {
+    /// Becomes the first candidate that can be executed, as execvp(3) finds it, with the given
+    /// signal mask. Returns with the reason why there is none, and the exit code for it; every
+    /// signal is blocked again then, so that a broken standard error cannot end us before the
+    /// code is out. Allocates nothing.
+    pub fn become_it(&mut self, mask: SignalSet) -> (Error<'_>, u8) {
+        set_mask(mask);
         let mut cause = Errno(libc::ENOENT);
         let mut interpreter = false;
         for file in self.candidates {
@@ -53,6 +57,7 @@ impl Image<'_> {
                 }
             }
         }
+        let _ = block_all();
         let code = if cause.0 == libc::ENOENT { NOT_FOUND } else { NOT_EXECUTABLE };
         let program = self.name.to_bytes();
         interpreter &= cause.0 == libc::ENOENT;
@@ -137,8 +142,7 @@ fn child(plan: &mut Plan<'_, '_>) -> c_int {
         }
     }
     set_disposition(libc::SIGCHLD, plan.inherited.child);
-    set_mask(plan.inherited.mask);
-    let (error, code) = plan.image.become_it();
+    let (error, code) = plan.image.become_it(plan.inherited.mask);
     plan.stderr.fatal(error);
     code.into()
 }

@@ -19,6 +19,9 @@ impl SignalSet {
     /// Those below the realtime signals: of each at most one is pending (signal(7)).
     pub const STANDARD: Self = Self((1 << 31) - 1);
 
+    /// Those of which each instance is queued by itself.
+    pub const REALTIME: Self = Self::ALL.without(Self::STANDARD);
+
     /// One signal, 1 to 64.
     #[must_use]
     pub const fn only(signal: c_int) -> Self {
