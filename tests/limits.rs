@@ -1,11 +1,12 @@
 //! What is found in captured trees: `fixtures/<case>/{proc,sys}`, each with what `--explain=json`
 //! has to say about it in `expected.json`.
 
+use super::support::Init;
 use serde_json::Value;
 use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{env, fs};
 
 /// What every case has to say something about.
 const REQUIRED: [&str; 8] = [
@@ -48,9 +49,7 @@ fn mismatches(case: &Path) -> Result<Vec<String>, String> {
         .map(|key| format!("expected.json lacks {key}"))
         .collect();
 
-    let loadline = env::var_os("LOADLINE_ARTIFACT");
-    let loadline = loadline.unwrap_or_else(|| env!("CARGO_BIN_EXE_loadline").into());
-    let output = Command::new(loadline)
+    let output = Command::new(Init::under_test().path)
         .args([OsStr::new("--root"), case.as_os_str()])
         .arg("--explain=json")
         .env_clear()

@@ -52,8 +52,8 @@ SUITES = [
     ("unit", "cargo", ["cargo test --locked --lib", "cargo test --locked --doc"], {}),
     ("integration", "cargo", [INTEGRATION], on("loadline")),
     ("integration-plain", "cargo", [INTEGRATION], on("plain/loadline")),
-    ("demo-go1.19", "demo", ["examples/demo.py --go 1.19"], {}),
-    ("demo-go1.27", "demo", ["examples/demo.py --go 1.27"], {}),
+    ("demo-go1.19", "demo", ["make demo GO=1.19"], {}),
+    ("demo-go1.27", "demo", ["make demo GO=1.27"], {}),
 ]
 
 

@@ -12,3 +12,6 @@ mod init;
 
 // Which limits are found in captured trees, and what is decided from them.
 mod limits;
+
+// What the README shows, and that every command in it is run.
+mod readme;
