@@ -151,7 +151,8 @@ impl Launch {
         self
     }
 
-    /// One descriptor more than the usual three.
+    /// One descriptor more than the usual three, by a number that the tests themselves have no
+    /// file at.
     pub fn inherits(mut self, file: OwnedFd, number: RawFd) -> Self {
         self.extra = Some((file, number));
         self
