@@ -119,6 +119,26 @@ fn empty_image_is_enough() {
     }
 }
 
+/// An image for another architecture is the commonest of all programs that cannot be executed: it
+/// is no script, whatever execvp(3) makes of it.
+#[test]
+fn program_for_another_machine_is_no_script() {
+    let directory = tempdir().unwrap();
+    let path = directory.path().join("foreign");
+    let mut file = fs::read(probe_path()).unwrap();
+    // e_machine (elf(5)): one that nothing runs on.
+    file[0x12..0x14].copy_from_slice(&[0x34, 0x12]);
+    executable(&path, &file);
+    for &exec in Init::exec_or_not() {
+        for place in Place::all() {
+            let launch = Launch::new(place, &[]).program(&[path.to_str().unwrap()]);
+            let mut init = launch.exec(exec).start();
+            init.exits_with(126);
+            assert!(init.messages().contains("another architecture"));
+        }
+    }
+}
+
 /// Whether no program header asks for a loader (elf(5)): PT_INTERP of a 64-bit file.
 fn is_static(path: &Path) -> bool {
     let file = fs::read(path).unwrap();
