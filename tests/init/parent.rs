@@ -31,8 +31,8 @@ fn places() -> Vec<Place> {
 
 #[test]
 fn death_of_the_parent_reaches_the_program_as_a_signal() {
-    for (name, signal) in [("SIGTERM", libc::SIGTERM), ("SIGHUP", libc::SIGHUP)] {
-        for place in places() {
+    for place in places() {
+        for (name, signal) in [("SIGTERM", libc::SIGTERM), ("SIGHUP", libc::SIGHUP)] {
             let mut parent = child_of_the_probe(place, name);
             parent.signal(libc::SIGKILL);
             assert_eq!(parent.wait(), Ended::Killed(libc::SIGKILL));
