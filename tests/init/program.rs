@@ -1,7 +1,7 @@
 //! Which program is started, and what is said where there is none.
 
 use crate::support::{
-    Ended, Init, Launch, Opt, Place, children, executable, field, not_run, probe_path,
+    Ended, Init, Input, Launch, Opt, Place, children, executable, field, not_run, probe_path,
 };
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -110,6 +110,12 @@ fn empty_image_is_enough() {
         init.expect("signal 15");
         init.exits_with(0);
         assert_eq!(init.messages(), "");
+    }
+    // Nor is there a /dev/null to put in the place of what is closed.
+    for place in Place::all() {
+        let bare = Launch::new(place, &[]).init(&init.at("/init")).root(root.path());
+        let closed = (0..3).fold(bare, |launch, fd| launch.standard(fd, Input::Closed));
+        closed.program(&["/probe", "exit", "9"]).start().exits_with(9);
     }
     // No shell is there either.
     executable(&root.path().join("script"), b"exit 0\n");
