@@ -65,7 +65,7 @@ pub fn run(
     }
     let outcome = init.run();
     // Whoever reads the terminal after us is not in the program's group.
-    if terminal.is_ours && own.as_raw() != 1 {
+    if own.as_raw() != 1 {
         Terminal::pass(program, getpgrp());
     }
     Ok(outcome)
@@ -172,10 +172,8 @@ impl Init<'_> {
 
     fn reap(&mut self) -> Option<How> {
         let program = self.program.as_raw();
-        // As PID 1 nobody could continue us, and a shell inside does its own job control.
-        let job_control = self.own.as_raw() != 1;
         let warn = self.options.warn_on_reap;
-        let changes = reap::drain(program, job_control, warn, self.stderr);
+        let changes = reap::drain(program, warn, self.stderr);
         if changes.ended.is_none()
             && let Some(signal) = changes.stopped
         {
@@ -188,6 +186,13 @@ impl Init<'_> {
     /// started us sees it, and go on with the program when we are continued.
     fn stop(&mut self, signal: i32) {
         let is_job_control = matches!(signal, libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU);
+        if self.own.as_raw() == 1 {
+            // Nobody could continue us or tell us to.
+            if signal == libc::SIGTSTP {
+                self.go_on();
+            }
+            return;
+        }
         // Away from terminals SIGSTOP is somebody's freezer, who will continue the program and
         // not us.
         if !is_job_control && !self.terminal.is_there {
@@ -200,19 +205,33 @@ impl Init<'_> {
             return;
         }
         let group = getpgrp();
-        Terminal::pass(self.program, group);
-        // The rest of our job, of a pipeline or script, is no more in the terminal's foreground
-        // group than we are, so what the program got from there it did not get.
-        let whole_job = is_job_control && self.terminal.is_ours;
+        let wants_it = matches!(signal, libc::SIGTTIN | libc::SIGTTOU);
+        // We are in the foreground by now, and nobody told us, as we had not stopped.
+        if wants_it && group.as_raw() != 0 && Terminal::pass(group, self.program) {
+            self.go_on();
+            return;
+        }
+        let had_it = Terminal::pass(self.program, group);
+        // Of a job in the background the kernel stops all. From the foreground the rest of our
+        // job, of a pipeline or script, did not get what the program got.
+        let whole_job = wants_it || (is_job_control && had_it);
         let target = if whole_job { 0 } else { self.own.as_raw() };
         if send_signal(target, libc::SIGTSTP).is_ok() && stop_by_default() {
             // By `fg` the terminal is ours again, by `bg` it is not.
             Terminal::pass(group, self.program);
-            let _ = send_signal(self.program.as_raw().wrapping_neg(), libc::SIGCONT);
+            self.go_on();
         } else {
             // Nobody watches our group, and whoever continues the program wants it as it was.
             Terminal::pass(group, self.program);
+            // But for Ctrl-Z, of which the kernel spares a group that nobody could continue.
+            if signal == libc::SIGTSTP {
+                self.go_on();
+            }
         }
+    }
+
+    fn go_on(&self) {
+        let _ = send_signal(self.program.as_raw().wrapping_neg(), libc::SIGCONT);
     }
 }
 

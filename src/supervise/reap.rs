@@ -14,9 +14,9 @@ pub struct Changes {
 }
 
 /// Reaps every child that has ended. SIGCHLD says that there is one, not how many (signal(7)).
-pub fn drain(program: i32, stops_too: bool, warn: bool, stderr: &mut Stderr) -> Changes {
+pub fn drain(program: i32, warn: bool, stderr: &mut Stderr) -> Changes {
     let mut changes = Changes::default();
-    while let Some(change) = next_change(stops_too) {
+    while let Some(change) = next_change() {
         match change.how {
             How::Stopped(signal) if change.process == program => changes.stopped = Some(signal),
             How::Stopped(_) => {}

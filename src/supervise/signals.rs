@@ -22,7 +22,7 @@ pub fn route(signal: i32, sent: Option<i32>, own: i32) -> Route {
         // The terminal's answer to our own use of it from the background.
         libc::SIGTTIN | libc::SIGTTOU => Route::Drop,
         // Our own: the SIGPIPE of a message on a broken standard error (pipe(7)).
-        _ if sent == Some(own) => Route::Drop,
+        libc::SIGPIPE if sent == Some(own) => Route::Drop,
         _ => Route::Forward,
     }
 }

@@ -89,10 +89,8 @@ impl Terminal {
     }
 
     /// Gives it to `to` if `from` has it.
-    pub fn pass(from: Pid, to: Pid) {
-        if tcgetpgrp(stdin()) == Ok(from) {
-            Self::give(to);
-        }
+    pub fn pass(from: Pid, to: Pid) -> bool {
+        tcgetpgrp(stdin()) == Ok(from) && tcsetpgrp(stdin(), to).is_ok()
     }
 }
 

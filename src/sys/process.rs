@@ -122,9 +122,8 @@ pub enum How {
 
 /// The next change of state among the children, if there is one; an ended child is reaped by it.
 #[must_use]
-pub fn next_change(stops_too: bool) -> Option<Change> {
-    let stops = if stops_too { libc::WSTOPPED } else { 0 };
-    let options = libc::WEXITED | libc::WNOHANG | stops;
+pub fn next_change() -> Option<Change> {
+    let options = libc::WEXITED | libc::WNOHANG | libc::WSTOPPED;
     // SAFETY: siginfo_t is a plain C structure, for which zero is a value; the kernel leaves it
     // so if there is nothing to report (waitid(2)).
     let (result, info) = unsafe {

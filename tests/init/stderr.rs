@@ -1,6 +1,6 @@
 //! A broken stderr hurts neither the init nor the program.
 
-use crate::support::{Input, Launch, Opt, Place, children};
+use crate::support::{Input, Launch, Opt, Place, Terminal, children};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{pipe2, write};
 use std::os::fd::OwnedFd;
@@ -40,6 +40,28 @@ fn signals_are_forwarded_whatever_stderr_is() {
             }
             init.exits_with(0);
         }
+    }
+}
+
+/// What the terminal's buffer has room for is not what a message needs: the write must not wait
+/// for the rest.
+#[test]
+fn signals_are_forwarded_though_nobody_reads_the_terminal() {
+    for place in Place::all() {
+        let terminal = Terminal::new();
+        let mut init = Launch::new(place, &["report"])
+            .arguments(&["-vvv"])
+            .standard(2, Input::Given(terminal.slave()))
+            .start();
+        init.expect("ready");
+        // The buffers of a pseudo-terminal take less than these say.
+        for _ in 0..3000 {
+            init.signal(libc::SIGHUP);
+            init.expect("signal 1");
+        }
+        init.signal(libc::SIGTERM);
+        init.expect("signal 15");
+        init.exits_with(0);
     }
 }
 

@@ -1,6 +1,11 @@
 //! The terminal goes to the program and comes back; job control works on both sides of the init.
 
 use crate::support::{Init, Launch, Opt, Place, Running, Terminal, children, field, probe_path};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use std::fs::OpenOptions;
+use std::io::Write;
+use tempfile::tempdir;
 
 /// What the shell shows when it waits for a command.
 const PROMPT: &str = "prompt> ";
@@ -101,10 +106,39 @@ fn shell_around_the_init_has_the_terminal_when_it_ends() {
     outer.exits_with(5);
 }
 
+/// A script has no job control: who has the terminal is not its business, so that what it runs
+/// after the init could not read.
+#[test]
+fn script_around_the_init_reads_the_terminal_after_it() {
+    let mut terminal = Terminal::new();
+    let launch = Launch::bare(&[]).program(&SHELL).all_terminal(&terminal);
+    let mut outer = shell(launch).start();
+    terminal.expect(PROMPT);
+    let script = format!("{}; read line; echo got $line", init_with("exit 0"));
+    terminal.types(&format!("sh -c '{script}'\n"));
+    terminal.expect("\r\n");
+    terminal.types("text\n");
+    terminal.expect("got text");
+    terminal.expect(PROMPT);
+    terminal.types("exit 5\n");
+    outer.exits_with(5);
+}
+
 #[test]
 fn init_in_the_background_leaves_the_terminal_to_the_shell() {
     let mut terminal = Terminal::new();
-    let mut outer = shell_around(&mut terminal, "job", "&");
+    let directory = tempdir().unwrap();
+    let gate = directory.path().join("gate");
+    mkfifo(&gate, Mode::S_IRWXU).unwrap();
+    let launch = Launch::bare(&[]).program(&SHELL).all_terminal(&terminal);
+    let mut outer = shell(launch).start();
+    terminal.expect(PROMPT);
+    // The shell takes the terminal before it shows its prompt: the init is to start after that.
+    terminal.types(&format!("{{ read < {}; exec {}; }} &\n", gate.display(), init_with("job")));
+    terminal.expect(PROMPT);
+    // Opened for both, so that it does not wait for the shell.
+    let mut gate = OpenOptions::new().read(true).write(true).open(gate).unwrap();
+    gate.write_all(b"\n").unwrap();
     terminal.expect("running");
     assert_eq!(terminal.foreground(), outer.pid());
     terminal.types("echo still $((40 + 2))\n");

@@ -5,7 +5,7 @@ use super::running::{Output, Running};
 use super::spawn::{Plan, spawn};
 use super::{Terminal, not_run, probe};
 use nix::fcntl::OFlag;
-use nix::unistd::{Uid, getgid, getuid, pipe2};
+use nix::unistd::{getgid, getuid, pipe2};
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -27,18 +27,24 @@ pub enum Place {
 impl Place {
     /// The two places where an init has its whole duty, or what of them this machine allows.
     pub fn all() -> Vec<Self> {
-        if Self::PidOne.is_possible() {
+        static POSSIBLE: OnceLock<bool> = OnceLock::new();
+        let possible = || Launch::bare(&["exit", "0"]).place(Self::PidOne).try_start().is_ok();
+        if *POSSIBLE.get_or_init(possible) {
             vec![Self::PidOne, Self::Subreaper]
         } else {
             not_run("no PID namespace may be made here (neither as root nor in a user namespace)");
             vec![Self::Subreaper]
         }
     }
+}
 
-    fn is_possible(self) -> bool {
-        static POSSIBLE: OnceLock<bool> = OnceLock::new();
-        *POSSIBLE.get_or_init(|| Launch::bare(&["exit", "0"]).place(self).try_start().is_ok())
+/// Whether user namespaces may be made here; where not, that is noted.
+pub fn user_namespaces() -> bool {
+    let possible = Launch::bare(&["exit", "0"]).own_user().try_start().is_ok();
+    if !possible {
+        not_run("no user namespace may be made here");
     }
+    possible
 }
 
 /// What a standard descriptor is.
@@ -145,7 +151,8 @@ impl Launch {
         self
     }
 
-    /// One descriptor more than the usual three.
+    /// One descriptor more than the usual three, by a number that the tests themselves have no
+    /// file at.
     pub fn inherits(mut self, file: OwnedFd, number: RawFd) -> Self {
         self.extra = Some((file, number));
         self
@@ -234,7 +241,8 @@ impl Launch {
             standard: [chosen(0), chosen(1), chosen(2)],
             extra: self.extra.as_ref().map(|(file, number)| (file.as_raw_fd(), *number)),
             pid_1,
-            user_namespace: self.own_user || pid_1 && getuid() != Uid::from_raw(0),
+            // For an ordinary user the rights to the rest come with it.
+            user_namespace: self.own_user || (pid_1 || self.root.is_some()) && !getuid().is_root(),
             terminal: self.terminal,
             root: self.root,
             blocked: self.blocked,

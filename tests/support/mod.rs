@@ -11,7 +11,7 @@ mod spawn;
 mod terminal;
 
 pub use inits::{Init, Opt};
-pub use launch::{Input, Launch, Place, bytes};
+pub use launch::{Input, Launch, Place, bytes, user_namespaces};
 pub use machine::{executable, not_run, probe, probe_path};
 pub use process::{children, exists, field, signal_set};
 pub use running::{Ended, Running};
