@@ -18,8 +18,9 @@ REMAP := --remap-path-prefix=$(CURDIR)=. \
          --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo \
          --remap-path-prefix=$(SYSROOT)=rust
 
-# Code and constants in one segment: two pages less to be padded, read and kept. Relocations packed.
-LINK := -Clink-arg=-Wl,-z,noseparate-code,-z,pack-relative-relocs,--build-id=none
+# Rust's own lld: it pads no segment to a page, which would be up to 4 KB each; relocations packed.
+LINK := -Clink-self-contained=+linker -Clinker-flavor=gnu-lld-cc \
+        -Clink-arg=-Wl,-z,pack-relative-relocs,--build-id=none
 
 # The small build: the standard library is built again without its panic machinery, which only
 # an unstable flag can ask for, and then nothing unwinds, so there need be no tables for it.

@@ -30,7 +30,7 @@ REQUESTS = 4
 PATH = "/projects/harbour/rows"
 # Seconds for one answer, which takes half a second where nothing else runs.
 PATIENCE = 120
-FAILED, CANNOT = 1, 2
+CANNOT = 2
 
 
 class Confine:
@@ -314,8 +314,7 @@ def build_service(go_version):
             break
     go = found.stdout.strip() or shutil.which("go")
     if go is None or (go_version and found.returncode):
-        print(f"demo: not run: no Go {go_version or ''} at hand", file=sys.stderr)
-        sys.exit(CANNOT)
+        cannot(f"there is no Go {go_version or ''} to be had")
     lab = TOP / "target/lab"
     service = TOP / "target/demo" / (go_version or "default") / "service"
     environment = {**os.environ, "GOCACHE": str(lab / "go-cache"), "GOPATH": str(lab / "go-path"),
@@ -328,6 +327,11 @@ def build_service(go_version):
     return service, version
 
 
+def cannot(reason):
+    print(f"demo: not run: {reason}", file=sys.stderr)
+    sys.exit(CANNOT)
+
+
 def box_for(files, wanted):
     """The first way to make a container that works here."""
     obstacles = []
@@ -338,10 +342,9 @@ def box_for(files, wanted):
         obstacle = box.obstacle()
         if obstacle is None:
             return box
-        obstacles.append(f"  {box}: {obstacle}")
-    print("demo: not run: this machine lets us make no container:", *obstacles, sep="\n", file=sys.stderr)
-    print("It takes root, or a docker daemon, or a user's systemd that may limit memory.", file=sys.stderr)
-    sys.exit(CANNOT)
+        obstacles.append(f"{box}: {obstacle}")
+    cannot("no container can be made here, as it takes root, or a docker daemon, or a user's systemd "
+           "that may limit memory: " + "; ".join(obstacles))
 
 
 def main():

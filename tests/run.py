@@ -22,8 +22,9 @@ NOT_RUN = REPORT / "not-run.txt"
 ARTIFACT = TOP / "target/artifact"
 # Seconds after which a suite hangs.
 PATIENCE = 600
-# What a script of ours says when the machine lacks something that it needs.
-CANNOT = 2
+# What a script of ours says when the machine lacks something that it needs. Not by an exit code:
+# make has but one for whatever fails below it.
+CANNOT = re.compile(r"^\w+: not run: (.+)$", re.MULTILINE)
 
 CARGO_TEST = re.compile(r"^test result: \S+ (\d+) passed; (\d+) failed; (\d+) ignored", re.MULTILINE)
 CHECKS = re.compile(r"^(ok|FAILED): ", re.MULTILINE)
@@ -82,9 +83,9 @@ class Result:
             self.not_run += [f"{self.name}: ignored by libtest: {ignored} cases"] * bool(int(ignored))
         self.passed += checks.count("ok")
         self.failed += checks.count("FAILED")
-        if code == CANNOT:
-            reason = " ".join(output.strip().splitlines()[-3:])
-            self.not_run.append(f"{self.name}: all: {reason}")
+        lacking = CANNOT.search(output)
+        if code and lacking and not tallies and not checks:
+            self.not_run.append(f"{self.name}: all: {lacking[1]}")
         elif code and self.failed == failed_before:
             self.failed += 1
         elif not code and not tallies and not checks:
@@ -199,7 +200,8 @@ def main():
 
     REPORT.mkdir(parents=True, exist_ok=True)
     NOT_RUN.write_text("")
-    os.environ.update(LOADLINE_NOT_RUN=str(NOT_RUN), CARGO_TERM_COLOR="never")
+    os.environ.update(LOADLINE_NOT_RUN=str(NOT_RUN), CARGO_TERM_COLOR="never",
+                      MAKEFLAGS="--no-print-directory")
     results = run_setup()
     results += [run_suite(name, commands, variables) for name, group, commands, variables in SUITES
                 if not only or name in only or group in only]
