@@ -342,7 +342,7 @@ def box_for(files, wanted):
         obstacle = box.obstacle()
         if obstacle is None:
             return box
-        obstacles.append(f"{box}: {obstacle}")
+        obstacles.append(f"{box}: {' '.join(obstacle.split())}")
     cannot("no container can be made here, as it takes root, or a docker daemon, or a user's systemd "
            "that may limit memory: " + "; ".join(obstacles))
 
