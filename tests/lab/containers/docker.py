@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """loadline in Docker's containers, made by a daemon of the suite's own."""
 
+import json
 import os
 import pathlib
 import pty
@@ -13,8 +14,6 @@ import sys
 import suite
 from container import CPU_OPTIONS, LIMITS, MEMORY_OPTIONS, STATUS, Container, check, equal, found
 from suite import CGROUP, HOME, INSIDE, LAB, LOADLINE, PATIENCE, TOP
-
-SOCKET = HOME / "docker.sock"
 
 
 class Docker(Container):
@@ -56,7 +55,8 @@ def docker(*arguments):
 
 def start_daemon():
     """Starts dockerd and waits until it says that it is ready, as it would to systemd."""
-    os.environ.update(DOCKER_HOST=f"unix://{SOCKET}", DOCKER_CONFIG=str(HOME / "config"),
+    # The classic builder is in every client, BuildKit only in some, or in a plugin.
+    os.environ.update(DOCKER_HOST=f"unix://{HOME}/docker.sock", DOCKER_CONFIG=str(HOME / "config"),
                       DOCKER_BUILDKIT="0")
     ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     ready.bind(str(HOME / "ready.sock"))
@@ -82,7 +82,7 @@ def build_image(name, files, *lines, to="/"):
         shutil.copy(file, context)
     names = " ".join(pathlib.Path(file).name for file in files)
     (context / "Dockerfile").write_text("\n".join(["FROM scratch", f"COPY {names} {to}", *lines, ""]))
-    docker("build", "--quiet", "--tag", name, str(context))
+    docker("build", "--quiet", "--network=none", "--tag", name, str(context))
 
 
 def prepare():
@@ -190,6 +190,7 @@ def check_interrupted(title, container):
                 said += part
         except OSError:
             pass  # EIO: nobody has the other side any more (pty(7)).
+    yield json.loads(report)["Foreground"], f"{title}: the program is in the foreground"
     yield b"interrupt" in said, f"{title}: Ctrl-C reaches the program: {report + said}"
     yield equal(client.wait(), STATUS, f"{title}: the status is the program's")
 
@@ -250,6 +251,8 @@ def dockerfile_example():
 def check_service(title, container):
     yield "listening on" in container.first_line, f"{title}: starts: {container.first_line}"
     init = container.pid()
+    entry = pathlib.Path(f"/proc/{init}/comm").read_text(encoding="utf-8").strip()
+    yield equal(entry, "loadline", f"{title}: the entry point is loadline")
     child = pathlib.Path(f"/proc/{init}/task/{init}/children").read_text(encoding="utf-8").strip()
     environment = pathlib.Path(f"/proc/{child}/environ").read_text(encoding="utf-8").split("\0")
     set_by_loadline = sorted(entry for entry in environment if entry.startswith("GO"))

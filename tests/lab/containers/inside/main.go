@@ -16,6 +16,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"syscall"
+	"unsafe"
 )
 
 // Status is the exit status, which no signal and no error of Go has.
@@ -27,6 +28,7 @@ type Report struct {
 	Parent      int
 	UID         int
 	Environment map[string]string
+	Foreground  bool
 	MemoryLimit int64
 	Processors  int
 }
@@ -42,10 +44,18 @@ func report() Report {
 		PID:         os.Getpid(),
 		Parent:      os.Getppid(),
 		UID:         os.Getuid(),
+		Foreground:  foreground(),
 		Environment: variables,
 		MemoryLimit: debug.SetMemoryLimit(-1),
 		Processors:  runtime.GOMAXPROCS(0),
 	}
+}
+
+// foreground tells whether this process may read from the terminal that is its standard input.
+func foreground() bool {
+	var group int32
+	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, 0, syscall.TIOCGPGRP, uintptr(unsafe.Pointer(&group)))
+	return errno == 0 && int(group) == syscall.Getpgrp()
 }
 
 func grow(bytes int) {
