@@ -114,6 +114,18 @@ pub struct Options<'a> {
     exec: bool,
 }
 
+impl Options<'_> {
+    /// Whether any of it is of use only to an init.
+    #[must_use]
+    pub fn is_for_an_init(&self) -> bool {
+        self.subreaper
+            || self.group
+            || self.warn_on_reap
+            || self.parent_death.is_some()
+            || self.remap != Remap::default()
+    }
+}
+
 /// What verbosity is without a word about it.
 const VERBOSITY: u32 = 1;
 

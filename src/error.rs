@@ -2,8 +2,9 @@
 //! happens; what is not fatal is one line on standard error.
 
 use crate::getopt::Opt;
+use crate::supervise::Target;
 use crate::sys::Errno;
-use crate::text::Quoted;
+use crate::text::{Plain, Quoted};
 use core::ffi::c_int;
 use core::fmt;
 
@@ -75,7 +76,7 @@ pub enum Error<'a> {
         /// Its number.
         signal: c_int,
         /// To whom.
-        process: i32,
+        target: Target,
         /// Why.
         cause: Errno,
     },
@@ -88,8 +89,10 @@ pub enum Error<'a> {
         /// Whether it is what the file asks for that is not there: the interpreter or the loader.
         interpreter: bool,
     },
-    /// There can be no child.
+    /// There can be no child, or none that could be waited for.
     Spawn(Errno),
+    /// Options for an init that there is not.
+    NoInit,
     /// Standard output did not take what was asked for.
     Output(Errno),
 }
@@ -111,8 +114,8 @@ impl fmt::Display for Error<'_> {
                 write!(f, "{option} takes {expected}, not {}", Quoted(value))
             }
             Self::Variable { name, value, expected } => {
-                let name = core::str::from_utf8(name).unwrap_or_default();
-                write!(f, "{name} is ignored: it takes {expected}, not {}", Quoted(value))
+                let (name, value) = (Plain(name), Quoted(value));
+                write!(f, "{name} is ignored: it takes {expected}, not {value}")
             }
             Self::Unreadable { file, cause } => {
                 write!(f, "could not read {}: {cause}", Quoted(file))
@@ -138,11 +141,14 @@ impl fmt::Display for Error<'_> {
             Self::ParentDeath(cause) => {
                 write!(f, "could not ask for a signal when the parent dies: {cause}")
             }
-            Self::Forward { signal, process, cause } => {
-                write!(f, "could not forward signal {signal} to process {process}: {cause}")
+            Self::Forward { signal, target, cause } => {
+                write!(f, "could not pass on signal {signal} to {target}: {cause}")
             }
             Self::Exec { program, cause, interpreter } => {
                 write!(f, "could not execute {}: {cause}", Quoted(program))?;
+                if cause.0 == libc::ENOEXEC {
+                    f.write_str("; it may be for another architecture")?;
+                }
                 if *interpreter {
                     f.write_str(
                         "; the file is there, but the interpreter it asks for is not: of a \
@@ -151,7 +157,14 @@ impl fmt::Display for Error<'_> {
                 }
                 Ok(())
             }
-            Self::Spawn(cause) => write!(f, "could not start a process: {cause}"),
+            Self::Spawn(cause) => {
+                write!(f, "could not start a process and wait for it: {cause}")?;
+                if cause.is_refused() {
+                    f.write_str("; a seccomp filter may forbid clone, waitid or rt_sigtimedwait")?;
+                }
+                Ok(())
+            }
+            Self::NoInit => f.write_str("-s, -g, -p, -e and -w do nothing together with --exec"),
             Self::Output(cause) => write!(f, "could not write to standard output: {cause}"),
         }
     }

@@ -150,6 +150,7 @@ impl Display for AsJson<'_> {
                 Some(value) => write!(f, "\"{value}\"")?,
                 None => f.write_str("null")?,
             }
+            let guessed = if guessed { "true" } else { "false" };
             write!(f, ",\"reason\":\"{reason}\",\"guessed\":{guessed}}}")?;
         }
         f.write_str(",\"program\":{\"name\":")?;

@@ -2,9 +2,9 @@
 //! first operand ends the options, as what follows is another program's. Pure.
 
 use crate::error::Error;
-use crate::text::Fields;
+use crate::text::{Fields, Plain};
 use core::ffi::CStr;
-use core::fmt::{self, Write};
+use core::fmt;
 
 /// An option as it was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,10 +23,7 @@ impl fmt::Display for Opt<'_> {
             Self::Long(name) => ("--", name),
         };
         f.write_str(dashes)?;
-        for byte in name.escape_ascii() {
-            f.write_char(byte.into())?;
-        }
-        Ok(())
+        Plain(name).fmt(f)
     }
 }
 

@@ -84,6 +84,9 @@ pub fn run(arguments: &[&CStr], environment: &[&CStr], mask: SignalSet) -> u8 {
     let name = name.unwrap_or_default();
     let mut image = ManuallyDrop::new(Image { name, candidates: &candidates, exec });
     if command == Command::Exec {
+        if options.is_for_an_init() {
+            stderr.at(WARNING, Error::NoInit);
+        }
         return become_it(&mut image, mask, &mut stderr);
     }
     match supervise::run(&options, &mut image, mask, &mut stderr) {
@@ -121,7 +124,7 @@ fn explain(
     show(&[&report], stderr)
 }
 
-/// Becomes the program, which gets the signals that have come for it so far.
+/// Becomes the program. The signals that have come so far take effect then.
 fn become_it(image: &mut Image<'_>, mask: SignalSet, stderr: &mut Stderr) -> u8 {
     if stderr.is_broken() {
         sys::discard_own(libc::SIGPIPE);

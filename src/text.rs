@@ -38,17 +38,19 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// Bytes in double quotes, for messages: what is no printable UTF-8 is shown as `\xNN`.
+/// Bytes as they are, for messages: what is no printable UTF-8 is shown as `\xNN`.
 #[derive(Clone, Copy, Debug)]
-pub struct Quoted<'a>(pub &'a [u8]);
+pub struct Plain<'a>(pub &'a [u8]);
 
-impl fmt::Display for Quoted<'_> {
+impl fmt::Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_char('"')?;
         for chunk in self.0.utf8_chunks() {
             for character in chunk.valid().chars() {
                 match character {
-                    '"' | '\\' => write!(f, "\\{character}")?,
+                    '"' | '\\' => {
+                        f.write_char('\\')?;
+                        f.write_char(character)?;
+                    }
                     _ if character.is_control() => write!(f, "\\x{:02x}", character as u32)?,
                     _ => f.write_char(character)?,
                 }
@@ -57,6 +59,18 @@ impl fmt::Display for Quoted<'_> {
                 write!(f, "\\x{byte:02x}")?;
             }
         }
+        Ok(())
+    }
+}
+
+/// The same in double quotes.
+#[derive(Clone, Copy, Debug)]
+pub struct Quoted<'a>(pub &'a [u8]);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('"')?;
+        Plain(self.0).fmt(f)?;
         f.write_char('"')
     }
 }
@@ -72,7 +86,10 @@ impl fmt::Display for Json<'_> {
         for chunk in self.0.utf8_chunks() {
             for character in chunk.valid().chars() {
                 match character {
-                    '"' | '\\' => write!(f, "\\{character}")?,
+                    '"' | '\\' => {
+                        f.write_char('\\')?;
+                        f.write_char(character)?;
+                    }
                     '\0'..' ' => write!(f, "\\u{:04x}", character as u32)?,
                     _ => f.write_char(character)?,
                 }

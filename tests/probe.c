@@ -8,8 +8,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -240,6 +243,22 @@ static void die(int number)
     pause();
 }
 
+/* Runs a program for which a system call fails, as a seccomp filter of a container makes it. */
+static void refuse(unsigned number, unsigned error, char **program)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog filter = {.len = sizeof code / sizeof *code, .filter = code};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter))
+        fail("seccomp");
+    execv(program[0], program);
+    fail(program[0]);
+}
+
 int main(int count, char **arguments)
 {
     const char *what = count > 1 ? arguments[1] : "";
@@ -307,6 +326,8 @@ int main(int count, char **arguments)
         parent(0, arguments + 2);
     if (!strcmp(what, "parent-of-pid-1"))
         parent(1, arguments + 2);
+    if (!strcmp(what, "refuse") && count > 4)
+        refuse(number, atoi(arguments[3]), arguments + 4);
     dprintf(2, "probe: unknown command '%s'\n", what);
     return 97;
 }

@@ -35,12 +35,13 @@ def on(artifact):
             "LOADLINE_ARTIFACT_FORK": str(ARTIFACT / "fork/loadline")}
 
 
+# Done before, and no case of anything unless it fails.
+SETUP = ["tests/lab/rust --lint", "tests/lab/apt install bash libc6-dev util-linux"]
 INTEGRATION = "cargo test --locked --test tests"
 
 # name, group, commands, variables. Cases are counted by what cargo's and our own checkers print;
 # a command that prints neither is one case.
 SUITES = [
-    ("setup", "build", ["tests/lab/rust", "tests/lab/apt install bash libc6-dev util-linux"], {}),
     ("artifact", "build", ["make artifact", "tests/artifact.py --small target/artifact/loadline"], {}),
     ("plain", "build", ["make plain", "tests/artifact.py target/artifact/plain/loadline"], {}),
     ("fork", "build", ["make fork", "tests/artifact.py --small target/artifact/fork/loadline"], {}),
@@ -137,6 +138,18 @@ def run(command, variables, log):
         signal.alarm(0)
 
 
+def run_setup():
+    result = Result("setup")
+    begin = time.monotonic()
+    with open(REPORT / "setup.log", "w", encoding="utf-8") as log:
+        for command in SETUP:
+            code, output = run(command, {}, log)
+            if code:
+                result.count(code, output)
+    result.seconds = time.monotonic() - begin
+    return [result] if result.cases else []
+
+
 def run_suite(name, commands, variables):
     print(f"\n=== {name}", flush=True)
     result = Result(name)
@@ -190,8 +203,9 @@ def main():
     REPORT.mkdir(parents=True, exist_ok=True)
     NOT_RUN.write_text("")
     os.environ.update(LOADLINE_NOT_RUN=str(NOT_RUN), CARGO_TERM_COLOR="never")
-    results = [run_suite(name, commands, variables) for name, group, commands, variables in SUITES
-               if not only or name in only or group in only]
+    results = run_setup()
+    results += [run_suite(name, commands, variables) for name, group, commands, variables in SUITES
+                if not only or name in only or group in only]
 
     print()
     table(results)

@@ -44,7 +44,7 @@ func load() Store {
 	return Store{
 		"harbour": measure("harbour", gauges, 315_000),
 		"canal":   measure("canal", gauges, 300_000),
-		"lock":    measure("lock", gauges, 180_000),
+		"lock":    measure("lock", gauges, 210_000),
 	}
 }
 

@@ -12,19 +12,22 @@ use crate::cli::Options;
 use crate::error::Error;
 use crate::stderr::{DEBUG, Stderr, WARNING};
 use crate::sys::{
-    Disposition, Errno, How, Received, SignalSet, disposition, send_signal, set_disposition,
-    stop_by_default, wait_signal,
+    Disposition, Errno, How, Received, SignalSet, can_wait, disposition, send_signal,
+    set_disposition, stop_by_default, wait_signal,
 };
 use nix::sys::prctl::{get_child_subreaper, set_child_subreaper, set_pdeathsig};
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpgrp, getpid, getppid};
 use signals::{Route, forward, is_realtime, route, sender};
+
+pub use signals::Target;
 use spawn::{Inherited, Terminal};
 
 pub use spawn::Image;
 
-/// How long a full signal queue is given before the next try.
-const RETRY_MILLISECONDS: u32 = 2;
+/// How long a full signal queue is given before the next try; twice as long after each in vain.
+const RETRY_MILLISECONDS: u32 = 1;
+const MAX_RETRY_MILLISECONDS: u32 = 256;
 
 /// The program at work, and what its init needs to know.
 struct Init<'a> {
@@ -35,12 +38,13 @@ struct Init<'a> {
     terminal: Terminal,
     /// Realtime signals that did not fit into the queue yet, in their order.
     backlog: Vec<Received>,
+    retry: u32,
 }
 
 /// Runs the program and returns how it ended.
 ///
 /// # Errors
-/// Where no process could be started.
+/// Where no process can be started, or could not be waited for.
 pub fn run(
     options: &Options<'_>,
     image: &mut Image<'_>,
@@ -55,11 +59,13 @@ pub fn run(
     }
     take_care_of_orphans(options, own, stderr);
     let is_due = die_with_the_parent(options, stderr);
+    can_wait()?;
     let terminal = Terminal::find();
     let dies_with_us = options.parent_death == Some(libc::SIGKILL);
     let program = spawn::start(image, stderr, inherited, terminal, dies_with_us)?;
     stderr.at(DEBUG, format_args!("started process {program}"));
-    let mut init = Init { options, stderr, own, program, terminal, backlog: Vec::new() };
+    let (backlog, retry) = (Vec::new(), RETRY_MILLISECONDS);
+    let mut init = Init { options, stderr, own, program, terminal, backlog, retry };
     if let Some(signal) = is_due {
         let _ = send_signal(init.target(), signal);
     }
@@ -107,7 +113,7 @@ impl Init<'_> {
                 (SignalSet::ALL, None)
             } else {
                 // Further realtime signals keep their order in our own queue; all others go on.
-                (SignalSet::STANDARD, Some(RETRY_MILLISECONDS))
+                (SignalSet::STANDARD, Some(self.retry))
             };
             match wait_signal(set, timeout) {
                 Some(received) => {
@@ -142,9 +148,11 @@ impl Init<'_> {
     fn send_backlog(&mut self) {
         while let Some(first) = self.backlog.first().copied() {
             if self.forward(&first) == Sent::QueueFull {
+                self.retry = self.retry.saturating_mul(2).min(MAX_RETRY_MILLISECONDS);
                 return;
             }
             self.backlog.remove(0);
+            self.retry = RETRY_MILLISECONDS;
         }
     }
 
@@ -159,11 +167,11 @@ impl Init<'_> {
         match forward(received, target) {
             Ok(()) => {
                 let name = signals::name(signal);
-                self.stderr.at(DEBUG, format_args!("passed on {name} to process {target}"));
+                self.stderr.at(DEBUG, format_args!("passed on {name} to {}", Target(target)));
             }
             Err(Errno(libc::EAGAIN)) if is_realtime(signal) => return Sent::QueueFull,
             Err(cause) => {
-                let error = Error::Forward { signal, process: target, cause };
+                let error = Error::Forward { signal, target: Target(target), cause };
                 self.stderr.at(WARNING, error);
             }
         }
@@ -182,12 +190,13 @@ impl Init<'_> {
         changes.ended
     }
 
-    /// The program has stopped. If that was job control we stop too, so that the shell that
-    /// started us sees it, and go on with the program when we are continued.
+    /// The program has stopped. If that was job control we stop too, with the rest of our job, so
+    /// that the shell that started us sees it; and go on with the program when we are continued.
     fn stop(&mut self, signal: i32) {
-        let is_job_control = matches!(signal, libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU);
+        let wants_terminal = matches!(signal, libc::SIGTTIN | libc::SIGTTOU);
+        let is_job_control = signal == libc::SIGTSTP || wants_terminal;
         if self.own.as_raw() == 1 {
-            // Nobody could continue us or tell us to.
+            // Nobody can continue PID 1: where it is the program itself, Ctrl-Z does nothing.
             if signal == libc::SIGTSTP {
                 self.go_on();
             }
@@ -205,28 +214,23 @@ impl Init<'_> {
             return;
         }
         let group = getpgrp();
-        let wants_it = matches!(signal, libc::SIGTTIN | libc::SIGTTOU);
-        // We are in the foreground by now, and nobody told us, as we had not stopped.
-        if wants_it && group.as_raw() != 0 && Terminal::pass(group, self.program) {
+        // A shell's `fg` sends no SIGCONT to a job that runs: we got the terminal without a word.
+        if wants_terminal && Terminal::pass(group, self.program) {
             self.go_on();
             return;
         }
-        let had_it = Terminal::pass(self.program, group);
-        // Of a job in the background the kernel stops all. From the foreground the rest of our
-        // job, of a pipeline or script, did not get what the program got.
-        let whole_job = wants_it || (is_job_control && had_it);
+        // In a group of its own the program alone was stopped, by the terminal or for want of it;
+        // without us it would have been the whole job, be it a pipeline or a script.
+        let had_terminal = Terminal::pass(self.program, group);
+        let whole_job = wants_terminal || (is_job_control && had_terminal);
         let target = if whole_job { 0 } else { self.own.as_raw() };
-        if send_signal(target, libc::SIGTSTP).is_ok() && stop_by_default() {
-            // By `fg` the terminal is ours again, by `bg` it is not.
-            Terminal::pass(group, self.program);
+        let stopped = send_signal(target, libc::SIGTSTP).is_ok() && stop_by_default();
+        // By `fg` the terminal is ours now, by `bg` it is not.
+        Terminal::pass(group, self.program);
+        // If we were not stopped, the kernel spares those that nobody could continue (setpgid(2))
+        // from Ctrl-Z, and so do we. What else stopped the program is for others to undo.
+        if stopped || signal == libc::SIGTSTP {
             self.go_on();
-        } else {
-            // Nobody watches our group, and whoever continues the program wants it as it was.
-            Terminal::pass(group, self.program);
-            // But for Ctrl-Z, of which the kernel spares a group that nobody could continue.
-            if signal == libc::SIGTSTP {
-                self.go_on();
-            }
         }
     }
 

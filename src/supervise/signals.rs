@@ -21,7 +21,7 @@ pub fn route(signal: i32, sent: Option<i32>, own: i32) -> Route {
         libc::SIGCHLD => Route::Reap,
         // The terminal's answer to our own use of it from the background.
         libc::SIGTTIN | libc::SIGTTOU => Route::Drop,
-        // Our own: the SIGPIPE of a message on a broken standard error (pipe(7)).
+        // Of our own making: the SIGPIPE of a message on a broken standard error (pipe(7)).
         libc::SIGPIPE if sent == Some(own) => Route::Drop,
         _ => Route::Forward,
     }
@@ -56,6 +56,17 @@ pub fn forward(received: &Received, target: i32) -> Result<(), Errno> {
         forward_queued(target, received)
     } else {
         send_signal(target, received.signal())
+    }
+}
+
+/// Who gets a signal, in the terms of kill(2): a process, or a group where it is negative.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target(pub i32);
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0 < 0 { "group " } else { "process " })?;
+        self.0.unsigned_abs().fmt(f)
     }
 }
 

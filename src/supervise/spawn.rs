@@ -46,10 +46,10 @@ impl Image<'_> {
             let error = exec(file, &mut self.exec);
             match error.0 {
                 // A later directory may have it; what the first said of one that is there stays.
-                libc::ENOENT | libc::ENOTDIR if cause.0 == libc::ENOENT => {
+                libc::ENOENT | libc::ENOTDIR | libc::ENAMETOOLONG if cause.0 == libc::ENOENT => {
                     interpreter |= exists(file);
                 }
-                libc::ENOENT | libc::ENOTDIR => {}
+                libc::ENOENT | libc::ENOTDIR | libc::ENAMETOOLONG => {}
                 libc::EACCES => cause = error,
                 _ => {
                     cause = error;
@@ -84,13 +84,14 @@ impl Terminal {
 
     /// Gives it to a process group. That can fail only where it is not ours to give any more, and
     /// then nobody is to be told. SIGTTOU is blocked, so we may do it from the background too.
-    pub fn give(group: Pid) {
-        let _ = tcsetpgrp(stdin(), group);
+    pub fn give(group: Pid) -> bool {
+        tcsetpgrp(stdin(), group).is_ok()
     }
 
-    /// Gives it to `to` if `from` has it.
+    /// Gives it to `to` if `from` has it. A group of 0 is outside of our PID namespace, and as
+    /// not to be told from others there.
     pub fn pass(from: Pid, to: Pid) -> bool {
-        tcgetpgrp(stdin()) == Ok(from) && tcsetpgrp(stdin(), to).is_ok()
+        from.as_raw() != 0 && tcgetpgrp(stdin()) == Ok(from) && Self::give(to)
     }
 }
 

@@ -63,7 +63,7 @@ unsafe impl GlobalAlloc for Arena {
         let taken = self.used.fetch_update(Relaxed, Relaxed, |used| Some(place(used)?.1));
         match taken.ok().and_then(place) {
             Some((address, _)) => address as *mut u8,
-            None => map(layout.size()),
+            None => map(layout),
         }
     }
 
@@ -103,11 +103,16 @@ unsafe impl GlobalAlloc for Arena {
     }
 }
 
-fn map(size: usize) -> *mut u8 {
+fn map(layout: Layout) -> *mut u8 {
+    /// The least that mmap aligns to.
+    const PAGE: usize = 4096;
+    if layout.align() > PAGE {
+        return null_mut();
+    }
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     // SAFETY: a new anonymous mapping at an address of the kernel's choice touches nothing.
-    let address = unsafe { libc::mmap(null_mut(), size, protection, flags, -1, 0) };
+    let address = unsafe { libc::mmap(null_mut(), layout.size(), protection, flags, -1, 0) };
     if address == libc::MAP_FAILED { null_mut() } else { address.cast() }
 }
 

@@ -78,9 +78,10 @@ pub enum Writable {
 /// Writes a short message to standard error if that can be done at once.
 ///
 /// The descriptor is shared with the program, so it cannot be made non-blocking. The kernel is
-/// asked not to wait (preadv2(2)); a kernel or file that knows no such request, and a regular
-/// file that would have to be waited for, gets an ordinary write if poll(2) says it can take one:
-/// for a pipe that is PIPE_BUF bytes, so nothing is ever written in part.
+/// asked not to wait (preadv2(2)). A terminal knows no such request, and what poll(2) says of it is
+/// true of the first byte only: it is opened anew, without waiting. Any other file that knows no
+/// such request, or is a regular one, gets an ordinary write if poll says that it can take one: for
+/// a pipe that is PIPE_BUF bytes, so that nothing is written in part.
 #[must_use]
 pub fn write_if_ready(message: &[u8]) -> Writable {
     const STDERR: c_int = libc::STDERR_FILENO;
@@ -101,6 +102,9 @@ pub fn write_if_ready(message: &[u8]) -> Writable {
     };
     let mut error = Errno::last().0;
     if result == -1 && error != libc::EPIPE && error != libc::EBADF {
+        if let Some(written) = write_to_terminal(message) {
+            return written;
+        }
         let mut ready = libc::pollfd { fd: STDERR, events: libc::POLLOUT, revents: 0 };
         // SAFETY: one pollfd, and no waiting.
         let polled = unsafe { libc::poll(&raw mut ready, 1, 0) };
@@ -116,6 +120,26 @@ pub fn write_if_ready(message: &[u8]) -> Writable {
         -1 => Writable::No,
         _ => Writable::Yes,
     }
+}
+
+/// Writes to standard error if that is a terminal that can be opened anew. Where it cannot, for want
+/// of proc(5), an ordinary write has to do.
+fn write_to_terminal(message: &[u8]) -> Option<Writable> {
+    /// Our own descriptor, whatever tree the limits are read from.
+    const STDERR: &CStr = c"/proc/self/fd/2";
+    let flags = libc::O_WRONLY | libc::O_NONBLOCK | libc::O_NOCTTY;
+    // SAFETY: the path is NUL-terminated, the message is readable for its length, and the new
+    // descriptor is ours.
+    let written = unsafe {
+        if libc::isatty(libc::STDERR_FILENO) == 0 {
+            return None;
+        }
+        let terminal = check(libc::open(STDERR.as_ptr(), flags)).ok()?;
+        let written = libc::write(terminal, message.as_ptr().cast(), message.len());
+        libc::close(terminal);
+        written
+    };
+    Some(if written == -1 { Writable::No } else { Writable::Yes })
 }
 
 /// Writes all of what was asked for on the command line to standard output.

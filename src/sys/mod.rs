@@ -12,6 +12,7 @@ mod file;
 mod process;
 mod signal;
 
+use crate::text::Plain;
 use core::ffi::{CStr, c_char, c_int};
 use core::fmt;
 use std::os::fd::BorrowedFd;
@@ -19,7 +20,7 @@ use std::os::fd::BorrowedFd;
 pub use arena::Arena;
 pub use file::{Writable, exists, is_executable, read_file, write_if_ready, write_stdout};
 pub use process::{
-    Change, Exec, How, allowed_cpus, exec, memory_total, next_change, send_signal, spawn,
+    Change, Exec, How, allowed_cpus, can_wait, exec, memory_total, next_change, send_signal, spawn,
 };
 pub use signal::{
     Disposition, Received, SignalSet, block_all, discard_own, disposition, forward_queued,
@@ -37,6 +38,12 @@ impl Errno {
         // SAFETY: the C library's own accessor; it returns the address of this thread's errno.
         Self(unsafe { *libc::__errno_location() })
     }
+
+    /// Whether it is what a seccomp filter makes of a system call.
+    #[must_use]
+    pub const fn is_refused(self) -> bool {
+        matches!(self.0, libc::EPERM | libc::ENOSYS | libc::EACCES)
+    }
 }
 
 impl From<nix::errno::Errno> for Errno {
@@ -50,7 +57,7 @@ impl fmt::Display for Errno {
         // SAFETY: strerror returns a NUL-terminated string for any number; this program has one
         // thread and translates no messages, so nothing overwrites it while it is read.
         let text = unsafe { CStr::from_ptr(libc::strerror(self.0)) };
-        f.write_str(text.to_str().unwrap_or("unknown error"))
+        Plain(text.to_bytes()).fmt(f)
     }
 }
 

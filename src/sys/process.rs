@@ -4,7 +4,7 @@ use super::{Errno, check, signal};
 use core::ffi::{CStr, c_char, c_int, c_long, c_void};
 use core::marker::PhantomData;
 use core::mem::zeroed;
-use core::ptr::null;
+use core::ptr::{null, null_mut};
 
 /// What the child needs between clone and exec: the deepest of it writes one message.
 const CHILD_STACK: usize = 32 * 1024;
@@ -88,6 +88,7 @@ pub fn exec(file: &CStr, exec: &mut Exec<'_>) -> Errno {
     unsafe { libc::execve(file.as_ptr(), program.as_ptr(), exec.envp.as_ptr()) };
     let error = Errno::last();
     if error.0 == libc::ENOEXEC
+        && !is_elf(file)
         && let Some(name) = program.first_mut()
     {
         *name = file.as_ptr();
@@ -98,6 +99,19 @@ pub fn exec(file: &CStr, exec: &mut Exec<'_>) -> Errno {
         return Errno(libc::ENOEXEC);
     }
     error
+}
+
+/// Whether a file is a program, though it may be one for another machine.
+fn is_elf(file: &CStr) -> bool {
+    let mut magic = [0u8; 4];
+    // SAFETY: the path is NUL-terminated, and at most four bytes are written to the array.
+    let read = unsafe {
+        let file = libc::open(file.as_ptr(), libc::O_RDONLY);
+        let read = libc::read(file, magic.as_mut_ptr().cast(), magic.len());
+        libc::close(file);
+        read
+    };
+    read == 4 && magic == *b"\x7fELF"
 }
 
 /// What happened to a child.
@@ -118,6 +132,27 @@ pub enum How {
     Killed(c_int),
     /// This signal stopped it.
     Stopped(c_int),
+}
+
+/// Whether signals and children can be waited for: to be asked before there is a child, as a
+/// seccomp filter may refuse what no init can do without.
+///
+/// # Errors
+/// What the filter returns.
+pub fn can_wait() -> Result<(), Errno> {
+    let _ = signal::wait_signal(signal::SignalSet(0), Some(0));
+    match Errno::last() {
+        Errno(libc::EAGAIN) => {}
+        error => return Err(error),
+    }
+    // SAFETY: with a null pointer nothing is written.
+    let result = unsafe {
+        libc::waitid(libc::P_ALL, 0, null_mut(), libc::WEXITED | libc::WNOHANG | libc::WNOWAIT)
+    };
+    match check(result) {
+        Ok(_) | Err(Errno(libc::ECHILD)) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// The next change of state among the children, if there is one; an ended child is reaped by it.

@@ -48,6 +48,16 @@ fn bad_option_starts_nothing() {
     }
 }
 
+/// A variable may ask for `--exec` where the image's command line asks for an init.
+#[test]
+fn options_that_exec_cannot_honour_are_named() {
+    let launch = || Launch::new(Place::Plain, &["exit", "3"]).option(Opt::Exec);
+    let (ended, _, stderr) = run(launch().option(Opt::Remap("3")));
+    assert_eq!(ended, Ended::Exited(3));
+    assert!(stderr.contains("-e") && stderr.lines().count() == 1, "{stderr:?}");
+    assert_eq!(run(launch()), (Ended::Exited(3), String::new(), String::new()));
+}
+
 #[test]
 fn version_is_what_dockerd_accepts() {
     for launch in [alone(), Launch::new(Place::PidOne, &["pause"])] {

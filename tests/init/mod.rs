@@ -29,3 +29,6 @@ mod parent;
 
 // The terminal and job control.
 mod terminal;
+
+// System calls that a seccomp filter refuses.
+mod refused;

@@ -1,24 +1,33 @@
 //! `-p`: the death of the parent reaches the init, and by it the program.
 
-use crate::support::{Ended, Init, Launch, Opt, Place, Running, not_run, probe};
+use crate::support::{Ended, Init, Launch, Opt, Place, Running, not_run, probe, send};
 use std::ffi::OsString;
 
-/// The probe as the parent of the init, whose program reports.
-fn child_of_the_probe(place: Place, signal: &'static str) -> Running {
+/// The probe as the parent of the init, whose program reports; and the init.
+#[track_caller]
+fn child_of_the_probe(place: Place, signal: Option<&'static str>) -> (Running, i32) {
     let init = Init::under_test();
     let parent = if place == Place::PidOne { "parent-of-pid-1" } else { "parent" };
     let mut command: Vec<OsString> = probe(&[parent]);
     command.push(init.path.clone().into());
     command.extend(init.spell(Opt::Subreaper));
-    command.extend(init.spell(Opt::ParentDeath(signal)));
+    command.extend(signal.into_iter().flat_map(|signal| init.spell(Opt::ParentDeath(signal))));
     command.push("--".into());
     command.extend(probe(&["report"]));
     let mut parent = Launch::bare(&[]).program(&command).start();
     let mut lines = [parent.line(), parent.line()];
     lines.sort();
-    assert!(lines[0].starts_with("child "), "{lines:?}");
     assert_eq!(lines[1], "ready");
-    parent
+    let init = lines[0].strip_prefix("child ").unwrap().parse().unwrap();
+    (parent, init)
+}
+
+/// Ends the program; stdout ends with the last process that holds it.
+#[track_caller]
+fn end(parent: &mut Running, init: i32) {
+    send(init, libc::SIGTERM);
+    parent.expect("signal 15");
+    assert_eq!(parent.output(), b"");
 }
 
 fn places() -> Vec<Place> {
@@ -31,15 +40,17 @@ fn places() -> Vec<Place> {
 
 #[test]
 fn death_of_the_parent_reaches_the_program_as_a_signal() {
-    for (name, signal) in [("SIGTERM", libc::SIGTERM), ("SIGHUP", libc::SIGHUP)] {
-        for place in places() {
-            let mut parent = child_of_the_probe(place, name);
+    for place in places() {
+        for (name, signal) in [("SIGTERM", libc::SIGTERM), ("SIGHUP", libc::SIGHUP)] {
+            let (mut parent, init) = child_of_the_probe(place, Some(name));
             parent.signal(libc::SIGKILL);
             assert_eq!(parent.wait(), Ended::Killed(libc::SIGKILL));
             parent.expect(&format!("signal {signal}"));
             if signal == libc::SIGTERM {
-                // The report ends here, and stdout with the last process that holds it.
+                // The report ends with it.
                 assert_eq!(parent.output(), b"");
+            } else {
+                end(&mut parent, init);
             }
         }
     }
@@ -48,7 +59,7 @@ fn death_of_the_parent_reaches_the_program_as_a_signal() {
 #[test]
 fn death_of_the_parent_kills_the_program_where_it_is_sigkill() {
     for place in places() {
-        let mut parent = child_of_the_probe(place, "SIGKILL");
+        let (mut parent, _) = child_of_the_probe(place, Some("SIGKILL"));
         parent.signal(libc::SIGKILL);
         assert_eq!(parent.wait(), Ended::Killed(libc::SIGKILL));
         assert_eq!(parent.output(), b"");
@@ -57,21 +68,10 @@ fn death_of_the_parent_kills_the_program_where_it_is_sigkill() {
 
 #[test]
 fn death_of_the_parent_is_nothing_otherwise() {
-    let init = Init::under_test();
-    let mut command: Vec<OsString> = probe(&["parent"]);
-    command.push(init.path.clone().into());
-    command.extend(init.spell(Opt::Subreaper));
-    command.push("--".into());
-    command.extend(probe(&["report"]));
-    let mut parent = Launch::bare(&[]).program(&command).start();
-    let mut lines = [parent.line(), parent.line()];
-    lines.sort();
-    let init = lines[0].strip_prefix("child ").unwrap().parse().unwrap();
+    let (mut parent, init) = child_of_the_probe(Place::Subreaper, None);
     parent.signal(libc::SIGKILL);
     parent.wait();
-    crate::support::send(init, libc::SIGUSR1);
+    send(init, libc::SIGUSR1);
     parent.expect("signal 10");
-    crate::support::send(init, libc::SIGTERM);
-    parent.expect("signal 15");
-    assert_eq!(parent.output(), b"");
+    end(&mut parent, init);
 }

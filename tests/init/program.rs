@@ -1,7 +1,7 @@
 //! Which program is started, and what is said where there is none.
 
 use crate::support::{
-    Ended, Init, Launch, Opt, Place, children, executable, field, not_run, probe_path,
+    Ended, Init, Input, Launch, Opt, Place, children, executable, field, not_run, probe_path,
 };
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -111,11 +111,37 @@ fn empty_image_is_enough() {
         init.exits_with(0);
         assert_eq!(init.messages(), "");
     }
+    // Nor is there a /dev/null to put in the place of what is closed.
+    for place in Place::all() {
+        let bare = Launch::new(place, &[]).init(&init.at("/init")).root(root.path());
+        let closed = (0..3).fold(bare, |launch, fd| launch.standard(fd, Input::Closed));
+        closed.program(&["/probe", "exit", "9"]).start().exits_with(9);
+    }
     // No shell is there either.
     executable(&root.path().join("script"), b"exit 0\n");
     for place in Place::all() {
         let init = Launch::new(place, &[]).init(&init.at("/init")).root(root.path());
         init.program(&["/script"]).start().exits_with(126);
+    }
+}
+
+/// An image for another architecture is the commonest of all programs that cannot be executed: it
+/// is no script, whatever execvp(3) makes of it.
+#[test]
+fn program_for_another_machine_is_no_script() {
+    let directory = tempdir().unwrap();
+    let path = directory.path().join("foreign");
+    let mut file = fs::read(probe_path()).unwrap();
+    // e_machine (elf(5)): one that nothing runs on.
+    file[0x12..0x14].copy_from_slice(&[0x34, 0x12]);
+    executable(&path, &file);
+    for &exec in Init::exec_or_not() {
+        for place in Place::all() {
+            let launch = Launch::new(place, &[]).program(&[path.to_str().unwrap()]);
+            let mut init = launch.exec(exec).start();
+            init.exits_with(126);
+            assert!(init.messages().contains("another architecture"));
+        }
     }
 }
 

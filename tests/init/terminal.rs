@@ -1,6 +1,8 @@
 //! The terminal goes to the program and comes back; job control works on both sides of the init.
 
-use crate::support::{Init, Launch, Opt, Place, Running, Terminal, children, field, probe_path};
+use crate::support::{
+    Init, Launch, Opt, Place, Running, Terminal, children, exists, field, probe_path,
+};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use std::fs::OpenOptions;
@@ -205,6 +207,53 @@ fn program_in_the_background_stops_where_it_reads_and_reads_in_the_foreground() 
     terminal.expect(PROMPT);
     terminal.types("exit 5\n");
     outer.exits_with(5);
+}
+
+/// Both the program and what comes after it in the script read the terminal, from the background.
+#[test]
+fn script_in_the_background_stops_as_a_whole() {
+    let mut terminal = Terminal::new();
+    let launch = Launch::bare(&[]).program(&SHELL).all_terminal(&terminal);
+    let mut outer = shell(launch).start();
+    terminal.expect(PROMPT);
+    let script = format!("{} head -n1; read line; echo got $line", init_words().join(" "));
+    terminal.types(&format!("sh -c '{script}' &\n"));
+    terminal.expect(PROMPT);
+    outer.until("the script is stopped", |outer| {
+        children(outer.pid()).first().is_some_and(|&pid| field(pid, "State").starts_with('T'))
+    });
+    terminal.types("fg\n");
+    terminal.expect("got $line'\r\n");
+    terminal.types("one\n");
+    terminal.expect("one\r\none\r\n");
+    terminal.types("two\n");
+    terminal.expect("got two");
+    terminal.expect(PROMPT);
+    terminal.types("exit 5\n");
+    outer.exits_with(5);
+}
+
+/// The kernel spares PID 1, and groups that no shell watches, from Ctrl-Z: so that nothing hangs
+/// that nobody could continue.
+#[test]
+fn ctrl_z_does_nothing_where_nobody_could_continue_the_program() {
+    for place in Place::all() {
+        let mut terminal = Terminal::new();
+        let launch = Launch::new(place, &[]).program(&["head", "-n1"]).all_terminal(&terminal);
+        let mut init = launch.start();
+        // Before that it may stop in the init's own code, where vfork(2) holds up the init too.
+        init.until("the program is executed", |init| {
+            children(init.pid()).first().is_some_and(|&pid| field(pid, "Name") == "head")
+        });
+        let program = init.program();
+        assert_eq!(terminal.foreground(), program);
+        terminal.types("\x1a");
+        terminal.expect("^Z");
+        terminal.types("text\n");
+        terminal.expect("text\r\ntext\r\n");
+        init.exits_with(0);
+        assert!(!exists(program));
+    }
 }
 
 /// A shell, and in it the init with the probe.

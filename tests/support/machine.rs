@@ -64,8 +64,9 @@ pub fn executable(path: &Path, content: &[u8]) {
 /// Notes that something cannot run on this machine, and why.
 pub fn not_run(reason: &str) {
     // libtest names the thread after the test.
-    let case = thread::current().name().unwrap_or("?").to_owned();
-    let line = format!("init: {case}: {reason}\n");
+    let thread = thread::current();
+    let (suite, case) = thread.name().and_then(|name| name.split_once("::")).unwrap();
+    let line = format!("{suite}: {case}: {reason}\n");
     eprint!("not run: {line}");
     if let Some(file) = std::env::var_os("LOADLINE_NOT_RUN") {
         let mut file = fs::OpenOptions::new().append(true).create(true).open(file).unwrap();

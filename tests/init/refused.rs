@@ -1,0 +1,47 @@
+//! System calls that fail, as a container's seccomp filter makes them.
+
+use crate::support::{Init, probe_path};
+use std::process::{Command, Output};
+
+/// The init with a program that exits with 3, where a call fails.
+fn refusing(call: i64, error: i32) -> Output {
+    Command::new(probe_path())
+        .args(["refuse", &call.to_string(), &error.to_string()])
+        .arg(Init::under_test().path)
+        .arg("-s")
+        .arg(probe_path())
+        .args(["exit", "3"])
+        .output()
+        .unwrap()
+}
+
+/// An init that cannot wait for its program must not start it: nobody would see its end.
+#[test]
+fn init_that_could_not_wait_says_so_and_starts_nothing() {
+    for call in [libc::SYS_waitid, libc::SYS_rt_sigtimedwait, libc::SYS_clone] {
+        for error in [libc::EPERM, libc::ENOSYS] {
+            let output = refusing(call, error);
+            assert_eq!(output.status.code(), Some(1), "{call} {output:?}");
+            let message = String::from_utf8(output.stderr).unwrap();
+            assert!(message.contains("seccomp") && message.lines().count() == 1, "{message}");
+        }
+    }
+}
+
+#[test]
+fn init_does_without_what_it_does_not_need() {
+    let unneeded = [
+        libc::SYS_pwritev2,
+        libc::SYS_setpgid,
+        libc::SYS_prctl,
+        libc::SYS_sysinfo,
+        libc::SYS_sched_getaffinity,
+        libc::SYS_ioctl,
+    ];
+    for call in unneeded {
+        for error in [libc::EPERM, libc::ENOSYS] {
+            let output = refusing(call, error);
+            assert_eq!(output.status.code(), Some(3), "{call} {output:?}");
+        }
+    }
+}
