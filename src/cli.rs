@@ -18,8 +18,10 @@ Fits a Go program to the limits of its container and runs it as its init.
 
 Limits (each also as a variable, LOADLINE_MEMORY and so on):
   --memory auto|always|off  set GOMEMLIMIT unless it has a value, always, never
-  --cpu auto|static|off     set GOMAXPROCS unless it has a value or the quota is
-                            not less than the CPUs; always; never
+  --cpu auto|static|live|off
+                            set GOMAXPROCS where it has no value, the quota is less
+                            than the CPUs and Go would not know; always; let Go
+                            follow the quota where it can; never
   --memory-ratio R          the part of the memory limit for Go (default 0.9)
   --memory-reserve SIZE     leave Go that much less than the limit; the lesser counts
   --memory-limit SIZE       take this for the limit: 400MiB, 400Mi, 400M or bytes
@@ -152,11 +154,12 @@ const TUNABLES: [Tunable; 8] = [
     },
     Tunable {
         name: "cpu",
-        expected: "auto, static or off",
+        expected: "auto, static, live or off",
         set: |options, value| {
             options.tuning.cpu = match value {
                 b"auto" => CpuMode::Auto,
                 b"static" => CpuMode::Static,
+                b"live" => CpuMode::Live,
                 b"off" => CpuMode::Off,
                 _ => return None,
             };

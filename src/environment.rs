@@ -9,6 +9,9 @@ pub const MEMORY: &str = "GOMEMLIMIT";
 /// The variable for the number of threads.
 pub const PROCESSORS: &str = "GOMAXPROCS";
 
+/// The variable for the runtime's own settings.
+pub const DEBUG: &str = "GODEBUG";
+
 /// The value of a variable; of several by one name the first, as for getenv(3) and for Go.
 #[must_use]
 pub fn lookup<'a>(environment: &[&'a CStr], name: &str) -> Option<&'a [u8]> {
@@ -23,14 +26,24 @@ fn value<'a>(entry: &'a [u8], name: &str) -> Option<&'a [u8]> {
 #[must_use]
 pub fn present<'a>(environment: &[&'a CStr]) -> Present<'a> {
     let filled = |name| lookup(environment, name).filter(|value| !value.is_empty());
-    Present { memory: filled(MEMORY), processors: filled(PROCESSORS) }
+    Present {
+        memory: filled(MEMORY),
+        processors: filled(PROCESSORS),
+        collector: filled("GOGC"),
+        debug: filled(DEBUG),
+    }
 }
 
 /// The variables that a plan sets, as `name=value`.
 #[must_use]
-pub fn settings(plan: &Plan<'_>) -> [Option<CString>; 2] {
+pub fn settings(plan: &Plan<'_>) -> [Option<CString>; 3] {
     let setting = |name, value: Option<u64>| CString::new(format!("{name}={}", value?)).ok();
-    [setting(MEMORY, plan.memory.value), setting(PROCESSORS, plan.cpu.value)]
+    let debug = plan.debug.as_ref().and_then(|value| {
+        let mut setting = format!("{DEBUG}=").into_bytes();
+        setting.extend_from_slice(value);
+        CString::new(setting).ok()
+    });
+    [setting(MEMORY, plan.memory.value), setting(PROCESSORS, plan.cpu.value), debug]
 }
 
 /// The inherited environment with each setting in the place of all that had its name. Nothing

@@ -65,6 +65,15 @@ pub enum Error<'a> {
     },
     /// The Go runtime will not start with this `GOMEMLIMIT`.
     GoWillAbort(&'a [u8]),
+    /// The Go runtime takes no notice of the value that this variable has.
+    GoWillIgnore {
+        /// The variable.
+        name: &'static str,
+        /// Its value.
+        value: &'a [u8],
+        /// What Go takes.
+        expected: &'static str,
+    },
     /// Orphans of the program will not become our children.
     NoReaping,
     /// We cannot become a subreaper.
@@ -133,6 +142,10 @@ impl fmt::Display for Error<'_> {
                  whole number of KiB, MiB, GiB or TiB such as 360MiB, or off",
                 Quoted(value)
             ),
+            Self::GoWillIgnore { name, value, expected } => {
+                let value = Quoted(value);
+                write!(f, "{name} is left at {value}, which Go ignores: it takes {expected}")
+            }
             Self::NoReaping => f.write_str(
                 "not running as PID 1 and not a child subreaper, so zombie reaping won't work; \
                  use -s or set TINI_SUBREAPER, or run as PID 1",

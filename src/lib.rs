@@ -4,6 +4,7 @@
 //! ```text
 //! argv, LOADLINE_*, TINI_* ──> cli ────> Options ─┐
 //! /proc, /sys/fs/cgroup ─────> cgroup ─> Limits ──┼─> policy ─> Plan ─> environment ─> envp
+//! the program's ELF ─────────> gobinary > GoBinary┤              │
 //! the inherited environment ──────────────────────┘              │
 //!                                                                ├─> explain   (text, JSON)
 //!                                                                ├─> exec      (become the program)
@@ -22,6 +23,7 @@ pub mod error;
 pub mod exit;
 pub mod explain;
 pub mod getopt;
+pub mod gobinary;
 pub mod limits;
 pub mod policy;
 pub mod program;
@@ -37,8 +39,6 @@ use core::ffi::CStr;
 use core::mem::ManuallyDrop;
 use error::Error;
 use explain::{AsJson, Line, Program, Text};
-use policy::Plan;
-use std::ffi::CString;
 use stderr::{INFO, Stderr, WARNING};
 use supervise::Image;
 use sys::SignalSet;
@@ -64,14 +64,25 @@ pub fn run(arguments: &[&CStr], environment: &[&CStr], mask: SignalSet) -> u8 {
     // Kept to the end of the process, which is where all memory is given back.
     let limits = ManuallyDrop::new(cgroup::read(&root));
     let present = environment::present(environment);
-    let plan = ManuallyDrop::new(policy::decide(&options.tuning, &limits, present, warnings));
 
     let name = options.program.first().copied();
     let path = environment::lookup(environment, "PATH");
     let candidates = name.map(|name| program::candidates(name, path)).unwrap_or_default();
     let candidates = ManuallyDrop::new(candidates);
+    let path = candidates.iter().find(|file| sys::is_executable(file));
+    let mut buffer = ManuallyDrop::new(Vec::new());
+    let go = path.and_then(|path| gobinary::read(path, &mut buffer));
+
+    let plan = policy::decide(&options.tuning, &limits, present, go, warnings);
+    let plan = ManuallyDrop::new(plan);
     if let Command::Explain(format) = command {
-        return explain(format, &plan, name, &candidates, &mut stderr);
+        let (name, path) = (name.map(CStr::to_bytes), path.map(|path| path.to_bytes()));
+        let program = Program { name, path, go };
+        let report = match format {
+            Format::Text => Text(&plan, program).to_string(),
+            Format::Json => AsJson(&plan, program).to_string(),
+        };
+        return show(&[&report], &mut stderr);
     }
 
     for warning in &plan.warnings {
@@ -105,23 +116,6 @@ fn show(texts: &[&str], stderr: &mut Stderr) -> u8 {
         Ok(()) => 0,
         Err(cause) => fail(Error::Output(cause), stderr),
     }
-}
-
-fn explain(
-    format: Format,
-    plan: &Plan<'_>,
-    name: Option<&CStr>,
-    candidates: &[CString],
-    stderr: &mut Stderr,
-) -> u8 {
-    let path = candidates.iter().find(|file| sys::is_executable(file));
-    let program =
-        Program { name: name.map(CStr::to_bytes), path: path.map(|file| file.to_bytes()) };
-    let report = match format {
-        Format::Text => Text(plan, program).to_string(),
-        Format::Json => AsJson(plan, program).to_string(),
-    };
-    show(&[&report], stderr)
 }
 
 /// Becomes the program. The signals that have come so far take effect then.

@@ -46,6 +46,8 @@ pub struct Readings<T> {
     /// Whether the process's own directory is not below any mount, so that the mount root was
     /// read in its place: right in a container, a guess elsewhere.
     pub guessed: bool,
+    /// Whether the mount shows only a part of the hierarchy, as Docker's does.
+    pub partial: bool,
     /// The files in the order in which the first wins a tie.
     pub files: Vec<Reading<T>>,
 }
@@ -54,7 +56,7 @@ impl<T> Readings<T> {
     /// No cgroup at all.
     #[must_use]
     pub const fn none() -> Self {
-        Self { version: None, guessed: false, files: Vec::new() }
+        Self { version: None, guessed: false, partial: false, files: Vec::new() }
     }
 
     /// The least limit and its file; the first of equals.
@@ -68,6 +70,22 @@ impl<T> Readings<T> {
             }
         }
         least
+    }
+
+    /// Whether one who reads only the process's own cgroup, and knows no `memory.high`, finds a
+    /// limit that is this one.
+    pub fn is_in_leaf(&self, is_it: impl Fn(&T) -> bool) -> bool {
+        let directory = |file: &[u8]| file.iter().rposition(|byte| *byte == b'/');
+        let Some(leaf) = self.files.first() else {
+            return false;
+        };
+        let leaf = leaf.file.get(..directory(&leaf.file).unwrap_or(0)).unwrap_or_default();
+        let mut in_leaf = self.files.iter().filter(|reading| {
+            let end = directory(&reading.file).unwrap_or(0);
+            reading.file.get(..end) == Some(leaf) && !reading.file.ends_with(b"/memory.high")
+        });
+        !self.guessed
+            && in_leaf.any(|reading| matches!(&reading.value, Value::Limit(limit) if is_it(limit)))
     }
 }
 
@@ -102,9 +120,33 @@ mod tests {
             ("/z", Value::Absent),
         ];
         let files = files.map(|(file, value)| Reading { file: file.as_bytes().to_vec(), value });
-        let readings =
-            Readings { version: Some(Version::V2), guessed: false, files: files.to_vec() };
+        let readings = Readings {
+            version: Some(Version::V2),
+            guessed: false,
+            partial: false,
+            files: files.to_vec(),
+        };
         assert_eq!(readings.least(u64::lt), Some((&3, &b"/a"[..])));
         assert_eq!(Readings::<u64>::none().least(u64::lt), None);
+    }
+
+    #[test]
+    fn the_leaf_is_the_directory_of_the_first_file() {
+        let file = |file: &[u8], limit| Reading { file: file.to_vec(), value: Value::Limit(limit) };
+        let mut readings = Readings {
+            version: Some(Version::V2),
+            guessed: false,
+            partial: false,
+            files: vec![
+                file(b"/a/b/memory.max", 9),
+                file(b"/a/b/memory.high", 5),
+                file(b"/a/memory.max", 7),
+            ],
+        };
+        let limits = [9, 5, 7].map(|limit| readings.is_in_leaf(|it| *it == limit));
+        assert_eq!(limits, [true, false, false]);
+        readings.guessed = true;
+        assert!(!readings.is_in_leaf(|it| *it == 9));
+        assert!(!Readings::<u64>::none().is_in_leaf(|_| true));
     }
 }

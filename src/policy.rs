@@ -2,7 +2,9 @@
 //! needs is an argument.
 
 use crate::error::Error;
+use crate::gobinary::{GoBinary, Release};
 use crate::limits::{Limits, Reading, Readings, Value};
+use crate::text::Fields;
 use crate::units::{Bytes, Quota, Ratio, integer};
 use core::fmt;
 
@@ -24,6 +26,9 @@ pub enum CpuMode {
     Auto,
     /// Wherever there is a quota, in the place of a value it has.
     Static,
+    /// As `Auto`, but where the runtime has a rule of its own that is switched off, that is
+    /// switched on instead, so that it follows changes.
+    Live,
     /// Never.
     Off,
 }
@@ -59,6 +64,16 @@ pub struct Tuning {
 }
 
 impl Tuning {
+    /// Whether nobody asked for anything that only we can do.
+    fn leaves_memory_alone(&self) -> bool {
+        self.memory_limit.is_none() && self.reserve == 0 && self.ratio == Ratio::DEFAULT
+    }
+
+    /// The same for the CPUs.
+    fn leaves_cpu_alone(&self) -> bool {
+        self.cpu_limit.is_none() && self.cpu_min <= 1 && self.rounding == Rounding::Up
+    }
+
     /// What fits the common case.
     pub const DEFAULT: Self = Self {
         memory: MemoryMode::Auto,
@@ -79,6 +94,10 @@ pub struct Present<'a> {
     pub memory: Option<&'a [u8]>,
     /// The value of `GOMAXPROCS`.
     pub processors: Option<&'a [u8]>,
+    /// The value of `GOGC`.
+    pub collector: Option<&'a [u8]>,
+    /// The value of `GODEBUG`.
+    pub debug: Option<&'a [u8]>,
 }
 
 /// A limit and what was decided from it.
@@ -92,6 +111,8 @@ pub struct Decision<'a, L> {
     pub value: Option<u64>,
     /// Why.
     pub reason: Reason,
+    /// What else there is to know about that.
+    pub note: Option<Note>,
     /// Whether the limit was read at the mount's root for want of a better place.
     pub guessed: bool,
 }
@@ -131,6 +152,14 @@ pub enum Reason {
     Rounded(Rounding),
     /// The quota would give fewer threads than the least number wanted.
     Minimum(u64),
+    /// The quota would give fewer threads than the runtime itself ever uses.
+    RuntimeMinimum,
+    /// The runtime finds the limit by itself.
+    Runtime,
+    /// The runtime is told to find the limit by itself.
+    Live,
+    /// A library in the program finds the limit by itself.
+    Library(&'static str),
     /// The quota would give more threads than there are CPUs.
     Cpus(u64),
 }
@@ -156,9 +185,48 @@ impl fmt::Display for Reason {
             Self::Rounded(Rounding::Up) => f.write_str("the limit rounded up"),
             Self::Rounded(Rounding::Down) => f.write_str("the limit rounded down, at least 1"),
             Self::Minimum(least) => write!(f, "at least {least} as asked for"),
+            Self::RuntimeMinimum => f.write_str("at least 2, which is the Go runtime's own rule"),
+            Self::Runtime => f.write_str("left to the Go runtime, which follows the same limit"),
+            Self::Live => {
+                f.write_str("left to the Go runtime, told by GODEBUG to follow the limit")
+            }
+            Self::Library(name) => {
+                write!(f, "left to {name} in the program, which reads the same limit")
+            }
             Self::Cpus(cpus) => {
                 write!(f, "no more than the CPUs that the process may run on, {cpus}")
             }
+        }
+    }
+}
+
+/// What else there is to know about a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// The runtime is too old for the variable.
+    NoEffect,
+    /// Who else would find a limit would not find this one.
+    OwnCgroupOnly(&'static str),
+    /// Go 1.25 takes the path in the hierarchy for the path below the mount.
+    PartOfHierarchy,
+    /// The runtime cannot follow changes.
+    CannotFollow,
+    /// The user's GODEBUG has the settings already.
+    DebugPresent,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoEffect => f.write_str("no effect on this program, as Go knows it from 1.19 on"),
+            Self::OwnCgroupOnly(who) => {
+                write!(f, "{who} would look for it in the process's own cgroup only")
+            }
+            Self::PartOfHierarchy => {
+                f.write_str("Go 1.25 would not find its cgroup below this mount")
+            }
+            Self::CannotFollow => f.write_str("the program's Go cannot follow changes"),
+            Self::DebugPresent => f.write_str("GODEBUG has a setting for it already"),
         }
     }
 }
@@ -170,32 +238,54 @@ pub struct Plan<'a> {
     pub memory: Decision<'a, u64>,
     /// From the CPU quota, for `GOMAXPROCS`.
     pub cpu: Decision<'a, Quota>,
+    /// The value for `GODEBUG`, if it is to change.
+    pub debug: Option<Vec<u8>>,
     /// What a person should know; nothing of it is fatal.
     pub warnings: Vec<Error<'a>>,
 }
 
-/// Decides. What there is to warn about is added to `warnings`.
+/// Go's names for switching its own rule for GOMAXPROCS, and its updates, on and off.
+const TRACKING: [&str; 2] = ["containermaxprocs", "updatemaxprocs"];
+/// Who reads limits too.
+const RUNTIME: &str = "the Go runtime";
+const AUTOMAXPROCS: &str = "go.uber.org/automaxprocs";
+const AUTOMEMLIMIT: &str = "github.com/KimMachineGun/automemlimit";
+
+/// Decides for a program, of which nothing may be known. What there is to warn about is added to
+/// `warnings`.
 #[must_use]
 pub fn decide<'a>(
     tuning: &Tuning,
     limits: &'a Limits,
     present: Present<'a>,
+    program: Option<GoBinary<'_>>,
     mut warnings: Vec<Error<'a>>,
 ) -> Plan<'a> {
     for reading in &limits.problems {
         warn(reading, &mut warnings);
     }
-    let memory = memory(tuning, limits, present.memory, &mut warnings);
-    let cpu = cpu(tuning, limits, present.processors, &mut warnings);
-    Plan { memory, cpu, warnings }
+    let memory = memory(tuning, limits, present.memory, program, &mut warnings);
+    let cpu = cpu(tuning, limits, present, program, &mut warnings);
+    if let Some(value) = present.collector
+        && value != b"off"
+        && go_integer(value).is_none()
+    {
+        let (name, expected) = ("GOGC", "a percentage such as 100, or off");
+        warnings.push(Error::GoWillIgnore { name, value, expected });
+    }
+    let debug = (cpu.reason == Reason::Live).then(|| with_tracking(present.debug));
+    Plan { memory, cpu, debug, warnings }
 }
 
 fn memory<'a>(
     tuning: &Tuning,
     limits: &'a Limits,
     present: Option<&'a [u8]>,
+    program: Option<GoBinary<'_>>,
     warnings: &mut Vec<Error<'a>>,
 ) -> Decision<'a, u64> {
+    let release = program.and_then(|program| program.release);
+    let is_known = release.is_none_or(|release| release >= GOMEMLIMIT);
     let (mut decision, files) = find(tuning.memory_limit, &limits.memory, u64::lt);
     match (decision.limit, limits.memory_total) {
         // The kernel never lets it be reached. Equal is a limit: lxcfs shows it as the total.
@@ -213,7 +303,8 @@ fn memory<'a>(
     if let Some(value) = present
         && tuning.memory == MemoryMode::Auto
     {
-        if !go_accepts(value) {
+        decision.note = (!is_known).then_some(Note::NoEffect);
+        if is_known && !go_accepts(value) {
             warnings.push(Error::GoWillAbort(value));
         }
         decision.reason = Reason::Present;
@@ -225,6 +316,22 @@ fn memory<'a>(
     let Some(limit) = decision.limit else {
         return decision;
     };
+    if tuning.memory == MemoryMode::Auto
+        && tuning.leaves_memory_alone()
+        && let Some(version) = program.and_then(|program| program.automemlimit)
+    {
+        // Up to this one it reads the process's own cgroup only.
+        let sees_ancestors = module_version(version) > Some([0, 7, 4]);
+        let is_high = decision.source.is_some_and(|file| file.ends_with(b"/memory.high"));
+        if limits.memory.is_in_leaf(|found| *found == limit) || (sees_ancestors && !is_high) {
+            decision.reason = Reason::Library(AUTOMEMLIMIT);
+            return decision;
+        }
+        decision.note = Some(Note::OwnCgroupOnly(AUTOMEMLIMIT));
+    }
+    if !is_known {
+        decision.note = Some(Note::NoEffect);
+    }
     // More would stop Go at its start, and cannot be reached.
     let limit = limit.min(i64::MAX.unsigned_abs());
     let share = tuning.ratio.of(limit);
@@ -247,15 +354,23 @@ fn memory<'a>(
 fn cpu<'a>(
     tuning: &Tuning,
     limits: &'a Limits,
-    present: Option<&'a [u8]>,
+    present: Present<'a>,
+    program: Option<GoBinary<'_>>,
     warnings: &mut Vec<Error<'a>>,
 ) -> Decision<'a, Quota> {
     let (mut decision, files) = find(tuning.cpu_limit, &limits.cpu, |a, b| a.is_below(*b));
+    let replaces = tuning.cpu == CpuMode::Static;
     if tuning.cpu == CpuMode::Off {
         decision.reason = Reason::Off;
         return decision;
     }
-    if present.is_some() && tuning.cpu == CpuMode::Auto {
+    if let Some(value) = present.processors
+        && !replaces
+    {
+        if go_integer(value).is_none_or(|threads| threads <= 0) {
+            let (name, expected) = ("GOMAXPROCS", "a whole number from 1");
+            warnings.push(Error::GoWillIgnore { name, value, expected });
+        }
         decision.reason = Reason::Present;
         return decision;
     }
@@ -265,12 +380,26 @@ fn cpu<'a>(
     let Some(quota) = decision.limit else {
         return decision;
     };
-    let rounded = match tuning.rounding {
+    let own_rule = program.and_then(|program| own_rule(program, present.debug));
+    if !replaces && tuning.leaves_cpu_alone() {
+        match left_alone(tuning, &limits.cpu, quota, present, program, own_rule) {
+            Ok(reason) => {
+                decision.reason = reason;
+                return decision;
+            }
+            Err(note) => decision.note = note,
+        }
+    }
+
+    let mut value = match tuning.rounding {
         Rounding::Up => quota.rounded_up(),
         Rounding::Down => quota.rounded_down().max(1),
     };
     decision.reason = Reason::Rounded(tuning.rounding);
-    let mut value = rounded;
+    if own_rule.is_some() && value < 2 {
+        value = 2;
+        decision.reason = Reason::RuntimeMinimum;
+    }
     if value < tuning.cpu_min {
         value = tuning.cpu_min;
         decision.reason = Reason::Minimum(value);
@@ -278,7 +407,8 @@ fn cpu<'a>(
     if let Some(cpus) = limits.cpus.map(u64::from)
         && cpus <= value
     {
-        if tuning.cpu == CpuMode::Auto {
+        if !replaces {
+            decision.note = None;
             decision.reason = Reason::Enough { cpus };
             return decision;
         }
@@ -291,6 +421,111 @@ fn cpu<'a>(
     decision
 }
 
+/// Whether the program finds the quota by itself, and how; or what speaks against it.
+fn left_alone(
+    tuning: &Tuning,
+    readings: &Readings<Quota>,
+    quota: Quota,
+    present: Present<'_>,
+    program: Option<GoBinary<'_>>,
+    own_rule: Option<OwnRule>,
+) -> Result<Reason, Option<Note>> {
+    let is_in_leaf = readings.is_in_leaf(|it| !it.is_below(quota) && !quota.is_below(*it));
+    if program.is_some_and(|program| program.automaxprocs.is_some()) {
+        return if is_in_leaf {
+            Ok(Reason::Library(AUTOMAXPROCS))
+        } else {
+            Err(Some(Note::OwnCgroupOnly(AUTOMAXPROCS)))
+        };
+    }
+    let wants_live = tuning.cpu == CpuMode::Live;
+    let Some(own_rule) = own_rule else {
+        return Err(wants_live.then_some(Note::CannotFollow));
+    };
+    if !own_rule.is_on && !wants_live {
+        return Err(None);
+    }
+    // golang/go#81180
+    if !is_in_leaf {
+        return Err(Some(Note::OwnCgroupOnly(RUNTIME)));
+    }
+    // golang/go#76390
+    if readings.partial && own_rule.release < KNOWS_PARTS {
+        return Err(Some(Note::PartOfHierarchy));
+    }
+    if own_rule.is_on {
+        return Ok(Reason::Runtime);
+    }
+    let is_set = |name| setting(present.debug.unwrap_or_default(), name).is_some();
+    if is_set(TRACKING[0]) { Err(Some(Note::DebugPresent)) } else { Ok(Reason::Live) }
+}
+
+/// The first release that knows `GOMEMLIMIT`.
+const GOMEMLIMIT: Release = Release { major: 1, minor: 19, patch: 0 };
+/// The first release with a rule of its own for `GOMAXPROCS` in a cgroup.
+const OWN_RULE: Release = Release { major: 1, minor: 25, patch: 0 };
+/// The first release that finds its cgroup below the mount of a part of a hierarchy.
+const KNOWS_PARTS: Release = Release { major: 1, minor: 26, patch: 0 };
+
+/// A runtime that has a rule of its own for `GOMAXPROCS` in a cgroup.
+#[derive(Clone, Copy)]
+struct OwnRule {
+    release: Release,
+    is_on: bool,
+}
+
+/// The rule is on but for what go.mod's language version (in the defaults) or the user say.
+fn own_rule(program: GoBinary<'_>, debug: Option<&[u8]>) -> Option<OwnRule> {
+    let release = program.release.filter(|release| *release >= OWN_RULE)?;
+    let texts = [debug, program.debug_defaults];
+    let said = texts.into_iter().flatten().find_map(|text| setting(text, TRACKING[0]));
+    Some(OwnRule { release, is_on: said != Some(b"0") })
+}
+
+/// The value of a key in a `GODEBUG` such as `a=1,b=2`; the last of several counts.
+fn setting<'a>(text: &'a [u8], key: &str) -> Option<&'a [u8]> {
+    let values = Fields::new(text, b',').filter_map(|field| {
+        field.strip_prefix(key.as_bytes()).and_then(|rest| rest.strip_prefix(b"="))
+    });
+    values.last()
+}
+
+/// The user's `GODEBUG` with the settings that it has not and that switch the runtime's rule on.
+fn with_tracking(debug: Option<&[u8]>) -> Vec<u8> {
+    let present = debug.unwrap_or_default();
+    let mut value = present.to_vec();
+    for key in TRACKING {
+        if setting(present, key).is_none() {
+            if !value.is_empty() {
+                value.push(b',');
+            }
+            value.extend_from_slice(key.as_bytes());
+            value.extend_from_slice(b"=1");
+        }
+    }
+    value
+}
+
+/// The numbers of a module's version such as `v0.7.4`; what is behind them does not matter.
+fn module_version(text: &[u8]) -> Option<[u64; 3]> {
+    let mut numbers = [0; 3];
+    let mut fields = Fields::new(text.strip_prefix(b"v")?, b'.');
+    for number in &mut numbers {
+        let field = fields.next()?;
+        let digits = field.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        *number = integer(field.get(..digits)?)?;
+    }
+    Some(numbers)
+}
+
+/// What Go's runtime takes for a number in its variables (`atoi32` in runtime/string.go).
+fn go_integer(text: &[u8]) -> Option<i32> {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    let number = i64::try_from(integer(digits)?).ok()?;
+    let is_negative = digits.len() < text.len();
+    i32::try_from(if is_negative { number.checked_neg()? } else { number }).ok()
+}
+
 /// The limit that counts, the one given or the least of those that were read, before anything is
 /// decided from it; and the files that were asked.
 fn find<L: Copy>(
@@ -300,7 +535,14 @@ fn find<L: Copy>(
 ) -> (Decision<'_, L>, &[Reading<L>]) {
     if given.is_some() {
         let reason = Reason::Unlimited;
-        let decision = Decision { limit: given, source: None, value: None, reason, guessed: false };
+        let decision = Decision {
+            limit: given,
+            source: None,
+            value: None,
+            reason,
+            note: None,
+            guessed: false,
+        };
         return (decision, &[]);
     }
     let least = readings.least(is_below);
@@ -316,6 +558,7 @@ fn find<L: Copy>(
         source: least.map(|(_, file)| file),
         value: None,
         reason,
+        note: None,
         guessed: readings.guessed,
     };
     (decision, &readings.files)
@@ -362,7 +605,7 @@ mod tests {
 
     fn readings<L>(value: Value<L>) -> Readings<L> {
         let files = vec![Reading { file: b"/limit".to_vec(), value }];
-        Readings { version: Some(Version::V2), guessed: false, files }
+        Readings { version: Some(Version::V2), guessed: false, partial: false, files }
     }
 
     fn limits(memory: Value<u64>, cpu: Value<Quota>) -> Limits {
@@ -380,7 +623,7 @@ mod tests {
     }
 
     fn decide<'a>(tuning: &Tuning, limits: &'a Limits, present: Present<'a>) -> Plan<'a> {
-        super::decide(tuning, limits, present, Vec::new())
+        super::decide(tuning, limits, present, None, Vec::new())
     }
 
     fn values(tuning: &Tuning, limits: &Limits, present: Present<'_>) -> [Option<u64>; 2] {
@@ -461,7 +704,8 @@ mod tests {
     #[test]
     fn a_value_that_is_present_is_left_alone_unless_it_is_to_be_replaced() {
         let limits = limited(400 * MIB, 20_000);
-        let present = Present { memory: Some(b"300MiB"), processors: Some(b"4") };
+        let present =
+            Present { memory: Some(b"300MiB"), processors: Some(b"4"), ..Present::default() };
         let plan = decide(&Tuning::DEFAULT, &limits, present);
         assert_eq!((plan.memory.value, plan.cpu.value), (None, None));
         assert_eq!(plan.memory.limit, Some(400 * MIB), "the limit is still told");
@@ -497,7 +741,7 @@ mod tests {
             ("1 ", false),
             ("MiB", false),
         ] {
-            let present = Present { memory: Some(value.as_bytes()), processors: None };
+            let present = Present { memory: Some(value.as_bytes()), ..Present::default() };
             let plan = decide(&Tuning::DEFAULT, &limits, present);
             assert_eq!(plan.warnings.is_empty(), fine, "{value:?}");
             assert_eq!(plan.memory.value, None);
@@ -525,6 +769,200 @@ mod tests {
         let none = Limits { memory: Readings::none(), ..limits(Value::Absent, Value::Absent) };
         let plan = decide(&Tuning::DEFAULT, &none, Present::default());
         assert_eq!(plan.memory.reason, Reason::NoCgroup);
+    }
+
+    fn go(minor: u32) -> GoBinary<'static> {
+        GoBinary {
+            version: b"",
+            release: Some(Release { major: 1, minor, patch: 3 }),
+            debug_defaults: None,
+            cgo: None,
+            automaxprocs: None,
+            automemlimit: None,
+        }
+    }
+
+    /// A leaf at `/a/b`, below it nothing, above it a tighter ancestor or none.
+    fn nested(is_tighter_above: bool) -> Limits {
+        let quota = |time| Value::Limit(Quota::new(time, 100_000).unwrap());
+        fn file<T>(file: &[u8], value: Value<T>) -> Reading<T> {
+            Reading { file: file.to_vec(), value }
+        }
+        let mut limits = limited(400 * MIB, 150_000);
+        limits.memory.files = vec![file(b"/a/b/memory.max", Value::Limit(400 * MIB))];
+        limits.cpu.files = vec![file(b"/a/b/cpu.max", quota(150_000))];
+        if is_tighter_above {
+            limits.memory.files.push(file(b"/a/memory.max", Value::Limit(300 * MIB)));
+            limits.cpu.files.push(file(b"/a/cpu.max", quota(50_000)));
+        }
+        limits
+    }
+
+    fn decided<'a>(
+        cpu: CpuMode,
+        limits: &'a Limits,
+        present: Present<'a>,
+        program: GoBinary<'_>,
+    ) -> Plan<'a> {
+        let tuning = Tuning { cpu, ..Tuning::DEFAULT };
+        super::decide(&tuning, limits, present, Some(program), Vec::new())
+    }
+
+    #[test]
+    fn threads_are_left_to_a_runtime_that_gets_them_right() {
+        use CpuMode::{Auto, Live, Static};
+        let old = |minor| GoBinary {
+            debug_defaults: Some(b"asynctimerchan=1,containermaxprocs=0,updatemaxprocs=0"),
+            ..go(minor)
+        };
+        let own = Some(Note::OwnCgroupOnly(RUNTIME));
+        let up = Reason::Rounded(Rounding::Up);
+        for (program, above, cpu, value, reason, note) in [
+            (go(24), false, Auto, Some(2), up, None),
+            (go(24), true, Auto, Some(1), up, None),
+            (go(24), false, Live, Some(2), up, Some(Note::CannotFollow)),
+            (go(25), false, Auto, None, Reason::Runtime, None),
+            (go(25), false, Live, None, Reason::Runtime, None),
+            (go(25), false, Static, Some(2), up, None),
+            (go(25), true, Auto, Some(2), Reason::RuntimeMinimum, own),
+            (go(25), true, Live, Some(2), Reason::RuntimeMinimum, own),
+            (old(25), false, Auto, Some(2), up, None),
+            (old(25), true, Auto, Some(2), Reason::RuntimeMinimum, None),
+            (old(27), false, Live, None, Reason::Live, None),
+            (old(27), true, Live, Some(2), Reason::RuntimeMinimum, own),
+        ] {
+            let limits = nested(above);
+            let plan = decided(cpu, &limits, Present::default(), program);
+            let decided = (plan.cpu.value, plan.cpu.reason, plan.cpu.note);
+            assert_eq!(decided, (value, reason, note), "{program:?} {above} {cpu:?}");
+            let debug = (reason == Reason::Live).then_some("containermaxprocs=1,updatemaxprocs=1");
+            assert_eq!(plan.debug.as_deref(), debug.map(str::as_bytes));
+        }
+    }
+
+    #[test]
+    fn go_1_25_does_not_find_its_cgroup_below_the_mount_of_a_part() {
+        let mut limits = nested(false);
+        limits.cpu.partial = true;
+        let plan = decided(CpuMode::Auto, &limits, Present::default(), go(25));
+        assert_eq!((plan.cpu.value, plan.cpu.note), (Some(2), Some(Note::PartOfHierarchy)));
+        let plan = decided(CpuMode::Auto, &limits, Present::default(), go(26));
+        assert_eq!((plan.cpu.value, plan.cpu.reason), (None, Reason::Runtime));
+        limits.cpu.guessed = true;
+        let plan = decided(CpuMode::Auto, &limits, Present::default(), go(26));
+        assert_eq!((plan.cpu.value, plan.cpu.note), (Some(2), Some(Note::OwnCgroupOnly(RUNTIME))));
+    }
+
+    #[test]
+    fn the_users_settings_in_godebug_stay() {
+        let old = GoBinary { debug_defaults: Some(b"containermaxprocs=0"), ..go(25) };
+        let limits = nested(false);
+        let present =
+            |debug: &'static str| Present { debug: Some(debug.as_bytes()), ..Present::default() };
+        for (debug, reason, result) in [
+            ("x=1", Reason::Live, Some("x=1,containermaxprocs=1,updatemaxprocs=1")),
+            ("updatemaxprocs=0", Reason::Live, Some("updatemaxprocs=0,containermaxprocs=1")),
+            ("containermaxprocs=1", Reason::Runtime, None),
+            ("containermaxprocs=1,containermaxprocs=0", Reason::Rounded(Rounding::Up), None),
+            (
+                "notcontainermaxprocs=1",
+                Reason::Live,
+                Some("notcontainermaxprocs=1,containermaxprocs=1,updatemaxprocs=1"),
+            ),
+        ] {
+            let plan = decided(CpuMode::Live, &limits, present(debug), old);
+            assert_eq!(plan.cpu.reason, reason, "{debug}");
+            assert_eq!(plan.debug.as_deref(), result.map(str::as_bytes), "{debug}");
+        }
+        let plan = decided(CpuMode::Auto, &limits, present("containermaxprocs=0"), go(27));
+        assert_eq!(plan.cpu.reason, Reason::Rounded(Rounding::Up), "the user switched it off");
+    }
+
+    #[test]
+    fn what_only_we_can_do_is_not_left_to_others() {
+        let limits = nested(false);
+        for tuning in [
+            Tuning { cpu_limit: Quota::new(3, 1), ..Tuning::DEFAULT },
+            Tuning { cpu_min: 3, ..Tuning::DEFAULT },
+            Tuning { rounding: Rounding::Down, ..Tuning::DEFAULT },
+        ] {
+            let program = GoBinary { automaxprocs: Some(b"v1.6.0"), ..go(25) };
+            let present = Present::default();
+            let plan = super::decide(&tuning, &limits, present, Some(program), Vec::new());
+            assert!(plan.cpu.value >= Some(2), "{tuning:?} {:?}", plan.cpu);
+        }
+        for tuning in [
+            Tuning { memory_limit: Some(MIB), ..Tuning::DEFAULT },
+            Tuning { reserve: MIB, ..Tuning::DEFAULT },
+            Tuning { ratio: Ratio::parse(b"0.8").unwrap(), ..Tuning::DEFAULT },
+            Tuning { memory: MemoryMode::Always, ..Tuning::DEFAULT },
+        ] {
+            let program = GoBinary { automemlimit: Some(b"v0.7.4"), ..go(25) };
+            let present = Present::default();
+            let plan = super::decide(&tuning, &limits, present, Some(program), Vec::new());
+            assert!(plan.memory.value.is_some(), "{tuning:?}");
+        }
+    }
+
+    #[test]
+    fn libraries_are_left_to_what_they_see() {
+        let threads = GoBinary { automaxprocs: Some(b"v1.6.0"), ..go(22) };
+        let memory =
+            |version: &'static str| GoBinary { automemlimit: Some(version.as_bytes()), ..go(22) };
+        let plan = |above, program| {
+            let limits = Box::leak(Box::new(nested(above)));
+            decided(CpuMode::Auto, limits, Present::default(), program)
+        };
+        assert_eq!(plan(false, threads).cpu.reason, Reason::Library(AUTOMAXPROCS));
+        assert_eq!(plan(true, threads).cpu.value, Some(1));
+        assert_eq!(plan(true, threads).cpu.note, Some(Note::OwnCgroupOnly(AUTOMAXPROCS)));
+        assert_eq!(plan(false, memory("v0.7.4")).memory.reason, Reason::Library(AUTOMEMLIMIT));
+        assert_eq!(plan(true, memory("v0.7.4")).memory.value, Some(270 * MIB));
+        assert_eq!(plan(true, memory("(devel)")).memory.value, Some(270 * MIB));
+        assert_eq!(plan(true, memory("v0.7.5")).memory.reason, Reason::Library(AUTOMEMLIMIT));
+        assert_eq!(plan(true, memory("v1.0.0-rc1")).memory.value, None);
+        let mut limits = nested(false);
+        let high = Reading { file: b"/a/b/memory.high".to_vec(), value: Value::Limit(200 * MIB) };
+        limits.memory.files.push(high);
+        let plan = decided(CpuMode::Auto, &limits, Present::default(), memory("v0.7.5"));
+        assert_eq!(plan.memory.value, Some(180 * MIB), "it knows no memory.high");
+    }
+
+    #[test]
+    fn a_runtime_without_gomemlimit_gets_it_all_the_same() {
+        let limits = nested(false);
+        let plan = decided(CpuMode::Auto, &limits, Present::default(), go(18));
+        assert_eq!((plan.memory.value, plan.memory.note), (Some(360 * MIB), Some(Note::NoEffect)));
+        let present = Present { memory: Some(b"512MB"), ..Present::default() };
+        assert!(decided(CpuMode::Auto, &limits, present, go(18)).warnings.is_empty());
+        assert_eq!(decided(CpuMode::Auto, &limits, present, go(19)).warnings.len(), 1);
+    }
+
+    #[test]
+    fn a_value_that_go_ignores_is_warned_about() {
+        let limits = nested(false);
+        for (processors, collector, warnings) in [
+            ("4", "100", 0),
+            ("1", "off", 0),
+            ("2147483647", "-1", 0),
+            ("0", "100", 1),
+            ("-1", "100", 1),
+            ("2.5", "100", 1),
+            ("abc", "100", 1),
+            ("+4", "100", 1),
+            ("2147483648", "100", 1),
+            ("4", "50%", 1),
+            ("4", "OFF", 1),
+        ] {
+            let present = Present {
+                processors: Some(processors.as_bytes()),
+                collector: Some(collector.as_bytes()),
+                ..Present::default()
+            };
+            let plan = decided(CpuMode::Auto, &limits, present, go(27));
+            assert_eq!(plan.warnings.len(), warnings, "{processors} {collector}");
+            assert_eq!(plan.cpu.reason, Reason::Present);
+        }
     }
 
     proptest! {

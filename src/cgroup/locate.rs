@@ -14,6 +14,8 @@ pub struct Directories {
     mount_point: usize,
     /// The process's own cgroup was not found below a mount: this stands in for it.
     pub guessed: bool,
+    /// The mount shows only a part of the hierarchy.
+    pub partial: bool,
 }
 
 impl Directories {
@@ -33,7 +35,7 @@ impl Directories {
             leaf.push(b'/');
             leaf.extend_from_slice(component);
         }
-        Self { leaf, mount_point, guessed: false }
+        Self { leaf, mount_point, guessed: false, partial: false }
     }
 
     /// The same, where nothing says that it is the process's own cgroup.
@@ -86,7 +88,9 @@ pub fn directories(
         let depth = components(&mount.root).count();
         if let Some(rest) = below(membership, &mount.root) {
             if nearest.as_ref().is_none_or(|(least, _)| *least < depth) && !is_hidden() {
-                nearest = Some((depth, Directories::join(&mount.point, rest)));
+                let partial = depth > 0;
+                let found = Directories::join(&mount.point, rest);
+                nearest = Some((depth, Directories { partial, ..found }));
             }
         } else if any.is_none() && !is_hidden() {
             any = Some(Directories::new(&mount.point, b"/").as_a_guess());

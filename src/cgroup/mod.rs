@@ -115,9 +115,10 @@ fn readings<T>(
     let Some(Search { version, directories, .. }) = search else {
         return Readings::none();
     };
-    let guessed = directories.as_ref().is_some_and(|directories| directories.guessed);
+    let (guessed, partial) =
+        directories.as_ref().map_or((false, false), |it| (it.guessed, it.partial));
     let files = directories.map_or_else(Vec::new, |it| files(version, &it));
-    Readings { version: Some(version), guessed, files }
+    Readings { version: Some(version), guessed, partial, files }
 }
 
 /// Limit files are a few bytes, `memory.stat` a few kilobytes.
