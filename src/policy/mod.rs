@@ -1,12 +1,18 @@
 //! Decides what the Go runtime is told, with a reason for every decision. Pure: everything it
 //! needs is an argument.
 
+mod cpu;
+mod go;
+mod memory;
+mod reason;
+
 use crate::error::Error;
-use crate::gobinary::{GoBinary, Release};
+use crate::gobinary::GoBinary;
 use crate::limits::{Limits, Reading, Readings, Value};
-use crate::text::Fields;
-use crate::units::{Bytes, Quota, Ratio, integer};
-use core::fmt;
+use crate::units::{Quota, Ratio};
+use go::go_integer;
+
+pub use reason::{Note, Reason};
 
 /// When `GOMEMLIMIT` is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,120 +123,6 @@ pub struct Decision<'a, L> {
     pub guessed: bool,
 }
 
-/// Why a variable is set, or left alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// It was asked for that it be left alone.
-    Off,
-    /// It has a value.
-    Present,
-    /// The process is in no cgroup that could have a limit.
-    NoCgroup,
-    /// There is no limit, as far as can be seen.
-    Unlimited,
-    /// What may be a limit could not be read.
-    Unknown,
-    /// The limit is above the machine's memory.
-    AboveTotal {
-        /// The limit in bytes.
-        limit: u64,
-        /// The machine's memory in bytes.
-        total: u64,
-    },
-    /// Nothing of the limit is left to Go.
-    Nothing,
-    /// A part of the limit.
-    Share(Ratio),
-    /// The limit without the reserve.
-    Reserve(u64),
-    /// The quota is not less than the CPUs.
-    Enough {
-        /// The CPUs that the process may run on.
-        cpus: u64,
-    },
-    /// The quota in whole CPUs.
-    Rounded(Rounding),
-    /// The quota would give fewer threads than the least number wanted.
-    Minimum(u64),
-    /// The quota would give fewer threads than the runtime itself ever uses.
-    RuntimeMinimum,
-    /// The runtime finds the limit by itself.
-    Runtime,
-    /// The runtime is told to find the limit by itself.
-    Live,
-    /// A library in the program finds the limit by itself.
-    Library(&'static str),
-    /// The quota would give more threads than there are CPUs.
-    Cpus(u64),
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Off => f.write_str("switched off"),
-            Self::Present => f.write_str("left alone, as it has a value already"),
-            Self::NoCgroup => f.write_str("no cgroup with this controller is in sight"),
-            Self::Unlimited => f.write_str("no limit is set as far up as can be seen"),
-            Self::Unknown => f.write_str("no limit could be read"),
-            Self::AboveTotal { limit, total } => {
-                let (limit, total) = (Bytes(*limit), Bytes(*total));
-                write!(f, "the limit of {limit} is above the machine's memory of {total}")
-            }
-            Self::Nothing => f.write_str("the limit leaves nothing to set"),
-            Self::Share(ratio) => write!(f, "{ratio} of the limit"),
-            Self::Reserve(bytes) => write!(f, "the limit less a reserve of {}", Bytes(*bytes)),
-            Self::Enough { cpus } => {
-                write!(f, "not below the CPUs that the process may run on, {cpus}")
-            }
-            Self::Rounded(Rounding::Up) => f.write_str("the limit rounded up"),
-            Self::Rounded(Rounding::Down) => f.write_str("the limit rounded down, at least 1"),
-            Self::Minimum(least) => write!(f, "at least {least} as asked for"),
-            Self::RuntimeMinimum => f.write_str("at least 2, which is the Go runtime's own rule"),
-            Self::Runtime => f.write_str("left to the Go runtime, which follows the same limit"),
-            Self::Live => {
-                f.write_str("left to the Go runtime, told by GODEBUG to follow the limit")
-            }
-            Self::Library(name) => {
-                write!(f, "left to {name} in the program, which reads the same limit")
-            }
-            Self::Cpus(cpus) => {
-                write!(f, "no more than the CPUs that the process may run on, {cpus}")
-            }
-        }
-    }
-}
-
-/// What else there is to know about a decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Note {
-    /// The runtime is too old for the variable.
-    NoEffect,
-    /// Who else would find a limit would not find this one.
-    OwnCgroupOnly(&'static str),
-    /// Go 1.25 takes the path in the hierarchy for the path below the mount.
-    PartOfHierarchy,
-    /// The runtime cannot follow changes.
-    CannotFollow,
-    /// The user's GODEBUG has the settings already.
-    DebugPresent,
-}
-
-impl fmt::Display for Note {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoEffect => f.write_str("no effect on this program, as Go knows it from 1.19 on"),
-            Self::OwnCgroupOnly(who) => {
-                write!(f, "{who} would look for it in the process's own cgroup only")
-            }
-            Self::PartOfHierarchy => {
-                f.write_str("Go 1.25 would not find its cgroup below this mount")
-            }
-            Self::CannotFollow => f.write_str("the program's Go cannot follow changes"),
-            Self::DebugPresent => f.write_str("GODEBUG has a setting for it already"),
-        }
-    }
-}
-
 /// What the program is told.
 #[derive(Debug)]
 pub struct Plan<'a> {
@@ -243,13 +135,6 @@ pub struct Plan<'a> {
     /// What a person should know; nothing of it is fatal.
     pub warnings: Vec<Error<'a>>,
 }
-
-/// Go's names for switching its own rule for GOMAXPROCS, and its updates, on and off.
-const TRACKING: [&str; 2] = ["containermaxprocs", "updatemaxprocs"];
-/// Who reads limits too.
-const RUNTIME: &str = "the Go runtime";
-const AUTOMAXPROCS: &str = "go.uber.org/automaxprocs";
-const AUTOMEMLIMIT: &str = "github.com/KimMachineGun/automemlimit";
 
 /// Decides for a program, of which nothing may be known. What there is to warn about is added to
 /// `warnings`.
@@ -264,8 +149,8 @@ pub fn decide<'a>(
     for reading in &limits.problems {
         warn(reading, &mut warnings);
     }
-    let memory = memory(tuning, limits, present.memory, program, &mut warnings);
-    let cpu = cpu(tuning, limits, present, program, &mut warnings);
+    let memory = memory::memory(tuning, limits, present.memory, program, &mut warnings);
+    let cpu = cpu::cpu(tuning, limits, present, program, &mut warnings);
     if let Some(value) = present.collector
         && value != b"off"
         && go_integer(value).is_none()
@@ -273,257 +158,8 @@ pub fn decide<'a>(
         let (name, expected) = ("GOGC", "a percentage such as 100, or off");
         warnings.push(Error::GoWillIgnore { name, value, expected });
     }
-    let debug = (cpu.reason == Reason::Live).then(|| with_tracking(present.debug));
+    let debug = (cpu.reason == Reason::Live).then(|| cpu::with_tracking(present.debug));
     Plan { memory, cpu, debug, warnings }
-}
-
-fn memory<'a>(
-    tuning: &Tuning,
-    limits: &'a Limits,
-    present: Option<&'a [u8]>,
-    program: Option<GoBinary<'_>>,
-    warnings: &mut Vec<Error<'a>>,
-) -> Decision<'a, u64> {
-    let release = program.and_then(|program| program.release);
-    let is_known = release.is_none_or(|release| release >= GOMEMLIMIT);
-    let (mut decision, files) = find(tuning.memory_limit, &limits.memory, u64::lt);
-    match (decision.limit, limits.memory_total) {
-        // The kernel never lets it be reached. Equal is a limit: lxcfs shows it as the total.
-        (Some(limit), Some(total)) if limit > total && tuning.memory_limit.is_none() => {
-            decision.limit = None;
-            decision.source = None;
-            decision.reason = Reason::AboveTotal { limit, total };
-        }
-        _ => {}
-    }
-    if tuning.memory == MemoryMode::Off {
-        decision.reason = Reason::Off;
-        return decision;
-    }
-    if let Some(value) = present
-        && tuning.memory == MemoryMode::Auto
-    {
-        decision.note = (!is_known).then_some(Note::NoEffect);
-        if is_known && !go_accepts(value) {
-            warnings.push(Error::GoWillAbort(value));
-        }
-        decision.reason = Reason::Present;
-        return decision;
-    }
-    for reading in files {
-        warn(reading, warnings);
-    }
-    let Some(limit) = decision.limit else {
-        return decision;
-    };
-    if tuning.memory == MemoryMode::Auto
-        && tuning.leaves_memory_alone()
-        && let Some(version) = program.and_then(|program| program.automemlimit)
-    {
-        // Up to this one it reads the process's own cgroup only.
-        let sees_ancestors = module_version(version) > Some([0, 7, 4]);
-        let is_high = decision.source.is_some_and(|file| file.ends_with(b"/memory.high"));
-        if limits.memory.is_in_leaf(|found| *found == limit) || (sees_ancestors && !is_high) {
-            decision.reason = Reason::Library(AUTOMEMLIMIT);
-            return decision;
-        }
-        decision.note = Some(Note::OwnCgroupOnly(AUTOMEMLIMIT));
-    }
-    if !is_known {
-        decision.note = Some(Note::NoEffect);
-    }
-    // More would stop Go at its start, and cannot be reached.
-    let limit = limit.min(i64::MAX.unsigned_abs());
-    let share = tuning.ratio.of(limit);
-    let (value, reason) = match limit.checked_sub(tuning.reserve) {
-        Some(rest) if rest > 0 && rest < share => (rest, Reason::Reserve(tuning.reserve)),
-        Some(rest) if rest > 0 => (share, Reason::Share(tuning.ratio)),
-        _ => {
-            if tuning.reserve > 0 {
-                warnings.push(Error::ReserveTooLarge { reserve: tuning.reserve, limit });
-            }
-            (share, Reason::Share(tuning.ratio))
-        }
-    };
-    // Zero would mean that Go collects without end.
-    decision.value = (value > 0).then_some(value);
-    decision.reason = if value > 0 { reason } else { Reason::Nothing };
-    decision
-}
-
-fn cpu<'a>(
-    tuning: &Tuning,
-    limits: &'a Limits,
-    present: Present<'a>,
-    program: Option<GoBinary<'_>>,
-    warnings: &mut Vec<Error<'a>>,
-) -> Decision<'a, Quota> {
-    let (mut decision, files) = find(tuning.cpu_limit, &limits.cpu, |a, b| a.is_below(*b));
-    let replaces = tuning.cpu == CpuMode::Static;
-    if tuning.cpu == CpuMode::Off {
-        decision.reason = Reason::Off;
-        return decision;
-    }
-    if let Some(value) = present.processors
-        && !replaces
-    {
-        if go_integer(value).is_none_or(|threads| threads <= 0) {
-            let (name, expected) = ("GOMAXPROCS", "a whole number from 1");
-            warnings.push(Error::GoWillIgnore { name, value, expected });
-        }
-        decision.reason = Reason::Present;
-        return decision;
-    }
-    for reading in files {
-        warn(reading, warnings);
-    }
-    let Some(quota) = decision.limit else {
-        return decision;
-    };
-    let own_rule = program.and_then(|program| own_rule(program, present.debug));
-    if !replaces && tuning.leaves_cpu_alone() {
-        match left_alone(tuning, &limits.cpu, quota, present, program, own_rule) {
-            Ok(reason) => {
-                decision.reason = reason;
-                return decision;
-            }
-            Err(note) => decision.note = note,
-        }
-    }
-
-    let mut value = match tuning.rounding {
-        Rounding::Up => quota.rounded_up(),
-        Rounding::Down => quota.rounded_down().max(1),
-    };
-    decision.reason = Reason::Rounded(tuning.rounding);
-    if own_rule.is_some() && value < 2 {
-        value = 2;
-        decision.reason = Reason::RuntimeMinimum;
-    }
-    if value < tuning.cpu_min {
-        value = tuning.cpu_min;
-        decision.reason = Reason::Minimum(value);
-    }
-    if let Some(cpus) = limits.cpus.map(u64::from)
-        && cpus <= value
-    {
-        if !replaces {
-            decision.note = None;
-            decision.reason = Reason::Enough { cpus };
-            return decision;
-        }
-        if cpus < value {
-            value = cpus;
-            decision.reason = Reason::Cpus(cpus);
-        }
-    }
-    decision.value = Some(value);
-    decision
-}
-
-/// Whether the program finds the quota by itself, and how; or what speaks against it.
-fn left_alone(
-    tuning: &Tuning,
-    readings: &Readings<Quota>,
-    quota: Quota,
-    present: Present<'_>,
-    program: Option<GoBinary<'_>>,
-    own_rule: Option<OwnRule>,
-) -> Result<Reason, Option<Note>> {
-    let is_in_leaf = readings.is_in_leaf(|it| !it.is_below(quota) && !quota.is_below(*it));
-    if program.is_some_and(|program| program.automaxprocs.is_some()) {
-        return if is_in_leaf {
-            Ok(Reason::Library(AUTOMAXPROCS))
-        } else {
-            Err(Some(Note::OwnCgroupOnly(AUTOMAXPROCS)))
-        };
-    }
-    let wants_live = tuning.cpu == CpuMode::Live;
-    let Some(own_rule) = own_rule else {
-        return Err(wants_live.then_some(Note::CannotFollow));
-    };
-    if !own_rule.is_on && !wants_live {
-        return Err(None);
-    }
-    // golang/go#81180
-    if !is_in_leaf {
-        return Err(Some(Note::OwnCgroupOnly(RUNTIME)));
-    }
-    // golang/go#76390
-    if readings.partial && own_rule.release < KNOWS_PARTS {
-        return Err(Some(Note::PartOfHierarchy));
-    }
-    if own_rule.is_on {
-        return Ok(Reason::Runtime);
-    }
-    let is_set = |name| setting(present.debug.unwrap_or_default(), name).is_some();
-    if is_set(TRACKING[0]) { Err(Some(Note::DebugPresent)) } else { Ok(Reason::Live) }
-}
-
-/// The first release that knows `GOMEMLIMIT`.
-const GOMEMLIMIT: Release = Release { major: 1, minor: 19, patch: 0 };
-/// The first release with a rule of its own for `GOMAXPROCS` in a cgroup.
-const OWN_RULE: Release = Release { major: 1, minor: 25, patch: 0 };
-/// The first release that finds its cgroup below the mount of a part of a hierarchy.
-const KNOWS_PARTS: Release = Release { major: 1, minor: 26, patch: 0 };
-
-/// A runtime that has a rule of its own for `GOMAXPROCS` in a cgroup.
-#[derive(Clone, Copy)]
-struct OwnRule {
-    release: Release,
-    is_on: bool,
-}
-
-/// The rule is on but for what go.mod's language version (in the defaults) or the user say.
-fn own_rule(program: GoBinary<'_>, debug: Option<&[u8]>) -> Option<OwnRule> {
-    let release = program.release.filter(|release| *release >= OWN_RULE)?;
-    let texts = [debug, program.debug_defaults];
-    let said = texts.into_iter().flatten().find_map(|text| setting(text, TRACKING[0]));
-    Some(OwnRule { release, is_on: said != Some(b"0") })
-}
-
-/// The value of a key in a `GODEBUG` such as `a=1,b=2`; the last of several counts.
-fn setting<'a>(text: &'a [u8], key: &str) -> Option<&'a [u8]> {
-    let values = Fields::new(text, b',').filter_map(|field| {
-        field.strip_prefix(key.as_bytes()).and_then(|rest| rest.strip_prefix(b"="))
-    });
-    values.last()
-}
-
-/// The user's `GODEBUG` with the settings that it has not and that switch the runtime's rule on.
-fn with_tracking(debug: Option<&[u8]>) -> Vec<u8> {
-    let present = debug.unwrap_or_default();
-    let mut value = present.to_vec();
-    for key in TRACKING {
-        if setting(present, key).is_none() {
-            if !value.is_empty() {
-                value.push(b',');
-            }
-            value.extend_from_slice(key.as_bytes());
-            value.extend_from_slice(b"=1");
-        }
-    }
-    value
-}
-
-/// The numbers of a module's version such as `v0.7.4`; what is behind them does not matter.
-fn module_version(text: &[u8]) -> Option<[u64; 3]> {
-    let mut numbers = [0; 3];
-    let mut fields = Fields::new(text.strip_prefix(b"v")?, b'.');
-    for number in &mut numbers {
-        let field = fields.next()?;
-        let digits = field.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        *number = integer(field.get(..digits)?)?;
-    }
-    Some(numbers)
-}
-
-/// What Go's runtime takes for a number in its variables (`atoi32` in runtime/string.go).
-fn go_integer(text: &[u8]) -> Option<i32> {
-    let digits = text.strip_prefix(b"-").unwrap_or(text);
-    let number = i64::try_from(integer(digits)?).ok()?;
-    let is_negative = digits.len() < text.len();
-    i32::try_from(if is_negative { number.checked_neg()? } else { number }).ok()
 }
 
 /// The limit that counts, the one given or the least of those that were read, before anything is
@@ -573,30 +209,13 @@ fn warn<'a, L>(reading: &'a Reading<L>, warnings: &mut Vec<Error<'a>>) {
     }
 }
 
-/// Whether the Go runtime starts with this `GOMEMLIMIT` (`parseByteCount` in runtime/string.go):
-/// digits with `B`, `KiB`, `MiB`, `GiB`, `TiB` or nothing behind them, below 2^63; or `off`.
-fn go_accepts(value: &[u8]) -> bool {
-    if value == b"off" {
-        return true;
-    }
-    let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let Some((digits, unit)) = value.split_at_checked(digits) else {
-        return false;
-    };
-    let shift = match unit {
-        b"" | b"B" => 0,
-        b"KiB" => 10,
-        b"MiB" => 20,
-        b"GiB" => 30,
-        b"TiB" => 40,
-        _ => return false,
-    };
-    integer(digits).is_some_and(|number| number <= i64::MAX.unsigned_abs() >> shift)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::cpu::{AUTOMAXPROCS, RUNTIME};
+    use super::go::go_accepts;
+    use super::memory::AUTOMEMLIMIT;
     use super::*;
+    use crate::gobinary::Release;
     use crate::limits::Version;
     use crate::sys::Errno;
     use proptest::prelude::*;

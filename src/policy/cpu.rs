@@ -1,0 +1,160 @@
+//! The CPU quota, `GOMAXPROCS`, and the runtime's own rule for it.
+
+use super::go::{go_integer, setting};
+use super::{CpuMode, Decision, Note, Present, Reason, Rounding, Tuning, find, warn};
+use crate::error::Error;
+use crate::gobinary::{GoBinary, Release};
+use crate::limits::{Limits, Readings};
+use crate::units::Quota;
+
+/// Go's names for switching its own rule for GOMAXPROCS, and its updates, on and off.
+const TRACKING: [&str; 2] = ["containermaxprocs", "updatemaxprocs"];
+/// Who reads the quota too.
+pub(super) const RUNTIME: &str = "the Go runtime";
+pub(super) const AUTOMAXPROCS: &str = "go.uber.org/automaxprocs";
+
+/// The first release with a rule of its own for `GOMAXPROCS` in a cgroup.
+const OWN_RULE: Release = Release { major: 1, minor: 25, patch: 0 };
+/// The first release that finds its cgroup below the mount of a part of a hierarchy.
+const KNOWS_PARTS: Release = Release { major: 1, minor: 26, patch: 0 };
+
+/// Decides what becomes of `GOMAXPROCS`.
+pub(super) fn cpu<'a>(
+    tuning: &Tuning,
+    limits: &'a Limits,
+    present: Present<'a>,
+    program: Option<GoBinary<'_>>,
+    warnings: &mut Vec<Error<'a>>,
+) -> Decision<'a, Quota> {
+    let (mut decision, files) = find(tuning.cpu_limit, &limits.cpu, |a, b| a.is_below(*b));
+    let replaces = tuning.cpu == CpuMode::Static;
+    if tuning.cpu == CpuMode::Off {
+        decision.reason = Reason::Off;
+        return decision;
+    }
+    if let Some(value) = present.processors
+        && !replaces
+    {
+        if go_integer(value).is_none_or(|threads| threads <= 0) {
+            let (name, expected) = ("GOMAXPROCS", "a whole number from 1");
+            warnings.push(Error::GoWillIgnore { name, value, expected });
+        }
+        decision.reason = Reason::Present;
+        return decision;
+    }
+    for reading in files {
+        warn(reading, warnings);
+    }
+    let Some(quota) = decision.limit else {
+        return decision;
+    };
+    let own_rule = program.and_then(|program| own_rule(program, present.debug));
+    if !replaces && tuning.leaves_cpu_alone() {
+        match left_alone(tuning, &limits.cpu, quota, present, program, own_rule) {
+            Ok(reason) => {
+                decision.reason = reason;
+                return decision;
+            }
+            Err(note) => decision.note = note,
+        }
+    }
+
+    let mut value = match tuning.rounding {
+        Rounding::Up => quota.rounded_up(),
+        Rounding::Down => quota.rounded_down().max(1),
+    };
+    decision.reason = Reason::Rounded(tuning.rounding);
+    if own_rule.is_some() && value < 2 {
+        value = 2;
+        decision.reason = Reason::RuntimeMinimum;
+    }
+    if value < tuning.cpu_min {
+        value = tuning.cpu_min;
+        decision.reason = Reason::Minimum(value);
+    }
+    if let Some(cpus) = limits.cpus.map(u64::from)
+        && cpus <= value
+    {
+        if !replaces {
+            decision.note = None;
+            decision.reason = Reason::Enough { cpus };
+            return decision;
+        }
+        if cpus < value {
+            value = cpus;
+            decision.reason = Reason::Cpus(cpus);
+        }
+    }
+    decision.value = Some(value);
+    decision
+}
+
+/// Whether the program finds the quota by itself, and how; or what speaks against it.
+fn left_alone(
+    tuning: &Tuning,
+    readings: &Readings<Quota>,
+    quota: Quota,
+    present: Present<'_>,
+    program: Option<GoBinary<'_>>,
+    own_rule: Option<OwnRule>,
+) -> Result<Reason, Option<Note>> {
+    let is_in_leaf = readings.is_in_leaf(|it| !it.is_below(quota) && !quota.is_below(*it));
+    if program.is_some_and(|program| program.automaxprocs.is_some()) {
+        return if is_in_leaf {
+            Ok(Reason::Library(AUTOMAXPROCS))
+        } else {
+            Err(Some(Note::OwnCgroupOnly(AUTOMAXPROCS)))
+        };
+    }
+    let wants_live = tuning.cpu == CpuMode::Live;
+    let Some(own_rule) = own_rule else {
+        return Err(wants_live.then_some(Note::CannotFollow));
+    };
+    if !own_rule.is_on && !wants_live {
+        return Err(None);
+    }
+    // golang/go#81180
+    if !is_in_leaf {
+        return Err(Some(Note::OwnCgroupOnly(RUNTIME)));
+    }
+    // golang/go#76390
+    if readings.partial && own_rule.release < KNOWS_PARTS {
+        return Err(Some(Note::PartOfHierarchy));
+    }
+    if own_rule.is_on {
+        return Ok(Reason::Runtime);
+    }
+    let is_set = |name| setting(present.debug.unwrap_or_default(), name).is_some();
+    if is_set(TRACKING[0]) { Err(Some(Note::DebugPresent)) } else { Ok(Reason::Live) }
+}
+
+/// A runtime that has a rule of its own for `GOMAXPROCS` in a cgroup.
+#[derive(Clone, Copy)]
+struct OwnRule {
+    release: Release,
+    is_on: bool,
+}
+
+/// The rule is on but for what go.mod's language version (in the defaults) or the user say.
+fn own_rule(program: GoBinary<'_>, debug: Option<&[u8]>) -> Option<OwnRule> {
+    let release = program.release.filter(|release| *release >= OWN_RULE)?;
+    let texts = [debug, program.debug_defaults];
+    let said = texts.into_iter().flatten().find_map(|text| setting(text, TRACKING[0]));
+    Some(OwnRule { release, is_on: said != Some(b"0") })
+}
+
+/// The user's `GODEBUG` with the settings that it has not and that switch the runtime's rule on.
+pub(super) fn with_tracking(debug: Option<&[u8]>) -> Vec<u8> {
+    let present = debug.unwrap_or_default();
+    let mut value = present.to_vec();
+    for key in TRACKING {
+        if setting(present, key).is_none() {
+            if !value.is_empty() {
+                value.push(b',');
+            }
+            value.extend_from_slice(key.as_bytes());
+            value.extend_from_slice(b"=1");
+        }
+    }
+    value
+}

@@ -1,0 +1,87 @@
+//! The memory limit, and `GOMEMLIMIT`.
+
+use super::go::{go_accepts, module_version};
+use super::{Decision, MemoryMode, Note, Reason, Tuning, find, warn};
+use crate::error::Error;
+use crate::gobinary::{GoBinary, Release};
+use crate::limits::Limits;
+
+/// The first release that knows `GOMEMLIMIT`.
+const GOMEMLIMIT: Release = Release { major: 1, minor: 19, patch: 0 };
+/// A library that sets the limit from inside of the program.
+pub(super) const AUTOMEMLIMIT: &str = "github.com/KimMachineGun/automemlimit";
+
+/// Decides what becomes of `GOMEMLIMIT`.
+pub(super) fn memory<'a>(
+    tuning: &Tuning,
+    limits: &'a Limits,
+    present: Option<&'a [u8]>,
+    program: Option<GoBinary<'_>>,
+    warnings: &mut Vec<Error<'a>>,
+) -> Decision<'a, u64> {
+    let release = program.and_then(|program| program.release);
+    let is_known = release.is_none_or(|release| release >= GOMEMLIMIT);
+    let (mut decision, files) = find(tuning.memory_limit, &limits.memory, u64::lt);
+    match (decision.limit, limits.memory_total) {
+        // The kernel never lets it be reached. Equal is a limit: lxcfs shows it as the total.
+        (Some(limit), Some(total)) if limit > total && tuning.memory_limit.is_none() => {
+            decision.limit = None;
+            decision.source = None;
+            decision.reason = Reason::AboveTotal { limit, total };
+        }
+        _ => {}
+    }
+    if tuning.memory == MemoryMode::Off {
+        decision.reason = Reason::Off;
+        return decision;
+    }
+    if let Some(value) = present
+        && tuning.memory == MemoryMode::Auto
+    {
+        decision.note = (!is_known).then_some(Note::NoEffect);
+        if is_known && !go_accepts(value) {
+            warnings.push(Error::GoWillAbort(value));
+        }
+        decision.reason = Reason::Present;
+        return decision;
+    }
+    for reading in files {
+        warn(reading, warnings);
+    }
+    let Some(limit) = decision.limit else {
+        return decision;
+    };
+    if tuning.memory == MemoryMode::Auto
+        && tuning.leaves_memory_alone()
+        && let Some(version) = program.and_then(|program| program.automemlimit)
+    {
+        // Up to this one it reads the process's own cgroup only.
+        let sees_ancestors = module_version(version) > Some([0, 7, 4]);
+        let is_high = decision.source.is_some_and(|file| file.ends_with(b"/memory.high"));
+        if limits.memory.is_in_leaf(|found| *found == limit) || (sees_ancestors && !is_high) {
+            decision.reason = Reason::Library(AUTOMEMLIMIT);
+            return decision;
+        }
+        decision.note = Some(Note::OwnCgroupOnly(AUTOMEMLIMIT));
+    }
+    if !is_known {
+        decision.note = Some(Note::NoEffect);
+    }
+    // More would stop Go at its start, and cannot be reached.
+    let limit = limit.min(i64::MAX.unsigned_abs());
+    let share = tuning.ratio.of(limit);
+    let (value, reason) = match limit.checked_sub(tuning.reserve) {
+        Some(rest) if rest > 0 && rest < share => (rest, Reason::Reserve(tuning.reserve)),
+        Some(rest) if rest > 0 => (share, Reason::Share(tuning.ratio)),
+        _ => {
+            if tuning.reserve > 0 {
+                warnings.push(Error::ReserveTooLarge { reserve: tuning.reserve, limit });
+            }
+            (share, Reason::Share(tuning.ratio))
+        }
+    };
+    // Zero would mean that Go collects without end.
+    decision.value = (value > 0).then_some(value);
+    decision.reason = if value > 0 { reason } else { Reason::Nothing };
+    decision
+}

@@ -1,0 +1,119 @@
+//! The reasons for what is decided, in the words in which people read them.
+
+use super::Rounding;
+use crate::units::{Bytes, Ratio};
+use core::fmt;
+
+/// Why a variable is set, or left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It was asked for that it be left alone.
+    Off,
+    /// It has a value.
+    Present,
+    /// The process is in no cgroup that could have a limit.
+    NoCgroup,
+    /// There is no limit, as far as can be seen.
+    Unlimited,
+    /// What may be a limit could not be read.
+    Unknown,
+    /// The limit is above the machine's memory.
+    AboveTotal {
+        /// The limit in bytes.
+        limit: u64,
+        /// The machine's memory in bytes.
+        total: u64,
+    },
+    /// Nothing of the limit is left to Go.
+    Nothing,
+    /// A part of the limit.
+    Share(Ratio),
+    /// The limit without the reserve.
+    Reserve(u64),
+    /// The quota is not less than the CPUs.
+    Enough {
+        /// The CPUs that the process may run on.
+        cpus: u64,
+    },
+    /// The quota in whole CPUs.
+    Rounded(Rounding),
+    /// The quota would give fewer threads than the least number wanted.
+    Minimum(u64),
+    /// The quota would give fewer threads than the runtime itself ever uses.
+    RuntimeMinimum,
+    /// The runtime finds the limit by itself.
+    Runtime,
+    /// The runtime is told to find the limit by itself.
+    Live,
+    /// A library in the program finds the limit by itself.
+    Library(&'static str),
+    /// The quota would give more threads than there are CPUs.
+    Cpus(u64),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("switched off"),
+            Self::Present => f.write_str("left alone, as it has a value already"),
+            Self::NoCgroup => f.write_str("no cgroup with this controller is in sight"),
+            Self::Unlimited => f.write_str("no limit is set as far up as can be seen"),
+            Self::Unknown => f.write_str("no limit could be read"),
+            Self::AboveTotal { limit, total } => {
+                let (limit, total) = (Bytes(*limit), Bytes(*total));
+                write!(f, "the limit of {limit} is above the machine's memory of {total}")
+            }
+            Self::Nothing => f.write_str("the limit leaves nothing to set"),
+            Self::Share(ratio) => write!(f, "{ratio} of the limit"),
+            Self::Reserve(bytes) => write!(f, "the limit less a reserve of {}", Bytes(*bytes)),
+            Self::Enough { cpus } => {
+                write!(f, "not below the CPUs that the process may run on, {cpus}")
+            }
+            Self::Rounded(Rounding::Up) => f.write_str("the limit rounded up"),
+            Self::Rounded(Rounding::Down) => f.write_str("the limit rounded down, at least 1"),
+            Self::Minimum(least) => write!(f, "at least {least} as asked for"),
+            Self::RuntimeMinimum => f.write_str("at least 2, which is the Go runtime's own rule"),
+            Self::Runtime => f.write_str("left to the Go runtime, which follows the same limit"),
+            Self::Live => {
+                f.write_str("left to the Go runtime, told by GODEBUG to follow the limit")
+            }
+            Self::Library(name) => {
+                write!(f, "left to {name} in the program, which reads the same limit")
+            }
+            Self::Cpus(cpus) => {
+                write!(f, "no more than the CPUs that the process may run on, {cpus}")
+            }
+        }
+    }
+}
+
+/// What else there is to know about a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// The runtime is too old for the variable.
+    NoEffect,
+    /// Who else would find a limit would not find this one.
+    OwnCgroupOnly(&'static str),
+    /// Go 1.25 takes the path in the hierarchy for the path below the mount.
+    PartOfHierarchy,
+    /// The runtime cannot follow changes.
+    CannotFollow,
+    /// The user's GODEBUG has the settings already.
+    DebugPresent,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoEffect => f.write_str("no effect on this program, as Go knows it from 1.19 on"),
+            Self::OwnCgroupOnly(who) => {
+                write!(f, "{who} would look for it in the process's own cgroup only")
+            }
+            Self::PartOfHierarchy => {
+                f.write_str("Go 1.25 would not find its cgroup below this mount")
+            }
+            Self::CannotFollow => f.write_str("the program's Go cannot follow changes"),
+            Self::DebugPresent => f.write_str("GODEBUG has a setting for it already"),
+        }
+    }
+}
