@@ -1,0 +1,276 @@
+#!/usr/bin/env python3
+"""loadline in Docker's containers, made by a daemon of the suite's own."""
+
+import json
+import os
+import pathlib
+import pty
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+
+import suite
+from container import CPU_OPTIONS, LIMITS, MEMORY_OPTIONS, STATUS, Container, check, equal, found
+from suite import CGROUP, HOME, INSIDE, LAB, LOADLINE, PATIENCE, TOP
+
+
+class Docker(Container):
+    """`docker run`, without a network, as the daemon makes none."""
+
+    image = "with-loadline"
+
+    def run_command(self):
+        return ["docker", "run", "--rm", "--network=none", "--name", self.name, *self.options,
+                self.image]
+
+    def exec_command(self, command):
+        return ["docker", "exec", self.name, *command]
+
+    def kill_command(self, signal_name):
+        return ["docker", "kill", "--signal", signal_name, self.name]
+
+    def stop_command(self):
+        return ["docker", "stop", self.name]
+
+    def pid(self):
+        return int(docker("inspect", "--format={{.State.Pid}}", self.name))
+
+
+class DockerInit(Docker):
+    """`docker run --init`, of an image that knows nothing of loadline."""
+
+    image = "without-loadline"
+    init = "/sbin/docker-init"
+
+    def __init__(self, *options):
+        super().__init__("--init", *options)
+
+
+def docker(*arguments):
+    finished = subprocess.run(["docker", *arguments], check=True, capture_output=True, text=True)
+    return finished.stdout.strip()
+
+
+def start_daemon():
+    """Starts dockerd and waits until it says that it is ready, as it would to systemd."""
+    # The classic builder is in every client, BuildKit only in some, or in a plugin.
+    os.environ.update(DOCKER_HOST=f"unix://{HOME}/docker.sock", DOCKER_CONFIG=str(HOME / "config"),
+                      DOCKER_BUILDKIT="0")
+    ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    ready.bind(str(HOME / "ready.sock"))
+    ready.settimeout(PATIENCE)
+    with open(HOME / "dockerd.log", "w", encoding="utf-8") as log:
+        subprocess.Popen(
+            ["dockerd", "--host", os.environ["DOCKER_HOST"], "--data-root", HOME / "docker",
+             "--storage-driver=overlay2", "--iptables=false", "--ip6tables=false", "--bridge=none",
+             f"--cgroup-parent=/{CGROUP}", "--init-path", LOADLINE],
+            env={**os.environ, "NOTIFY_SOCKET": str(HOME / "ready.sock")}, stdout=log, stderr=log)
+    try:
+        while b"READY=1" not in ready.recv(4096):
+            pass
+    except TimeoutError:
+        sys.exit((HOME / "dockerd.log").read_text(encoding="utf-8"))
+
+
+def build_image(name, files, *lines, to="/"):
+    """Builds an image FROM scratch of these files."""
+    context = HOME / "contexts" / name
+    context.mkdir(parents=True)
+    for file in files:
+        shutil.copy(file, context)
+    names = " ".join(pathlib.Path(file).name for file in files)
+    (context / "Dockerfile").write_text("\n".join(["FROM scratch", f"COPY {names} {to}", *lines, ""]))
+    docker("build", "--quiet", "--network=none", "--tag", name, str(context))
+
+
+def prepare():
+    start_daemon()
+    build_image("with-loadline", [LOADLINE, INSIDE], 'ENTRYPOINT ["/loadline", "--"]', 'CMD ["/inside"]')
+    build_image("without-loadline", [INSIDE], 'CMD ["/inside"]')
+
+
+def no_limits():
+    with Docker() as container:
+        yield from check("no limits", container,
+                         fixture=("v1_docker_without_limits", "Docker on cgroup v1, no limit."))
+
+
+def memory_alone():
+    with Docker(*MEMORY_OPTIONS) as container:
+        yield from check("-m", container, memory=found()["memory"])
+
+
+def cpus_alone():
+    with Docker(*CPU_OPTIONS) as container:
+        yield from check("--cpus", container, cpus=found()["cpus"])
+
+
+def one_cpu_of_a_set():
+    with Docker("--cpuset-cpus=0") as container:
+        yield from check("--cpuset-cpus", container, allowed=1)
+
+
+def host_cgroup_namespace():
+    with Docker("--cgroupns=host", *LIMITS) as container:
+        yield from check("--cgroupns host", container, **found(), fixture=(
+            "v1_docker_host_cgroupns", "Docker on cgroup v1, `--cgroupns host -m 64m --cpus 0.5`."))
+
+
+def private_cgroup_namespace():
+    with Docker("--cgroupns=private", *LIMITS) as container:
+        yield from check("--cgroupns private", container, **found(), fixture=(
+            "v1_docker_private_cgroupns",
+            "Docker on cgroup v1, `--cgroupns private -m 64m --cpus 0.5`."))
+
+
+def read_only():
+    with Docker("--read-only", *LIMITS) as container:
+        yield from check("--read-only", container, **found())
+
+
+def another_user():
+    with Docker("--user=65534", *LIMITS) as container:
+        yield equal(container.report["UID"], 65534, "--user: it is that user")
+        yield from check("--user", container, **found())
+
+
+def no_capabilities():
+    with Docker("--cap-drop=ALL", "--security-opt=no-new-privileges", *LIMITS) as container:
+        yield from check("--cap-drop ALL, no-new-privileges", container, **found())
+
+
+def host_pids():
+    with Docker("--pid=host", *LIMITS) as container:
+        yield container.report["Parent"] > 1, "--pid host: loadline is not PID 1"
+        yield from check("--pid host", container, **found(), said=["zombie reaping won't work"], fixture=(
+            "v1_docker_host_pids", "Docker on cgroup v1, `--pid host -m 64m --cpus 0.5`."))
+
+
+def init_of_the_daemon():
+    with DockerInit(*LIMITS) as container:
+        yield equal(container.report["Parent"], 1, "--init: loadline is PID 1")
+        yield from check("--init", container, **found(), fixture=(
+            "v1_docker_init", "Docker on cgroup v1, `--init -m 64m --cpus 0.5`."))
+
+
+def version_for_the_daemon():
+    says = subprocess.run([LOADLINE, "--version"], check=True, capture_output=True, text=True).stdout
+    yield equal(docker("info", "--format={{.InitCommit.ID}}"), says.strip().split("git.")[-1],
+                "--init: `docker info` tells the commit of loadline")
+
+
+def every_signal():
+    with Docker() as container:
+        for name, said in [("HUP", "hangup"), ("USR1", "user defined signal 1"), ("QUIT", "quit"),
+                           ("WINCH", "window changed"), ("RTMIN+3", "signal 37")]:
+            container.kill(name)
+            yield equal(container.line(), said, f"docker kill -s {name}: reaches the program")
+        container.kill("KILL")
+        yield equal(container.client.wait(), 137, "docker kill -s KILL: ends it all")
+
+
+def terminal():
+    """Ctrl-C is a signal from the container's terminal, to the processes in its foreground."""
+    yield from check_interrupted("-t", Docker("--interactive", "--tty"))
+    yield from check_interrupted("--init -t", DockerInit("--interactive", "--tty"))
+
+
+def check_interrupted(title, container):
+    screen, keyboard = pty.openpty()
+    client = subprocess.Popen(container.run_command(), stdin=keyboard, stdout=keyboard, stderr=keyboard)
+    os.close(keyboard)
+    with os.fdopen(screen, "r+b", buffering=0) as screen:
+        report = screen.readline()
+        screen.write(b"\x03")
+        said = b""
+        try:
+            while part := screen.read(4096):
+                said += part
+        except OSError:
+            pass  # EIO: nobody has the other side any more (pty(7)).
+    yield json.loads(report)["Foreground"], f"{title}: the program is in the foreground"
+    yield b"interrupt" in said, f"{title}: Ctrl-C reaches the program: {report + said}"
+    yield equal(client.wait(), STATUS, f"{title}: the status is the program's")
+
+
+class Service(Docker):
+    """An image of Dockerfile.example, which logs to stderr."""
+
+    stderr = subprocess.STDOUT
+
+    def __init__(self, image):
+        super().__init__("--memory=400m", "--memory-swap=400m", "--cpus=0.5")
+        self.image = image
+
+
+# What the first two stages of Dockerfile.example run, where there is nothing to compile with: it
+# puts into place what was built before.
+MAKE = """#!/bin/sh -e
+[ "$*" = artifact ] && [ -f Cargo.toml ] && [ -f src/main.rs ]
+busybox mkdir -p target/artifact
+busybox cp /bin/loadline target/artifact/
+"""
+GO = """#!/bin/sh -e
+[ "$1" = build ] && [ "$CGO_ENABLED" = 0 ] && [ -f main.go ]
+while [ "$1" != -o ]; do shift; done
+busybox mkdir -p "$(busybox dirname "$2")"
+busybox cp /bin/service "$2"
+"""
+
+
+def busybox():
+    """Debian's static busybox, kept below target/lab."""
+    if not (LAB / "busybox").exists():
+        print("setup: unpacking Debian's busybox-static below target/lab", file=sys.stderr)
+        draft = HOME / "busybox"
+        draft.mkdir()
+        subprocess.run([TOP / "tests/lab/apt", "download", "busybox-static"], cwd=draft, check=True)
+        package, = draft.glob("*.deb")
+        subprocess.run(["dpkg-deb", "--extract", package, draft], check=True)
+        shutil.copy(next(draft.rglob("bin/busybox")), LAB / "busybox")
+    return LAB / "busybox"
+
+
+def dockerfile_example():
+    for name, script in (("make", MAKE), ("go", GO)):
+        (HOME / name).write_text(script)
+        (HOME / name).chmod(0o755)
+    build_image("stand-in", [LOADLINE, LAB / "service", HOME / "make", HOME / "go", busybox()],
+                'RUN ["/bin/busybox", "ln", "/bin/busybox", "/bin/sh"]', to="/bin/")
+    build_image("not-root", ["/etc/passwd"], "USER 65532:65532")
+    for target in ("distroless", "from-scratch"):
+        docker("build", "--quiet", "--network=none", "--file", str(TOP / "Dockerfile.example"),
+               "--build-arg=RUST_IMAGE=stand-in", "--build-arg=GO_IMAGE=stand-in",
+               "--build-arg=FINAL_IMAGE=not-root", "--target", target, "--tag", target, str(TOP))
+        with Service(target) as container:
+            yield from check_service(f"Dockerfile.example, {target}", container)
+
+
+def check_service(title, container):
+    yield "listening on" in container.first_line, f"{title}: starts: {container.first_line}"
+    init = container.pid()
+    entry = pathlib.Path(f"/proc/{init}/comm").read_text(encoding="utf-8").strip()
+    yield equal(entry, "loadline", f"{title}: the entry point is loadline")
+    child = pathlib.Path(f"/proc/{init}/task/{init}/children").read_text(encoding="utf-8").strip()
+    environment = pathlib.Path(f"/proc/{child}/environ").read_text(encoding="utf-8").split("\0")
+    set_by_loadline = sorted(entry for entry in environment if entry.startswith("GO"))
+    yield equal(set_by_loadline, ["GOMAXPROCS=1", f"GOMEMLIMIT={(400 << 20) * 9 // 10}"],
+                f"{title}: the service is given the variables")
+    yield equal(os.stat(f"/proc/{child}").st_uid, 65532, f"{title}: it is not root")
+    get = ("import urllib.request as r; "
+           "print(len(r.urlopen('http://127.0.0.1:8080/projects/canal/rows').read()))")
+    answer = subprocess.run(["nsenter", f"--target={init}", "--net", sys.executable, "-c", get],
+                            check=True, capture_output=True, text=True).stdout
+    yield int(answer) > 0, f"{title}: answers a request with {answer.strip()} bytes"
+    yield equal(container.stop()[1], 128 + signal.SIGTERM, f"{title}: ends by SIGTERM, as Go does")
+
+
+if __name__ == "__main__":
+    suite.main("docker", {"dockerd": "docker.io", "docker": "docker-cli"}, [
+        no_limits, memory_alone, cpus_alone, one_cpu_of_a_set, host_cgroup_namespace,
+        private_cgroup_namespace, read_only, another_user, no_capabilities, host_pids,
+        init_of_the_daemon, version_for_the_daemon, every_signal,
+        terminal, dockerfile_example,
+    ], prepare)

@@ -1,0 +1,96 @@
+// What runs in the lab's containers. It prints what Go was told and what it makes of that, then
+// every signal that arrives, and ends by SIGTERM or SIGINT with a status of its own.
+//
+//	inside grow BYTES
+//
+// takes memory outside of Go's heap, which no GOMEMLIMIT can hold, and succeeds if nobody kills it.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"syscall"
+	"unsafe"
+)
+
+// Status is the exit status, which no signal and no error of Go has.
+const Status = 7
+
+// Report is the first line of the output.
+type Report struct {
+	PID         int
+	Parent      int
+	UID         int
+	Environment map[string]string
+	Foreground  bool
+	MemoryLimit int64
+	Processors  int
+}
+
+func report() Report {
+	variables := map[string]string{}
+	for _, name := range []string{"GOMEMLIMIT", "GOMAXPROCS"} {
+		if value, found := os.LookupEnv(name); found {
+			variables[name] = value
+		}
+	}
+	return Report{
+		PID:         os.Getpid(),
+		Parent:      os.Getppid(),
+		UID:         os.Getuid(),
+		Foreground:  foreground(),
+		Environment: variables,
+		MemoryLimit: debug.SetMemoryLimit(-1),
+		Processors:  runtime.GOMAXPROCS(0),
+	}
+}
+
+// foreground tells whether this process may read from the terminal that is its standard input.
+func foreground() bool {
+	var group int32
+	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, 0, syscall.TIOCGPGRP, uintptr(unsafe.Pointer(&group)))
+	return errno == 0 && int(group) == syscall.Getpgrp()
+}
+
+func grow(bytes int) {
+	memory, err := syscall.Mmap(-1, 0, bytes, syscall.PROT_READ|syscall.PROT_WRITE,
+		syscall.MAP_PRIVATE|syscall.MAP_ANONYMOUS)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for i := 0; i < bytes; i += os.Getpagesize() {
+		memory[i] = 1
+	}
+}
+
+func main() {
+	if len(os.Args) == 3 && os.Args[1] == "grow" {
+		bytes, err := strconv.Atoi(os.Args[2])
+		if err != nil {
+			log.Fatal(err)
+		}
+		grow(bytes)
+		return
+	}
+
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals)
+	if err := json.NewEncoder(os.Stdout).Encode(report()); err != nil {
+		log.Fatal(err)
+	}
+	for s := range signals {
+		if s == syscall.SIGURG {
+			continue // Go's runtime preempts itself with it.
+		}
+		fmt.Println(s)
+		if s == syscall.SIGTERM || s == syscall.SIGINT {
+			os.Exit(Status)
+		}
+	}
+}

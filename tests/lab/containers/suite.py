@@ -1,0 +1,135 @@
+"""What the suites with containers share: a place that goes away as a whole, and what runs there.
+
+A suite runs in mount and PID namespaces of its own, with loadline as PID 1 and what is written to
+/run, /etc and /var in memory. Whatever becomes of it, its processes, mounts and files end with the
+namespaces; only its cgroup, CGROUP in every hierarchy, is removed from outside.
+"""
+
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+TOP = HERE.parent.parent.parent
+LAB = TOP / "target/lab"
+ARTIFACT = pathlib.Path(os.environ.get("LOADLINE_ARTIFACT", TOP / "target/artifact/loadline"))
+HIERARCHIES = pathlib.Path("/sys/fs/cgroup")
+FIXTURES = TOP / "tests/fixtures"
+
+# Inside: the name of the cgroup, where everything is, and the two files that containers are made of.
+CGROUP = os.environ.get("LAB_CGROUP", "")
+HOME = pathlib.Path("/run/lab")
+LOADLINE, INSIDE = HOME / "loadline", HOME / "inside"
+
+# Seconds for one case, which takes less than one where nothing else runs.
+PATIENCE = 60
+CANNOT = 2
+
+
+class Cannot(Exception):
+    """This machine cannot run the suite."""
+
+
+def main(name, commands, cases, prepare):
+    """The whole of a suite's script: `commands` are those that it needs, and the packages they are
+    in; a case is a function that yields (passed, what) pairs. With --fixtures what they capture
+    replaces the fixtures."""
+    if CGROUP:
+        sys.exit(inside(name, cases, prepare))
+    try:
+        sys.exit(outside(name, commands))
+    except Cannot as reason:
+        print(f"not run: {reason}")
+        sys.exit(CANNOT)
+
+
+def outside(name, commands):
+    if os.geteuid() != 0:
+        raise Cannot("it takes root to make containers with limits")
+    if not (HIERARCHIES / "memory/memory.limit_in_bytes").exists():
+        raise Cannot("this machine has no cgroup v1 hierarchy for memory")
+    namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if subprocess.run([*namespaces, "mount", "-t", "tmpfs", "none", "/run"]).returncode:
+        raise Cannot("root may make no namespaces and mounts here")
+    try:
+        for command, package in commands.items():
+            if not shutil.which(command):
+                subprocess.run([TOP / "tests/lab/apt", "install", package], check=True)
+        build_go()
+    except subprocess.CalledProcessError as error:
+        raise Cannot(f"what it needs cannot be had: {error}") from error
+
+    # As an exception, so that what runs is ended and its cgroup removed.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit("told to stop"))
+    cgroup = f"loadline-{name}-{os.getpid()}"
+    child = subprocess.Popen(
+        [*namespaces, ARTIFACT, "--memory=off", "--cpu=off", "--", sys.executable,
+         pathlib.Path(sys.argv[0]).resolve(), *sys.argv[1:]],
+        cwd="/", env={**os.environ, "LAB_CGROUP": cgroup})
+    try:
+        return child.wait()
+    finally:
+        if child.poll() is None:
+            # unshare(1) ends once its child has, and PID 1 only after all others in the namespace.
+            children = pathlib.Path(f"/proc/{child.pid}/task/{child.pid}/children")
+            for pid in children.read_text(encoding="utf-8").split():
+                os.kill(int(pid), signal.SIGKILL)
+            child.wait()
+        remove_cgroup(cgroup)
+
+
+def build_go():
+    """Builds the Go programs with the oldest toolchain: it leaves every decision to loadline."""
+    go = subprocess.run([TOP / "tests/lab/go", "1.19"], check=True, stdout=subprocess.PIPE, text=True)
+    environment = {**os.environ, "GOCACHE": str(LAB / "go-cache"), "GOPATH": str(LAB / "go-path"),
+                   "GOFLAGS": "", "CGO_ENABLED": "0"}
+    for source in (HERE / "inside", TOP / "examples/service"):
+        subprocess.run([go.stdout.strip(), "build", "-o", LAB / source.name, "."], cwd=source,
+                       env=environment, check=True)
+
+
+def remove_cgroup(name):
+    for top in HIERARCHIES.glob(f"*/{name}"):
+        for directory, _, _ in os.walk(top, topdown=False):
+            os.rmdir(directory)
+
+
+def mount_private():
+    """Has in memory what the suite and its tools write, here and to /etc and /var."""
+    subprocess.run(["mount", "-t", "tmpfs", "none", "/run"], check=True)
+    HOME.mkdir()
+    for directory in ("/etc", "/var"):
+        upper, work = (HOME / f"written{directory}/{part}" for part in ("upper", "work"))
+        upper.mkdir(parents=True)
+        work.mkdir()
+        options = f"lowerdir={directory},upperdir={upper},workdir={work}"
+        subprocess.run(["mount", "-t", "overlay", "-o", options, "none", directory], check=True)
+
+
+def inside(name, cases, prepare):
+    def hangs(*_):
+        raise TimeoutError(f"nothing for {PATIENCE} seconds")
+
+    signal.signal(signal.SIGALRM, hangs)
+    mount_private()
+    shutil.copy(ARTIFACT, LOADLINE)
+    shutil.copy(LAB / "inside", INSIDE)
+    os.chdir(HOME)
+    prepare()
+
+    passed = True
+    for case in cases:
+        signal.alarm(PATIENCE)
+        try:
+            for good, what in case():
+                print(f"{'ok' if good else 'FAILED'}: {name}: {what}", flush=True)
+                passed = passed and good
+        except (OSError, EOFError, LookupError, ValueError, subprocess.SubprocessError) as error:
+            print(f"FAILED: {name}: {case.__name__}: {error!r}", getattr(error, "stderr", ""), flush=True)
+            passed = False
+        signal.alarm(0)
+    return 0 if passed else 1
