@@ -15,8 +15,8 @@ pub fn candidates(name: &CStr, path: Option<&[u8]>) -> Vec<CString> {
     if bytes.contains(&b'/') || bytes.is_empty() {
         return vec![name.to_owned()];
     }
-    let directories = Fields::new(path.unwrap_or(DEFAULT_PATH), b':');
-    let in_directory = |directory: &[u8]| {
+    let mut files = Vec::new();
+    for directory in Fields::new(path.unwrap_or(DEFAULT_PATH), b':') {
         let length = directory.len().saturating_add(bytes.len()).saturating_add(2);
         let mut file = Vec::with_capacity(length);
         if !directory.is_empty() {
@@ -24,9 +24,10 @@ pub fn candidates(name: &CStr, path: Option<&[u8]>) -> Vec<CString> {
             file.push(b'/');
         }
         file.extend_from_slice(bytes);
-        CString::new(file).ok()
-    };
-    directories.filter_map(in_directory).collect()
+        // Neither part holds a NUL, as both are parts of C strings.
+        files.extend(CString::new(file).ok());
+    }
+    files
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 use super::proc::Mount;
 use crate::limits::Version;
 use crate::text::Fields;
-use core::iter;
 
 /// The directories of a cgroup and its visible ancestors.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,12 +56,11 @@ impl Directories {
         &self.leaf
     }
 
-    /// From the leaf up to the mount point.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        iter::successors(Some(self.leaf()), |directory| {
-            let slash = directory.iter().rposition(|byte| *byte == b'/')?;
-            directory.get(..slash).filter(|parent| self.mount_point <= parent.len())
-        })
+    /// The directory above one of them, up to the mount point.
+    #[must_use]
+    pub fn above<'a>(&self, directory: &'a [u8]) -> Option<&'a [u8]> {
+        let slash = directory.iter().rposition(|byte| *byte == b'/')?;
+        directory.get(..slash).filter(|above| self.mount_point <= above.len())
     }
 }
 
@@ -129,6 +127,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn all(directories: &Directories) -> Vec<&[u8]> {
+        std::iter::successors(Some(directories.leaf()), |it| directories.above(it)).collect()
+    }
+
     fn text(bytes: &[u8]) -> &str {
         core::str::from_utf8(bytes).unwrap()
     }
@@ -146,7 +148,7 @@ mod tests {
             ("/", "/a", &["/a", ""]),
         ] {
             let directories = Directories::new(mount_point.as_bytes(), cgroup.as_bytes());
-            let found: Vec<_> = directories.iter().map(text).collect();
+            let found: Vec<_> = all(&directories).into_iter().map(text).collect();
             assert_eq!(found, expected, "{cgroup} at {mount_point}");
         }
     }
@@ -228,8 +230,9 @@ mod tests {
             };
             let found = directories(Version::V2, b"memory", membership.as_bytes(), &[mount]);
             let found = found.unwrap();
-            prop_assert_eq!(found.iter().last(), Some(&b"/m"[..]));
-            for directory in found.iter() {
+            let walk = all(&found);
+            prop_assert_eq!(walk.last(), Some(&&b"/m"[..]));
+            for directory in walk {
                 let rest = directory.strip_prefix(b"/m").unwrap();
                 prop_assert!(!climbs(rest));
                 prop_assert!(!found.guessed || rest.is_empty());

@@ -25,21 +25,16 @@ pub fn memory(tree: &mut Tree<'_>, directories: &Directories) -> Vec<Reading<u64
     let stat = tree.reading(directories.leaf(), STAT, hierarchical);
     let (own, all) = (limit(&leaf), limit(&stat));
     let mut files = vec![leaf];
-    match stat.value {
-        Value::Limit(_) if own <= all => {}
-        Value::Limit(_) => {
-            let ancestors = directories.iter().skip(1);
-            let source = ancestors
-                .map(|directory| tree.reading(directory, MEMORY, bytes))
-                .find(|ancestor| limit(ancestor) == all);
-            files.extend(source);
+    let is_known = matches!(stat.value, Value::Limit(_));
+    let nothing_above = matches!(stat.value, Value::Unlimited) || (is_known && own <= all);
+    let mut directory = if nothing_above { None } else { directories.above(directories.leaf()) };
+    while let Some(ancestor) = directory {
+        let reading = tree.reading(ancestor, MEMORY, bytes);
+        let is_source = is_known && limit(&reading) == all;
+        if is_source || !is_known {
+            files.push(reading);
         }
-        Value::Unlimited => {}
-        Value::Absent | Value::Unreadable(_) | Value::Garbage(_) => {
-            for directory in directories.iter().skip(1) {
-                files.push(tree.reading(directory, MEMORY, bytes));
-            }
-        }
+        directory = if is_source { None } else { directories.above(ancestor) };
     }
     files.push(stat);
     files
@@ -68,7 +63,13 @@ fn hierarchical(text: &[u8]) -> Option<Value<u64>> {
 
 /// The quotas of the cgroup and its ancestors: a cgroup does not show its parent's.
 pub fn cpu(tree: &mut Tree<'_>, directories: &Directories) -> Vec<Reading<Quota>> {
-    directories.iter().map(|directory| quota(tree, directory)).collect()
+    let mut files = Vec::new();
+    let mut directory = Some(directories.leaf());
+    while let Some(cgroup) = directory {
+        files.push(quota(tree, cgroup));
+        directory = directories.above(cgroup);
+    }
+    files
 }
 
 /// Only where there is a quota does its period matter.

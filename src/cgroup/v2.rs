@@ -18,16 +18,24 @@ const HIGH: &[u8] = b"memory.high";
 /// The memory limits of the cgroup and its ancestors.
 pub fn memory(tree: &mut Tree<'_>, directories: &Directories) -> Vec<Reading<u64>> {
     let mut files = Vec::new();
-    for directory in directories.iter() {
-        files.push(tree.reading(directory, MEMORY, bytes));
-        files.push(tree.reading(directory, HIGH, bytes));
+    let mut directory = Some(directories.leaf());
+    while let Some(cgroup) = directory {
+        files.push(tree.reading(cgroup, MEMORY, bytes));
+        files.push(tree.reading(cgroup, HIGH, bytes));
+        directory = directories.above(cgroup);
     }
     files
 }
 
 /// The quotas of the cgroup and its ancestors.
 pub fn cpu(tree: &mut Tree<'_>, directories: &Directories) -> Vec<Reading<Quota>> {
-    directories.iter().map(|directory| tree.reading(directory, CPU, quota)).collect()
+    let mut files = Vec::new();
+    let mut directory = Some(directories.leaf());
+    while let Some(cgroup) = directory {
+        files.push(tree.reading(cgroup, CPU, quota));
+        directory = directories.above(cgroup);
+    }
+    files
 }
 
 fn bytes(text: &[u8]) -> Option<Value<u64>> {
