@@ -22,6 +22,7 @@ pub mod error;
 pub mod exit;
 pub mod explain;
 pub mod getopt;
+pub mod gobinary;
 pub mod limits;
 pub mod policy;
 pub mod program;
