@@ -43,6 +43,52 @@ fn read_all(file: c_int, buffer: &mut Vec<u8>, limit: usize) -> Result<(), Errno
     }
 }
 
+/// A file that is open to be read in parts.
+#[derive(Debug)]
+pub struct File(c_int);
+
+impl File {
+    /// Opens a file, without waiting for anybody.
+    ///
+    /// There is no need to ask what it is: pread(2) fails on directories, FIFOs and terminals, and
+    /// what it reads from another device ends the same way as a file with that in it. It is closed
+    /// before any program is started, so it needs no close-on-exec flag.
+    #[must_use]
+    pub fn open(path: &CStr) -> Option<Self> {
+        let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY;
+        // SAFETY: the path is NUL-terminated.
+        check(unsafe { libc::open(path.as_ptr(), flags) }).ok().map(Self)
+    }
+
+    /// Appends up to `length` bytes from a place in the file; fewer where it ends or fails.
+    pub fn append(&self, mut offset: u64, mut length: usize, buffer: &mut Vec<u8>) {
+        buffer.reserve(length);
+        while length > 0
+            && let Ok(place) = offset.try_into()
+        {
+            let room = buffer.spare_capacity_mut();
+            let room_length = length.min(room.len());
+            // SAFETY: the kernel writes at most the length given into the spare room.
+            let read = unsafe { libc::pread(self.0, room.as_mut_ptr().cast(), room_length, place) };
+            let read = usize::try_from(read).unwrap_or(0);
+            if read == 0 {
+                return;
+            }
+            // SAFETY: so many bytes beyond the length have just been written.
+            unsafe { buffer.set_len(buffer.len().saturating_add(read)) };
+            offset = offset.saturating_add(read as u64);
+            length = length.saturating_sub(read);
+        }
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        // SAFETY: the descriptor is ours.
+        unsafe { libc::close(self.0) };
+    }
+}
+
 /// Whether there is a file by this name.
 #[must_use]
 pub fn exists(path: &CStr) -> bool {

@@ -1,0 +1,103 @@
+//! What Go's toolchain wrote into a program about how it was built: its version, the defaults of
+//! GODEBUG, and the libraries in it that set limits of their own.
+//!
+//! The program is somebody else's file, so whatever is in it, little of it is read and nothing of
+//! it is trusted: what does not look like Go's is not recognised, and that is no error.
+
+mod buildinfo;
+mod elf;
+
+use crate::sys::File;
+use core::ffi::CStr;
+use core::ops::Range;
+
+/// What the program's build information says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GoBinary<'a> {
+    /// The version as the toolchain wrote it, such as `go1.25.3` or `devel go1.27-abc Mon ...`.
+    pub version: &'a [u8],
+    /// The release in it, if it can be told.
+    pub release: Option<Release>,
+    /// `DefaultGODEBUG`, the settings that differ from the toolchain's defaults: empty if none
+    /// are recorded, none if there is no module information.
+    pub debug_defaults: Option<&'a [u8]>,
+    /// Whether it was built with cgo, if that is recorded.
+    pub cgo: Option<bool>,
+    /// The version of go.uber.org/automaxprocs in it, if it is among the recorded dependencies.
+    pub automaxprocs: Option<&'a [u8]>,
+    /// The version of github.com/KimMachineGun/automemlimit in it, likewise.
+    pub automemlimit: Option<&'a [u8]>,
+}
+
+/// A release of Go; candidates and development versions count as the release that they lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Release {
+    /// The first number, always 1 so far.
+    pub major: u32,
+    /// The second, with which the runtime's behaviour changes.
+    pub minor: u32,
+    /// The third, 0 where there is none.
+    pub patch: u32,
+}
+
+/// Where bytes are read from: a file, or what a test puts in its place.
+trait Source {
+    /// Appends up to `length` bytes from a place in it; fewer where it ends.
+    fn append(&self, offset: u64, length: usize, buffer: &mut Vec<u8>);
+}
+
+impl Source for File {
+    fn append(&self, offset: u64, length: usize, buffer: &mut Vec<u8>) {
+        Self::append(self, offset, length, buffer);
+    }
+}
+
+/// How much of a file's beginning is read at first: what the kernel looks at as well, to find the
+/// interpreter of a script (BINPRM_BUF_SIZE), and more than an ELF header.
+const HEAD: usize = 256;
+
+/// Reads a program, or if it is a script its interpreter; `buffer` is replaced. None: this is not
+/// recognised as Go.
+pub fn read<'a>(path: &CStr, buffer: &'a mut Vec<u8>) -> Option<GoBinary<'a>> {
+    let mut file = File::open(path)?;
+    read_head(&file, buffer);
+    if let Some(name) = interpreter(buffer) {
+        buffer.truncate(name.end);
+        buffer.push(0);
+        file = File::open(CStr::from_bytes_until_nul(buffer.get(name.start..)?).ok()?)?;
+        read_head(&file, buffer);
+    }
+    describe(&file, buffer)
+}
+
+fn read_head(file: &File, buffer: &mut Vec<u8>) {
+    buffer.clear();
+    file.append(0, HEAD, buffer);
+}
+
+/// Where the head of a script names its interpreter (execve(2)).
+fn interpreter(head: &[u8]) -> Option<Range<usize>> {
+    if !head.starts_with(b"#!") {
+        return None;
+    }
+    let is_blank = |byte: u8| matches!(byte, b' ' | b'\t');
+    let mut name = 2..head.len();
+    for (place, byte) in head.iter().enumerate().skip(2) {
+        if is_blank(*byte) && name.start == place {
+            name.start = place.saturating_add(1);
+        } else if is_blank(*byte) || *byte == b'\n' {
+            name.end = place;
+            break;
+        }
+    }
+    Some(name)
+}
+
+/// Finds and reads the build information of a program of which the head has been read.
+fn describe<'a, S: Source>(source: &S, buffer: &'a mut Vec<u8>) -> Option<GoBinary<'a>> {
+    let [version, modules] = elf::build_info(source, buffer)?;
+    buildinfo::parse(buffer.get(version)?, buffer.get(modules)?)
+}
+
+#[cfg(test)]
+mod tests;
