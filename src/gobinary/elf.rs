@@ -11,11 +11,11 @@ use core::ops::Range;
 
 /// No file makes us read more. What is found gets at least half of it, for the module information,
 /// which takes some tens of kilobytes in the largest programs.
-const BUDGET: usize = 512 << 10;
+pub const BUDGET: usize = 512 << 10;
 /// The kernel takes no larger table of segments, and no linker makes one of sections.
 const TABLE: usize = 64 << 10;
 /// How much is read at a time to find the header, and with it: most build information is smaller.
-const CHUNK: usize = 4096;
+pub const CHUNK: usize = 4096;
 
 /// What the header begins with; it is aligned so that its first bytes are found by looking there
 /// alone (`buildInfoMagic`, `buildInfoAlign`).
