@@ -11,11 +11,11 @@ use core::ops::Range;
 
 /// No file makes us read more. What is found gets at least half of it, for the module information,
 /// which takes some tens of kilobytes in the largest programs.
-const BUDGET: usize = 512 << 10;
+pub const BUDGET: usize = 512 << 10;
 /// The kernel takes no larger table of segments, and no linker makes one of sections.
 const TABLE: usize = 64 << 10;
 /// How much is read at a time to find the header, and with it: most build information is smaller.
-const CHUNK: usize = 4096;
+pub const CHUNK: usize = 4096;
 
 /// What the header begins with; it is aligned so that its first bytes are found by looking there
 /// alone (`buildInfoMagic`, `buildInfoAlign`).
@@ -80,8 +80,8 @@ const PT_LOAD: u64 = 1;
 const PF_X: u64 = 1;
 const PF_W: u64 = 2;
 const SHT_PROGBITS: u64 = 1;
-const SHF_WRITE: u64 = 1;
-const SHF_ALLOC: u64 = 2;
+/// SHF_WRITE and SHF_ALLOC.
+const SHF_DATA: u64 = 3;
 
 /// Finds the version and the module information, reads them, and returns where they are in the
 /// buffer. That holds the beginning of the file already.
@@ -119,33 +119,37 @@ impl<S: Source> Reader<'_, S> {
         start
     }
 
-    /// The number in a field of the structure at `start`.
-    fn number(&self, start: usize, field: u8, size: u8) -> Option<u64> {
-        let start = start.checked_add(field.into())?;
-        let bytes = self.buffer.get(start..start.checked_add(size.into())?)?;
+    /// The number in a field of the structure at `start`. What is not there reads as zero, which is
+    /// no type of anything and the length of nothing.
+    fn number(&self, start: usize, field: u8, size: u8) -> u64 {
+        let start = start.saturating_add(field.into());
+        let bytes = self.buffer.get(start..start.saturating_add(size.into())).unwrap_or_default();
         let push = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
-        Some(if self.big { bytes.iter().fold(0, push) } else { bytes.iter().rev().fold(0, push) })
+        if self.big { bytes.iter().fold(0, push) } else { bytes.iter().rev().fold(0, push) }
     }
 
     /// The address, offset or size in a field.
-    fn word(&self, start: usize, field: u8) -> Option<u64> {
+    fn word(&self, start: usize, field: u8) -> u64 {
         self.number(start, field, self.layout.word)
     }
 
-    fn table(&mut self, table: &Table) -> Option<Entries> {
-        let offset = self.word(0, table.offset)?;
-        let size = self.number(0, table.entry_size, 2)? as usize;
-        let count = self.number(0, table.count, 2)? as usize;
+    fn table(&mut self, table: &Table) -> Entries {
+        let offset = self.word(0, table.offset);
+        let size = self.number(0, table.entry_size, 2) as usize;
+        let count = self.number(0, table.count, 2) as usize;
         let start = self.append(offset, size.saturating_mul(count).min(TABLE));
-        Some(Entries { next: start, size, count })
+        Entries { next: start, size, count }
     }
 
     /// The offset of the header of the build information.
     fn find(&mut self) -> Option<u64> {
         let mut has_sections = false;
-        for section in self.table(&self.layout.sections)? {
-            if let Some(offset) = self.data_section(section) {
+        for section in self.table(&self.layout.sections) {
+            if self.number(section, SH_TYPE, 4) == SHT_PROGBITS
+                && self.word(section, SH_FLAGS) & SHF_DATA == SHF_DATA
+            {
                 has_sections = true;
+                let offset = self.word(section, self.layout.sh_offset);
                 if let Some(header) = self.scan(offset, ALIGNMENT as u64) {
                     return Some(header);
                 }
@@ -154,35 +158,22 @@ impl<S: Source> Reader<'_, S> {
         if has_sections {
             return None;
         }
-        for segment in self.table(&self.layout.segments)? {
-            if let Some(Loaded { flags, offset, size, .. }) = self.loaded(segment)
-                && flags & (PF_W | PF_X) == PF_W
-                && let Some(header) = self.scan(offset, size)
+        for segment in self.table(&self.layout.segments) {
+            if self.is_loaded(segment)
+                && self.number(segment, self.layout.p_flags, 4) & (PF_W | PF_X) == PF_W
             {
-                return Some(header);
+                let offset = self.word(segment, self.layout.p_offset);
+                let size = self.word(segment, self.layout.p_filesz);
+                if let Some(header) = self.scan(offset, size) {
+                    return Some(header);
+                }
             }
         }
         None
     }
 
-    /// The offset of a section, if it holds initialised variables.
-    fn data_section(&self, section: usize) -> Option<u64> {
-        const WANTED: u64 = SHF_WRITE | SHF_ALLOC;
-        let is_data = self.number(section, SH_TYPE, 4)? == SHT_PROGBITS
-            && self.word(section, SH_FLAGS)? & WANTED == WANTED;
-        if is_data { self.word(section, self.layout.sh_offset) } else { None }
-    }
-
-    /// What a segment says, if it is one that gets loaded.
-    fn loaded(&self, segment: usize) -> Option<Loaded> {
-        let layout = self.layout;
-        let loaded = Loaded {
-            flags: self.number(segment, layout.p_flags, 4)?,
-            offset: self.word(segment, layout.p_offset)?,
-            address: self.word(segment, layout.p_vaddr)?,
-            size: self.word(segment, layout.p_filesz)?,
-        };
-        (self.number(segment, P_TYPE, 4)? == PT_LOAD).then_some(loaded)
+    fn is_loaded(&self, segment: usize) -> bool {
+        self.number(segment, P_TYPE, 4) == PT_LOAD
     }
 
     /// Looks through a part of the file for the header.
@@ -223,7 +214,7 @@ impl<S: Source> Reader<'_, S> {
         if *self.buffer.get(field(POINTER_SIZE))? != word {
             return None;
         }
-        let segments = self.table(&self.layout.segments)?;
+        let segments = self.table(&self.layout.segments);
         let version = self.pointed_to(segments, field(POINTERS))?;
         let modules = self.pointed_to(segments, field(POINTERS).saturating_add(word.into()));
         Some([version, modules.unwrap_or_default()])
@@ -247,10 +238,10 @@ impl<S: Source> Reader<'_, S> {
     /// The string that a pointer leads to: to a pointer to its bytes, and their number.
     fn pointed_to(&mut self, segments: Entries, pointer: usize) -> Option<Range<usize>> {
         let word = self.layout.word;
-        let string = self.offset_of(segments, self.word(pointer, 0)?)?;
+        let string = self.offset_of(segments, self.word(pointer, 0))?;
         let string = self.append(string, usize::from(word).saturating_mul(2));
-        let bytes = self.offset_of(segments, self.word(string, 0)?)?;
-        let length = self.word(string, word)?.try_into().ok()?;
+        let bytes = self.offset_of(segments, self.word(string, 0))?;
+        let length = self.word(string, word).try_into().ok()?;
         let start = self.append(bytes, length);
         Some(start..start.checked_add(length)?)
     }
@@ -258,23 +249,15 @@ impl<S: Source> Reader<'_, S> {
     /// Where in the file an address of the running program is from.
     fn offset_of(&self, segments: Entries, address: u64) -> Option<u64> {
         for segment in segments {
-            if let Some(Loaded { offset, address: start, size, .. }) = self.loaded(segment)
-                && let Some(distance) = address.checked_sub(start)
-                && distance < size
+            if let Some(distance) = address.checked_sub(self.word(segment, self.layout.p_vaddr))
+                && distance < self.word(segment, self.layout.p_filesz)
+                && self.is_loaded(segment)
             {
-                return offset.checked_add(distance);
+                return self.word(segment, self.layout.p_offset).checked_add(distance);
             }
         }
         None
     }
-}
-
-/// A part of the file, and where it is in the memory of the running program.
-struct Loaded {
-    flags: u64,
-    offset: u64,
-    address: u64,
-    size: u64,
 }
 
 /// Where the entries of a table begin in the buffer, if they are all there.

@@ -80,17 +80,15 @@ fn interpreter(head: &[u8]) -> Option<Range<usize>> {
     if !head.starts_with(b"#!") {
         return None;
     }
-    let is_blank = |byte: u8| matches!(byte, b' ' | b'\t');
-    let mut name = 2..head.len();
-    for (place, byte) in head.iter().enumerate().skip(2) {
-        if is_blank(*byte) && name.start == place {
-            name.start = place.saturating_add(1);
-        } else if is_blank(*byte) || *byte == b'\n' {
-            name.end = place;
-            break;
-        }
+    let mut start = 2usize;
+    while let Some(b' ' | b'\t') = head.get(start) {
+        start = start.saturating_add(1);
     }
-    Some(name)
+    let mut end = start;
+    while !matches!(head.get(end), None | Some(b' ' | b'\t' | b'\n')) {
+        end = end.saturating_add(1);
+    }
+    Some(start..end)
 }
 
 /// Finds and reads the build information of a program of which the head has been read.
