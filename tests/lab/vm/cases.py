@@ -161,6 +161,8 @@ def attempt(report, name, case, *arguments):
     """A case that comes to nothing else has failed, and the next one may still run."""
     try:
         case(*arguments)
+    except Broken as reason:
+        raise Broken(f"{name}: {reason}") from reason
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         report.check(False, name, f"made no sense of what came: {error!r}")
 
