@@ -1,3 +1,4 @@
+# shellcheck shell=busybox
 # What the scripts that run in the virtual machine have in common, for busybox's sh.
 
 # What follows in the output is about this.
@@ -112,5 +113,6 @@ burn() {
 
 # Whether a process that has ended is reaped, given time.
 reaped() {
+    # shellcheck disable=SC2016 # the parameter is that of the inner shell
     timeout 20 sh -c 'while [ -e /proc/$0 ]; do :; done' "$1" && echo "reaped"
 }
