@@ -15,9 +15,9 @@ fn program_is_looked_up_in_path() {
         let name = probe_path().file_name().unwrap();
         Launch::new(place, &[])
             .program(&[name, "exit".as_ref(), "9".as_ref()])
-            .environment(format!("PATH=/nowhere:{directory}"))
+            .path(&format!("/nowhere:{directory}"))
             .start()
-            .exits_with(127);
+            .exits_with(9);
     }
 }
 

@@ -146,6 +146,12 @@ impl Launch {
         self
     }
 
+    /// Where programs are looked up.
+    pub fn path(mut self, directories: &str) -> Self {
+        self.environment[0] = format!("PATH={directories}").into();
+        self
+    }
+
     pub fn standard(mut self, number: usize, input: Input) -> Self {
         self.standard[number] = input;
         self
