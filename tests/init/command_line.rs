@@ -129,11 +129,8 @@ fn options_may_be_joined_and_carry_their_values() {
 fn program_has_stdout_to_itself() {
     for place in Place::all() {
         for verbosity in 0..=4 {
-            let mut launch = Launch::new(place, &["daemon", "3"]).option(Opt::Warn);
-            for _ in 0..verbosity {
-                launch = launch.option(Opt::Verbose);
-            }
-            let mut init = launch.start();
+            let launch = Launch::new(place, &["daemon", "3"]).options_if_any(&[Opt::Warn]);
+            let mut init = launch.options_if_any(&[Opt::Verbose; 4][..verbosity]).start();
             let daemon = init.line();
             assert!(daemon.starts_with("daemon "), "{daemon:?}");
             init.exits_with(3);
