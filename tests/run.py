@@ -202,6 +202,8 @@ def main():
                         help=f"one of {', '.join(groups + names)}")
     only = parser.parse_args().only
 
+    # As an exception, so that the suite which runs is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("run.py: told to stop"))
     REPORT.mkdir(parents=True, exist_ok=True)
     NOT_RUN.write_text("")
     os.environ.update(LOADLINE_NOT_RUN=str(NOT_RUN), CARGO_TERM_COLOR="never",
