@@ -175,10 +175,10 @@ impl Confinement {
         let name = format!("loadline-{}", std::process::id());
         let cgroup = Cgroup::load_with_specified_controllers(hierarchy, &name, controllers);
         let confinement = Self { cgroup, v2 };
-        confinement
-            .cgroup
-            .create()
-            .map_err(|error| format!("cannot create the cgroup {name}: {error}"))?;
+        confinement.cgroup.create().map_err(|error| {
+            let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+            format!("cannot create the cgroup {name}: {cause}")
+        })?;
 
         let memory_controller = confinement.controller::<MemController>()?;
         confinement.check_handed_down(memory_controller.path(), "memory", "memory.max")?;

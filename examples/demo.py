@@ -389,9 +389,9 @@ Bare, the kernel killed the service after {answered} of {REQUESTS} answers, as G
 container's memory. Under loadline the same file answered all {REQUESTS}, with nothing set by hand:
 loadline read the limits of the container and told Go.""")
     if not by_hand.survived:
-        # Seen now and then, the more so the more CPUs there are.
-        print(f"""This time GOMEMLIMIT alone did not save it: with a thread for each of {os.cpu_count()} CPUs on the quota of
-half a one, the collector was stopped too long. loadline sets GOMAXPROCS as well.""")
+        # Seen in some runs of a hundred, and never with GOMAXPROCS=1.
+        print(f"""This time GOMEMLIMIT alone was not enough: Go ran {os.cpu_count()} threads on {CPUS} CPU, and its collector was
+kept waiting. loadline sets GOMAXPROCS too.""")
 
 
 if __name__ == "__main__":
