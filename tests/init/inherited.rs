@@ -4,9 +4,12 @@
 use crate::support::{
     Ended, Init, Input, Launch, OF_THE_C_LIBRARY, Opt, Place, Running, bytes, probe_path,
 };
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::pipe2;
 use std::ffi::OsString;
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// The lines of `state` that begin so.
 fn state(running: &mut Running, beginnings: &[&str]) -> Vec<String> {
@@ -115,6 +118,44 @@ fn no_descriptor_leaks_into_the_program_and_none_is_lost() {
             let file = || OwnedFd::from(File::open("/dev/null").unwrap());
             assert_eq!(descriptors(launch().inherits(file(), 1000)), ["0", "1", "2", "1000"]);
         }
+    }
+}
+
+/// Who reads a pipe that the program inherited waits for its end until the last writer is gone.
+#[test]
+fn descriptor_is_not_held_open_by_the_init() {
+    for place in Place::all() {
+        let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
+        let command = "exec 9>&-; exec \"$0\" pause";
+        let launch = Launch::new(place, &[]).inherits(writer, 9).program(&[
+            "/bin/sh",
+            "-c",
+            command,
+            probe_path().to_str().unwrap(),
+        ]);
+        let mut init = launch.start();
+        init.expect("ready");
+        init.until("the end of the pipe", |_| {
+            let mut hangup = [PollFd::new(reader.as_fd(), PollFlags::empty())];
+            poll(&mut hangup, PollTimeout::ZERO) == Ok(1)
+        });
+        init.signal(libc::SIGTERM);
+        init.exits_with(143);
+    }
+}
+
+/// sd_listen_fds(3): who hands over sockets names the process that they are for, which is the init
+/// as far as it knows.
+#[test]
+fn sockets_for_the_init_are_for_the_program() {
+    let program = ["/bin/sh", "-c", "test \"$LISTEN_PID\" = $$"];
+    for place in Place::all() {
+        if place == Place::PidOne {
+            let launch = Launch::new(place, &[]).program(&program).environment("LISTEN_PID=1");
+            launch.start().exits_with(0);
+        }
+        let launch = Launch::new(place, &[]).program(&program).environment("LISTEN_PID=77");
+        launch.start().exits_with(1);
     }
 }
 
