@@ -10,6 +10,7 @@ use nix::unistd::pipe2;
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 /// The lines of `state` that begin so.
 fn state(running: &mut Running, beginnings: &[&str]) -> Vec<String> {
@@ -141,6 +142,22 @@ fn descriptor_is_not_held_open_by_the_init() {
         });
         init.signal(libc::SIGTERM);
         init.exits_with(143);
+    }
+}
+
+/// Nor is what is mounted there kept busy.
+#[test]
+fn working_directory_is_the_programs_alone() {
+    for place in Place::all() {
+        let mut init = Launch::new(place, &["report"]).start();
+        init.expect("ready");
+        let directory = |pid| std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap();
+        let program = init.program();
+        init.until("the init is at the root", |init| directory(init.pid()) == Path::new("/"));
+        assert_eq!(directory(program), std::env::current_dir().unwrap());
+        init.signal(libc::SIGTERM);
+        init.expect("signal 15");
+        init.exits_with(0);
     }
 }
 
