@@ -1,6 +1,7 @@
 //! The environment of the program: the inherited one with the planned changes. Pure.
 
 use crate::policy::{Plan, Present};
+use crate::units::integer;
 use core::ffi::CStr;
 use std::ffi::CString;
 
@@ -63,6 +64,17 @@ pub fn apply<'a>(inherited: &[&'a CStr], settings: &'a [Option<CString>]) -> Vec
     environment
 }
 
+/// What stands before the process id in the variable by which sockets are handed over
+/// (sd_listen_fds(3)), and its place in an environment, where it names this process: the program
+/// is meant, which becomes another one if it is spawned.
+#[must_use]
+pub fn listener(environment: &[&CStr], own: u32) -> Option<(usize, &'static [u8])> {
+    const NAME: &str = "LISTEN_PID";
+    let place = environment.iter().position(|entry| value(entry.to_bytes(), NAME).is_some())?;
+    let named = value(environment.get(place)?.to_bytes(), NAME).and_then(integer);
+    (named == Some(own.into())).then_some((place, b"LISTEN_PID="))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +105,14 @@ mod tests {
             ]
         );
         assert_eq!(apply(&inherited, &[None, None]), inherited);
+    }
+
+    #[test]
+    fn handed_over_sockets_are_for_the_program_where_they_were_for_us() {
+        let environment = [c"A=1", c"LISTEN_PID=77", c"LISTEN_FDS=1"];
+        assert_eq!(listener(&environment, 77), Some((1, &b"LISTEN_PID="[..])));
+        assert_eq!(listener(&environment, 7), None);
+        assert_eq!(listener(&[c"LISTEN_PIDS=77", c"LISTEN_PID="], 77), None);
     }
 
     #[test]

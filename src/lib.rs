@@ -91,7 +91,8 @@ pub fn run(arguments: &[&CStr], environment: &[&CStr], mask: SignalSet) -> u8 {
     stderr.at(INFO, Line(&plan));
     let settings = ManuallyDrop::new(environment::settings(&plan));
     let environment = ManuallyDrop::new(environment::apply(environment, &*settings));
-    let exec = sys::Exec::new(options.program, &environment);
+    let listener = environment::listener(&environment, std::process::id());
+    let exec = sys::Exec::new(options.program, &environment, listener);
     let name = name.unwrap_or_default();
     let mut image = ManuallyDrop::new(Image { name, candidates: &candidates, exec });
     if command == Command::Exec {

@@ -56,9 +56,11 @@ SUITES = [
     ("integration-plain", "cargo", [INTEGRATION], on("plain/loadline")),
     ("demo-go1.19", "demo", ["make demo GO=1.19"], {}),
     ("demo-go1.27", "demo", ["make demo GO=1.27"], {}),
+    ("peers", "lab", ["tests/lab/peers.py"], on("loadline")),
     ("docker", "lab", ["tests/lab/containers/docker.py"], on("loadline")),
     ("podman", "lab", ["tests/lab/containers/podman.py"], on("loadline")),
     ("runc", "lab", ["tests/lab/containers/runc.py"], on("loadline")),
+    ("vm", "lab", ["tests/lab/vm/cases.py"], on("loadline")),
 ]
 
 
@@ -201,6 +203,8 @@ def main():
                         help=f"one of {', '.join(groups + names)}")
     only = parser.parse_args().only
 
+    # As an exception, so that the suite which runs is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("run.py: told to stop"))
     REPORT.mkdir(parents=True, exist_ok=True)
     NOT_RUN.write_text("")
     os.environ.update(LOADLINE_NOT_RUN=str(NOT_RUN), CARGO_TERM_COLOR="never",

@@ -12,7 +12,7 @@ use crate::cli::Options;
 use crate::error::Error;
 use crate::stderr::{DEBUG, Stderr, WARNING};
 use crate::sys::{
-    Disposition, Errno, How, Received, SignalSet, can_wait, disposition, send_signal,
+    Disposition, Errno, How, Received, SignalSet, can_wait, disposition, let_go, send_signal,
     set_disposition, stop_by_default, wait_signal,
 };
 use nix::sys::prctl::{get_child_subreaper, set_child_subreaper, set_pdeathsig};
@@ -63,6 +63,7 @@ pub fn run(
     let terminal = Terminal::find();
     let dies_with_us = options.parent_death == Some(libc::SIGKILL);
     let program = spawn::start(image, stderr, inherited, terminal, dies_with_us)?;
+    let_go();
     stderr.at(DEBUG, format_args!("started process {program}"));
     let (backlog, retry) = (Vec::new(), RETRY_MILLISECONDS);
     let mut init = Init { options, stderr, own, program, terminal, backlog, retry };

@@ -130,6 +130,7 @@ fn child(plan: &mut Plan<'_, '_>) -> c_int {
     let own = getpid();
     // Fails for none of the reasons in setpgid(2): the child is new and no session leader.
     let _ = setpgid(own, own);
+    plan.image.exec.set_own_id(own.as_raw());
     if plan.terminal.is_ours {
         Terminal::give(own);
     }

@@ -110,6 +110,20 @@ pub fn is_executable(path: &CStr) -> bool {
     unsafe { libc::access(path.as_ptr(), libc::X_OK) == 0 }
 }
 
+/// Lets go of what was inherited for the program alone: the descriptors above standard error and
+/// the working directory, so that no pipe stays open and no mount stays busy because of us. Where
+/// the kernel is too old (close_range(2)) they stay.
+pub fn let_go() {
+    const FIRST: c_long = 3;
+    const LAST: c_long = u32::MAX as c_long;
+    let flags: c_long = 0;
+    // SAFETY: nothing here has a descriptor above standard error; the path is NUL-terminated.
+    unsafe {
+        libc::syscall(libc::SYS_close_range, FIRST, LAST, flags);
+        libc::chdir(c"/".as_ptr());
+    }
+}
+
 /// What came of an attempt to write without waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writable {

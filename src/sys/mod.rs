@@ -18,7 +18,9 @@ use core::fmt;
 use std::os::fd::BorrowedFd;
 
 pub use arena::Arena;
-pub use file::{File, Writable, exists, is_executable, read_file, write_if_ready, write_stdout};
+pub use file::{
+    File, Writable, exists, is_executable, let_go, read_file, write_if_ready, write_stdout,
+};
 pub use process::{
     Change, Exec, How, allowed_cpus, can_wait, exec, memory_total, next_change, send_signal, spawn,
 };

@@ -57,6 +57,9 @@ pub struct Exec<'a> {
     /// at the second, the whole is the shell's argv for a script without `#!`.
     argv: Vec<*const c_char>,
     envp: Vec<*const c_char>,
+    /// The variable that is to hold the program's process id: its place in `envp`, and its text,
+    /// with room for the number.
+    own_id: Option<(usize, Vec<u8>)>,
     strings: PhantomData<&'a CStr>,
 }
 
@@ -64,9 +67,14 @@ pub struct Exec<'a> {
 const SHELL: &CStr = c"/bin/sh";
 
 impl<'a> Exec<'a> {
-    /// `arguments` starts with the program's own name.
+    /// `arguments` starts with the program's own name. `own_id` is what stands before the process
+    /// id in a variable that is to name the program, and the place of that variable.
     #[must_use]
-    pub fn new(arguments: &[&'a CStr], environment: &[&'a CStr]) -> Self {
+    pub fn new(
+        arguments: &[&'a CStr],
+        environment: &[&'a CStr],
+        own_id: Option<(usize, &[u8])>,
+    ) -> Self {
         let mut argv = Vec::with_capacity(arguments.len().saturating_add(2));
         argv.push(SHELL.as_ptr());
         argv.extend(arguments.iter().map(|string| string.as_ptr()));
@@ -74,9 +82,42 @@ impl<'a> Exec<'a> {
         let mut envp = Vec::with_capacity(environment.len().saturating_add(1));
         envp.extend(environment.iter().map(|string| string.as_ptr()));
         envp.push(null());
-        Self { argv, envp, strings: PhantomData }
+        let own_id = own_id.map(|(place, name)| {
+            let mut text =
+                Vec::with_capacity(name.len().saturating_add(ID_DIGITS).saturating_add(1));
+            text.extend_from_slice(name);
+            (place, text)
+        });
+        Self { argv, envp, own_id, strings: PhantomData }
+    }
+
+    /// Gives the variable that is to hold it the process id of the program. Allocates nothing, as
+    /// there is room for it.
+    pub fn set_own_id(&mut self, process: i32) {
+        let Some((place, text)) = &mut self.own_id else {
+            return;
+        };
+        let mut digits = [0u8; ID_DIGITS];
+        let mut rest = process.unsigned_abs();
+        let mut count = 0usize;
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0'.wrapping_add((rest % 10) as u8);
+            rest /= 10;
+            count = count.saturating_add(1);
+            if rest == 0 {
+                break;
+            }
+        }
+        text.extend_from_slice(digits.get(ID_DIGITS.saturating_sub(count)..).unwrap_or_default());
+        text.push(0);
+        if let Some(variable) = self.envp.get_mut(*place) {
+            *variable = text.as_ptr().cast();
+        }
     }
 }
+
+/// The most that a process id has: they are 32-bit numbers.
+const ID_DIGITS: usize = 10;
 
 /// Becomes the program at `file`, or by the shell if it is a script without `#!`.
 /// Returns only with the error. Allocates nothing.

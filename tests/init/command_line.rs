@@ -1,6 +1,6 @@
 //! The command line and the variables of tini, and what scripts look for in the messages.
 
-use crate::support::{Ended, Launch, Opt, Place, Running};
+use crate::support::{Ended, Init, Launch, Opt, Place, Running};
 
 /// Runs it to its end: the exit code, stdout and stderr.
 #[track_caller]
@@ -60,27 +60,46 @@ fn options_that_exec_cannot_honour_are_named() {
 
 #[test]
 fn version_is_what_dockerd_accepts() {
-    for launch in [alone(), Launch::new(Place::PidOne, &["pause"])] {
-        let (ended, stdout, stderr) = run(launch.option(Opt::Version));
-        assert_eq!((ended, stderr.as_str()), (Ended::Exited(0), ""));
-        let words: Vec<_> = stdout.strip_suffix('\n').unwrap().split(' ').collect();
-        let [_, "version", number, "-", commit] = words[..] else { panic!("{stdout:?}") };
-        assert!(!number.is_empty() && commit.len() > "git.".len(), "{stdout:?}");
-        assert!(commit.starts_with("git."), "{stdout:?}");
+    let (ended, stdout, stderr) = run(alone().option(Opt::Version));
+    assert_eq!((ended, stderr.as_str()), (Ended::Exited(0), ""));
+    let words: Vec<_> = stdout.strip_suffix('\n').unwrap().split(' ').collect();
+    let [name, "version", number, commit @ ..] = &words[..] else { panic!("{stdout:?}") };
+    assert!(!number.is_empty(), "{stdout:?}");
+    match commit {
+        // Without it tini alone is known by its name.
+        [] => assert_eq!(*name, "tini"),
+        ["-", commit] => assert!(commit.strip_prefix("git.").is_some_and(|it| !it.is_empty())),
+        _ => panic!("{stdout:?}"),
     }
 }
 
 #[test]
-fn help_and_licence_go_to_stdout() {
-    for (option, part) in [(Opt::Help, "-s"), (Opt::Licence, "without restriction")] {
-        let (ended, stdout, stderr) = run(alone().option(option));
-        assert_eq!((ended, stderr.as_str()), (Ended::Exited(0), ""));
-        assert!(stdout.contains(part), "{stdout:?}");
+fn version_starts_nothing() {
+    for place in Place::all() {
+        let (ended, stdout, stderr) = run(Launch::new(place, &["pause"]).option(Opt::Version));
+        assert_eq!(ended, Ended::Exited(0));
+        let said = stdout + &stderr;
+        assert!(!said.is_empty() && !said.contains("ready"), "{said:?}");
     }
+}
+
+#[test]
+fn help_goes_to_stdout() {
+    let (ended, stdout, stderr) = run(alone().option(Opt::Help));
+    assert_eq!((ended, stderr.as_str()), (Ended::Exited(0), ""));
+    assert!(stdout.contains("-h"), "{stdout:?}");
+}
+
+#[test]
+fn licence_goes_to_stdout() {
+    let (ended, stdout, stderr) = run(alone().option(Opt::Licence));
+    assert_eq!((ended, stderr.as_str()), (Ended::Exited(0), ""));
+    assert!(stdout.to_lowercase().contains("license"), "{stdout:?}");
 }
 
 #[test]
 fn long_help_is_help() {
+    Init::must_be_loadline();
     let short = run(alone().option(Opt::Help));
     assert_eq!(run(alone().arguments(&["--help"])), short);
 }
@@ -99,6 +118,7 @@ fn options_end_at_the_program() {
 
 #[test]
 fn options_may_be_joined_and_carry_their_values() {
+    Init::under_test().must_have(Opt::Remap("7"));
     for options in [&["-svvv", "-e7"] as &[_], &["-sgve", "7"], &["-s", "-pSIGTERM", "-e", "7"]] {
         let (ended, ..) = run(Launch::new(Place::Plain, &["exit", "7"]).arguments(options));
         assert_eq!(ended, Ended::Exited(0), "{options:?}");
@@ -109,11 +129,8 @@ fn options_may_be_joined_and_carry_their_values() {
 fn program_has_stdout_to_itself() {
     for place in Place::all() {
         for verbosity in 0..=4 {
-            let mut launch = Launch::new(place, &["daemon", "3"]).option(Opt::Warn);
-            for _ in 0..verbosity {
-                launch = launch.option(Opt::Verbose);
-            }
-            let mut init = launch.start();
+            let launch = Launch::new(place, &["daemon", "3"]).options_if_any(&[Opt::Warn]);
+            let mut init = launch.options_if_any(&[Opt::Verbose; 4][..verbosity]).start();
             let daemon = init.line();
             assert!(daemon.starts_with("daemon "), "{daemon:?}");
             init.exits_with(3);
@@ -132,6 +149,7 @@ const NUISANCE: &str = "zombie reaping won't work";
 
 #[test]
 fn missing_duty_is_said_where_it_is_not_pid_1() {
+    Init::under_test().must_have(Opt::Subreaper);
     let (ended, _, stderr) = run(Launch::new(Place::Plain, &["exit", "0"]));
     assert_eq!(ended, Ended::Exited(0));
     assert!(stderr.contains(NUISANCE), "{stderr:?}");
@@ -139,26 +157,25 @@ fn missing_duty_is_said_where_it_is_not_pid_1() {
 
 #[test]
 fn nothing_is_said_where_all_is_well() {
-    let mut quiet = vec![
-        Launch::new(Place::Subreaper, &["exit", "0"]),
-        // By presence, even empty.
-        Launch::new(Place::Plain, &["exit", "0"]).environment("TINI_SUBREAPER="),
-        Launch::new(Place::Plain, &["exit", "0"]).environment("TINI_SUBREAPER=0"),
-        Launch::new(Place::Plain, &["exit", "0"]).environment("TINI_VERBOSITY=0"),
-    ];
-    if Place::all().contains(&Place::PidOne) {
-        quiet.push(Launch::new(Place::PidOne, &["exit", "0"]));
-        quiet.push(Launch::new(Place::PidOne, &["exit", "0"]).option(Opt::Subreaper));
+    for place in Place::all() {
+        is_quiet(Launch::new(place, &["exit", "0"]));
+        is_quiet(Launch::new(place, &["exit", "0"]).options_if_any(&[Opt::Subreaper]));
     }
-    for launch in quiet {
-        let description = format!("{launch:?}");
-        let (ended, stdout, stderr) = run(launch);
-        assert_eq!(
-            (ended, stdout, stderr),
-            (Ended::Exited(0), String::new(), String::new()),
-            "{description}"
-        );
+}
+
+#[test]
+fn nothing_is_said_where_a_variable_asks_for_it() {
+    // By presence, even empty.
+    for variable in ["TINI_SUBREAPER=", "TINI_SUBREAPER=0", "TINI_VERBOSITY=0"] {
+        is_quiet(Launch::new(Place::Plain, &["exit", "0"]).option(Opt::Variable(variable)));
     }
+}
+
+#[track_caller]
+fn is_quiet(launch: Launch) {
+    let description = format!("{launch:?}");
+    let said = run(launch);
+    assert_eq!(said, (Ended::Exited(0), String::new(), String::new()), "{description}");
 }
 
 #[test]
@@ -169,22 +186,24 @@ fn received_sigchld_is_said_at_the_highest_verbosity() {
     };
     let exit = |place| Launch::new(place, &["exit", "0"]);
     for place in Place::all() {
+        assert!(heard(exit(place).option(Opt::Variable("TINI_VERBOSITY=3"))));
         assert!(heard(exit(place).arguments(&["-vvv"])));
-        assert!(heard(exit(place).environment("TINI_VERBOSITY=3")));
         assert!(!heard(exit(place)));
-        assert!(!heard(exit(place).environment("TINI_VERBOSITY=1")));
+        assert!(!heard(exit(place).option(Opt::Variable("TINI_VERBOSITY=1"))));
     }
 }
 
 #[test]
 fn command_line_beats_the_variable_for_verbosity() {
-    let launch = Launch::new(Place::Subreaper, &["exit", "0"]).environment("TINI_VERBOSITY=0");
-    let (_, _, stderr) = run(launch.arguments(&["-vvv"]));
-    assert!(stderr.contains("Received SIGCHLD"), "{stderr:?}");
+    let launch = Launch::new(Place::Subreaper, &["exit", "0"]);
+    let (_, stdout, stderr) =
+        run(launch.option(Opt::Variable("TINI_VERBOSITY=0")).arguments(&["-vvv"]));
+    assert!((stdout + &stderr).contains("Received SIGCHLD"));
 }
 
 #[test]
 fn messages_are_lines_that_name_the_init() {
+    Init::must_be_loadline();
     let launch = Launch::new(Place::Plain, &["daemon", "3"]).arguments(&["-vvvv", "-w"]);
     let mut running = launch.start();
     let daemon = running.line();

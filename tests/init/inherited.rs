@@ -1,43 +1,71 @@
 //! What the program inherits is what the init inherited: mask, dispositions, descriptors,
 //! arguments and environment; and whatever of it is missing hurts nobody.
 
-use crate::support::{Ended, Init, Input, Launch, Place, Running, bytes, probe_path};
+use crate::support::{
+    Ended, Init, Input, Launch, OF_THE_C_LIBRARY, Opt, Place, Running, bytes, probe_path,
+};
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::pipe2;
 use std::ffi::OsString;
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
-/// The lines of `state` that an init must not change.
-fn signals(running: &mut Running) -> Vec<String> {
+/// The lines of `state` that begin so.
+fn state(running: &mut Running, beginnings: &[&str]) -> Vec<String> {
     let output = String::from_utf8(running.output()).unwrap();
-    let lines = output.lines().filter(|l| l.starts_with("blocked") || l.starts_with("ignored"));
+    let lines = output.lines().filter(|line| beginnings.iter().any(|it| line.starts_with(it)));
     lines.map(str::to_owned).collect()
 }
 
 #[test]
-fn mask_and_dispositions_are_what_they_were() {
-    let all: Vec<i32> = (1..=64).filter(|s| ![libc::SIGKILL, libc::SIGSTOP].contains(s)).collect();
-    let cases: [(&[i32], &[i32]); 9] = [
-        (&[], &[]),
-        (&[libc::SIGUSR1], &[]),
-        (&[32, 33, 34, 35, 64], &[32, 33, 34, 35, 64]),
-        (&[], &[libc::SIGINT, libc::SIGQUIT]),
-        (&[], &[libc::SIGPIPE]),
-        (&[], &[libc::SIGCHLD]),
-        (&[libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU], &[]),
-        (&[libc::SIGCHLD], &[libc::SIGTTIN, libc::SIGTTOU, libc::SIGTSTP, libc::SIGHUP]),
-        (&all, &[]),
-    ];
-    for (blocked, ignored) in cases {
-        let given = |launch: Launch| launch.blocked(blocked).ignored(ignored);
-        let expected = signals(&mut given(Launch::bare(&["state"])).start());
-        assert_eq!(expected.len(), 2);
-        for place in Place::all() {
-            for &exec in Init::exec_or_not() {
-                let launch = given(Launch::new(place, &["state"]));
-                let mut init = launch.exec(exec).start();
-                init.exits_with(0);
-                assert_eq!(signals(&mut init), expected, "{place:?}, --exec: {exec}");
-            }
+fn no_signal_is_blocked_or_ignored_that_was_not() {
+    are_passed_on(&["blocked", "ignored"], &[], &[]);
+}
+
+#[test]
+fn blocked_signals_stay_blocked() {
+    for blocked in [&[libc::SIGUSR1] as &[_], &[libc::SIGCHLD], &[34, 35, 64]] {
+        are_passed_on(&["blocked"], blocked, &[]);
+    }
+    are_passed_on(&["blocked"], &[libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU], &[]);
+    let all = (1..=64).filter(|signal| !OF_THE_C_LIBRARY.contains(signal));
+    let all = all.filter(|signal| ![libc::SIGKILL, libc::SIGSTOP].contains(signal));
+    are_passed_on(&["blocked"], &all.collect::<Vec<_>>(), &[]);
+}
+
+#[test]
+fn ignored_signals_stay_ignored() {
+    for ignored in [&[libc::SIGINT, libc::SIGQUIT] as &[_], &[libc::SIGPIPE], &[34, 35, 64]] {
+        are_passed_on(&["ignored"], &[], ignored);
+    }
+    let job_control = [libc::SIGTTIN, libc::SIGTTOU, libc::SIGTSTP, libc::SIGHUP];
+    are_passed_on(&["ignored"], &[libc::SIGCHLD], &job_control);
+}
+
+#[test]
+fn ignored_sigchld_stays_ignored() {
+    are_passed_on(&["ignored"], &[], &[libc::SIGCHLD]);
+}
+
+#[test]
+fn signals_of_the_c_library_stay_blocked_and_ignored() {
+    are_passed_on(&["blocked", "ignored"], &OF_THE_C_LIBRARY, &OF_THE_C_LIBRARY);
+}
+
+/// The program finds these lines of its state as it would without an init.
+#[track_caller]
+fn are_passed_on(lines: &[&str], blocked: &[i32], ignored: &[i32]) {
+    let given = |launch: Launch| launch.blocked(blocked).ignored(ignored);
+    let expected = state(&mut given(Launch::bare(&["state"])).start(), lines);
+    assert_eq!(expected.len(), lines.len());
+    for place in Place::all() {
+        for &exec in Init::exec_or_not() {
+            let launch = given(Launch::new(place, &["state"]));
+            let mut init = launch.exec(exec).start();
+            init.exits_with(0);
+            assert_eq!(state(&mut init, lines), expected, "{place:?}, --exec: {exec}");
         }
     }
 }
@@ -77,18 +105,74 @@ fn descriptors(launch: Launch) -> Vec<String> {
     let mut running = launch.start();
     running.exits_with(0);
     let output = String::from_utf8(running.output()).unwrap();
-    output.lines().map(str::to_owned).collect()
+    // Between them is what tini says of itself.
+    output.lines().filter(|line| line.parse::<u32>().is_ok()).map(str::to_owned).collect()
 }
 
 #[test]
 fn no_descriptor_leaks_into_the_program_and_none_is_lost() {
     for place in Place::all() {
-        for options in [&[] as &[_], &["-v"], &["-vvv", "-w", "-g"]] {
-            let launch = || Launch::new(place, &["descriptors"]).arguments(options);
+        use Opt::{Group, Verbose, Warn};
+        for options in [&[] as &[_], &[Verbose], &[Verbose, Verbose, Verbose, Warn, Group]] {
+            let launch = || Launch::new(place, &["descriptors"]).options_if_any(options);
             assert_eq!(descriptors(launch()), ["0", "1", "2"]);
             let file = || OwnedFd::from(File::open("/dev/null").unwrap());
             assert_eq!(descriptors(launch().inherits(file(), 1000)), ["0", "1", "2", "1000"]);
         }
+    }
+}
+
+/// Who reads a pipe that the program inherited waits for its end until the last writer is gone.
+#[test]
+fn descriptor_is_not_held_open_by_the_init() {
+    for place in Place::all() {
+        let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
+        let command = "exec 9>&-; exec \"$0\" pause";
+        let launch = Launch::new(place, &[]).inherits(writer, 9).program(&[
+            "/bin/sh",
+            "-c",
+            command,
+            probe_path().to_str().unwrap(),
+        ]);
+        let mut init = launch.start();
+        init.expect("ready");
+        init.until("the end of the pipe", |_| {
+            let mut hangup = [PollFd::new(reader.as_fd(), PollFlags::empty())];
+            poll(&mut hangup, PollTimeout::ZERO) == Ok(1)
+        });
+        init.signal(libc::SIGTERM);
+        init.exits_with(143);
+    }
+}
+
+/// Nor is what is mounted there kept busy.
+#[test]
+fn working_directory_is_the_programs_alone() {
+    for place in Place::all() {
+        let mut init = Launch::new(place, &["report"]).start();
+        init.expect("ready");
+        let directory = |pid| std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap();
+        let program = init.program();
+        init.until("the init is at the root", |init| directory(init.pid()) == Path::new("/"));
+        assert_eq!(directory(program), std::env::current_dir().unwrap());
+        init.signal(libc::SIGTERM);
+        init.expect("signal 15");
+        init.exits_with(0);
+    }
+}
+
+/// sd_listen_fds(3): who hands over sockets names the process that they are for, which is the init
+/// as far as it knows.
+#[test]
+fn sockets_for_the_init_are_for_the_program() {
+    let program = ["/bin/sh", "-c", "test \"$LISTEN_PID\" = $$"];
+    for place in Place::all() {
+        if place == Place::PidOne {
+            let launch = Launch::new(place, &[]).program(&program).environment("LISTEN_PID=1");
+            launch.start().exits_with(0);
+        }
+        let launch = Launch::new(place, &[]).program(&program).environment("LISTEN_PID=77");
+        launch.start().exits_with(1);
     }
 }
 
@@ -110,10 +194,9 @@ fn closed_descriptors_are_survived() {
     for place in Place::all() {
         for closed in [&[0usize] as &[_], &[1], &[2], &[0, 1], &[1, 2], &[0, 1, 2]] {
             for &exec in Init::exec_or_not() {
-                let launch = closed.iter().fold(
-                    Launch::new(place, &["exit", "9"]).arguments(&["-vvv"]),
-                    |launch, &fd| launch.standard(fd, Input::Closed),
-                );
+                let launch = Launch::new(place, &["exit", "9"]).loud();
+                let launch =
+                    closed.iter().fold(launch, |launch, &fd| launch.standard(fd, Input::Closed));
                 assert_eq!(launch.exec(exec).start().wait(), Ended::Exited(9), "{closed:?}");
             }
         }

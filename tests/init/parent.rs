@@ -7,11 +7,15 @@ use std::ffi::OsString;
 #[track_caller]
 fn child_of_the_probe(place: Place, signal: Option<&'static str>) -> (Running, i32) {
     let init = Init::under_test();
+    let mut options = init.spell(Opt::Subreaper);
+    if let Some(signal) = signal {
+        init.must_have(Opt::ParentDeath(signal));
+        options.extend(init.spell(Opt::ParentDeath(signal)));
+    }
     let parent = if place == Place::PidOne { "parent-of-pid-1" } else { "parent" };
     let mut command: Vec<OsString> = probe(&[parent]);
     command.push(init.path.clone().into());
-    command.extend(init.spell(Opt::Subreaper));
-    command.extend(signal.into_iter().flat_map(|signal| init.spell(Opt::ParentDeath(signal))));
+    command.extend(options.iter().map(OsString::from));
     command.push("--".into());
     command.extend(probe(&["report"]));
     let mut parent = Launch::bare(&[]).program(&command).start();

@@ -1,12 +1,13 @@
 //! Which program is started, and what is said where there is none.
 
 use crate::support::{
-    Ended, Init, Input, Launch, Opt, Place, children, executable, field, not_run, probe_path,
+    Ended, Init, Input, Launch, Opt, Place, children, executable, field, not_applicable, not_run,
+    probe_path,
 };
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use tempfile::tempdir;
+use tempfile::{TempDir, tempdir};
 
 #[test]
 fn program_is_looked_up_in_path() {
@@ -15,9 +16,9 @@ fn program_is_looked_up_in_path() {
         let name = probe_path().file_name().unwrap();
         Launch::new(place, &[])
             .program(&[name, "exit".as_ref(), "9".as_ref()])
-            .environment(format!("PATH=/nowhere:{directory}"))
+            .path(&format!("/nowhere:{directory}"))
             .start()
-            .exits_with(127);
+            .exits_with(9);
     }
 }
 
@@ -42,9 +43,14 @@ fn script_without_an_interpreter_is_run_by_the_shell() {
 
 #[test]
 fn missing_program_is_127() {
-    for command in ["/nowhere/at/all", "no-such-program", "/etc/passwd/x", ""] {
+    for command in ["/nowhere/at/all", "no-such-program", ""] {
         fails_with(127, command);
     }
+}
+
+#[test]
+fn program_below_a_file_is_missing_too() {
+    fails_with(127, "/etc/passwd/x");
 }
 
 #[test]
@@ -86,23 +92,42 @@ fn program_becomes_the_process_itself_where_asked_for() {
     }
 }
 
-/// In an image that holds the two files and nothing else.
+/// A file system that holds the init, the probe and nothing else.
+struct EmptyImage {
+    root: TempDir,
+    init: Init,
+}
+
+impl EmptyImage {
+    fn new() -> Option<Self> {
+        let init = Init::under_test();
+        if !is_static(&init.path) {
+            if !init.is_loadline() {
+                not_applicable("static linking");
+            }
+            not_run("the init is linked dynamically, so it is not for empty images");
+            return None;
+        }
+        let image = Self { root: tempdir().unwrap(), init: init.at("/init") };
+        image.put("init", &fs::read(&init.path).unwrap());
+        image.put("probe", &fs::read(probe_path()).unwrap());
+        Some(image)
+    }
+
+    fn put(&self, name: &str, content: &[u8]) {
+        executable(&self.root.path().join(name), content);
+    }
+
+    fn launch(&self, place: Place, program: &[&str]) -> Launch {
+        Launch::new(place, &[]).init(&self.init).root(self.root.path()).program(program)
+    }
+}
+
 #[test]
 fn empty_image_is_enough() {
-    let root = tempdir().unwrap();
-    let init = Init::under_test();
-    if !is_static(&init.path) {
-        not_run("the init is linked dynamically, so it is not for empty images");
-        return;
-    }
-    executable(&root.path().join("init"), &fs::read(&init.path).unwrap());
-    executable(&root.path().join("probe"), &fs::read(probe_path()).unwrap());
+    let Some(image) = EmptyImage::new() else { return };
     for place in Place::all() {
-        let mut init = Launch::new(place, &[])
-            .init(&init.at("/init"))
-            .root(root.path())
-            .program(&["/probe", "report"])
-            .start();
+        let mut init = image.launch(place, &["/probe", "report"]).start();
         init.expect("ready");
         init.signal(libc::SIGHUP);
         init.expect("signal 1");
@@ -111,17 +136,25 @@ fn empty_image_is_enough() {
         init.exits_with(0);
         assert_eq!(init.messages(), "");
     }
-    // Nor is there a /dev/null to put in the place of what is closed.
+}
+
+/// There is no /dev/null to put in the place of what is closed.
+#[test]
+fn closed_descriptors_are_survived_in_an_empty_image() {
+    let Some(image) = EmptyImage::new() else { return };
     for place in Place::all() {
-        let bare = Launch::new(place, &[]).init(&init.at("/init")).root(root.path());
-        let closed = (0..3).fold(bare, |launch, fd| launch.standard(fd, Input::Closed));
-        closed.program(&["/probe", "exit", "9"]).start().exits_with(9);
+        let launch = image.launch(place, &["/probe", "exit", "9"]);
+        let closed = (0..3).fold(launch, |launch, fd| launch.standard(fd, Input::Closed));
+        closed.start().exits_with(9);
     }
-    // No shell is there either.
-    executable(&root.path().join("script"), b"exit 0\n");
+}
+
+#[test]
+fn script_without_an_interpreter_is_126_where_there_is_no_shell() {
+    let Some(image) = EmptyImage::new() else { return };
+    image.put("script", b"exit 0\n");
     for place in Place::all() {
-        let init = Launch::new(place, &[]).init(&init.at("/init")).root(root.path());
-        init.program(&["/script"]).start().exits_with(126);
+        image.launch(place, &["/script"]).start().exits_with(126);
     }
 }
 
@@ -140,7 +173,9 @@ fn program_for_another_machine_is_no_script() {
             let launch = Launch::new(place, &[]).program(&[path.to_str().unwrap()]);
             let mut init = launch.exec(exec).start();
             init.exits_with(126);
-            assert!(init.messages().contains("another architecture"));
+            if Init::under_test().is_loadline() {
+                assert!(init.messages().contains("another architecture"));
+            }
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Orphans become the init's children, and it reaps them.
 
-use crate::support::{Ended, Launch, Opt, Place, children, exists, field, send};
+use crate::support::{Ended, Init, Launch, Opt, Place, children, exists, field, send};
 
 #[test]
 fn thousand_orphans_are_reaped_and_end_nothing() {
-    for place in Place::all() {
+    for place in Place::with_orphans() {
         let mut init = Launch::new(place, &["orphans", "1000"]).start();
         init.expect("ready");
         init.until("the orphans are the init's", |init| children(init.pid()).len() == 1001);
@@ -22,6 +22,7 @@ fn thousand_orphans_are_reaped_and_end_nothing() {
 
 #[test]
 fn orphans_stay_with_the_system_without_the_subreaper_option() {
+    Init::under_test().must_have(Opt::Subreaper);
     let mut init = Launch::new(Place::Plain, &["orphans", "3"]).start();
     init.expect("ready");
     assert_eq!(children(init.pid()).len(), 1);

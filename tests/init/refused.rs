@@ -1,14 +1,15 @@
 //! System calls that fail, as a container's seccomp filter makes them.
 
-use crate::support::{Init, probe_path};
+use crate::support::{Init, Opt, probe_path};
 use std::process::{Command, Output};
 
 /// The init with a program that exits with 3, where a call fails.
 fn refusing(call: i64, error: i32) -> Output {
+    let init = Init::under_test();
     Command::new(probe_path())
         .args(["refuse", &call.to_string(), &error.to_string()])
-        .arg(Init::under_test().path)
-        .arg("-s")
+        .arg(&init.path)
+        .args(init.spell(Opt::Subreaper))
         .arg(probe_path())
         .args(["exit", "3"])
         .output()
@@ -18,6 +19,7 @@ fn refusing(call: i64, error: i32) -> Output {
 /// An init that cannot wait for its program must not start it: nobody would see its end.
 #[test]
 fn init_that_could_not_wait_says_so_and_starts_nothing() {
+    Init::must_be_loadline();
     for call in [libc::SYS_waitid, libc::SYS_rt_sigtimedwait, libc::SYS_clone] {
         for error in [libc::EPERM, libc::ENOSYS] {
             let output = refusing(call, error);

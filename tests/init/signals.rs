@@ -1,8 +1,8 @@
 //! Signals from outside reach the program, none lost, with their values.
 
 use crate::support::{
-    Init, Launch, Opt, Place, Running, children, field, forwardable, not_run, send, send_value,
-    user_namespaces,
+    Init, Launch, OF_THE_C_LIBRARY, Opt, Place, Running, children, field, forwardable, not_run,
+    send, send_value, user_namespaces,
 };
 
 /// SIGRTMIN + 1 for a program on glibc.
@@ -38,9 +38,25 @@ fn reach_the_program(mut init: Running, signals: impl Iterator<Item = i32>) {
 #[test]
 fn every_forwardable_signal_reaches_the_program() {
     for place in Place::all() {
-        let others = [libc::SIGTERM].into_iter().chain(FAULTS).collect::<Vec<_>>();
+        let others = [&[libc::SIGTERM, libc::SIGTSTP] as &[_], &FAULTS, &OF_THE_C_LIBRARY].concat();
         let signals = forwardable().filter(|signal| !others.contains(signal));
         reach_the_program(reporting(place), signals);
+    }
+}
+
+/// The one stop signal that is passed on: a terminal sends it to its whole foreground group, so
+/// what the init has of it came from a process.
+#[test]
+fn sigtstp_reaches_the_program() {
+    for place in Place::all() {
+        reach_the_program(reporting(place), [libc::SIGTSTP].into_iter());
+    }
+}
+
+#[test]
+fn signals_of_the_c_library_reach_the_program() {
+    for place in Place::all() {
+        reach_the_program(reporting(place), OF_THE_C_LIBRARY.into_iter());
     }
 }
 
@@ -179,12 +195,15 @@ fn flood_that_fills_every_queue_arrives_whole() {
 #[test]
 fn group_has_the_signal_too() {
     for place in Place::all() {
-        for launch in [
-            Launch::new(place, &["group"]).option(Opt::Group),
-            Launch::new(place, &["group"]).environment("TINI_KILL_PROCESS_GROUP="),
-        ] {
-            group_is_signalled(launch);
-        }
+        group_is_signalled(Launch::new(place, &["group"]).option(Opt::Group));
+    }
+}
+
+#[test]
+fn group_has_the_signal_too_where_a_variable_asks_for_it() {
+    for place in Place::all() {
+        let launch = Launch::new(place, &["group"]);
+        group_is_signalled(launch.option(Opt::Variable("TINI_KILL_PROCESS_GROUP=")));
     }
 }
 
@@ -226,7 +245,7 @@ fn group_is_signalled(launch: Launch) {
 #[test]
 fn program_alone_has_the_signal_without_the_group_option() {
     for place in Place::all() {
-        let mut init = group(Launch::new(place, &["group"]));
+        let mut init = group(Launch::new(place, &["group"]).option(Opt::Alone));
         let program = init.program();
         let grandchild = children(program)[0];
         for signal in [libc::SIGHUP, REALTIME] {

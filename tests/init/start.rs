@@ -1,6 +1,6 @@
 //! The window at start: a signal that comes while the program is being started is not lost.
 
-use crate::support::{Ended, Init, Launch, Opt, Place, children, not_run, signal_set};
+use crate::support::{Ended, Init, Launch, Opt, Place, children, not_run, patience, signal_set};
 use std::hint::spin_loop;
 use std::time::{Duration, Instant};
 
@@ -8,9 +8,6 @@ const TRIES: u32 = 300;
 
 /// The longest time between the mask and the signal: by then the program runs.
 const WINDOW: Duration = Duration::from_millis(2);
-
-/// How long a program that was sent SIGTERM may run on before the signal counts as lost.
-const LOST: Duration = Duration::from_secs(5);
 
 #[test]
 fn signal_at_start_is_not_lost() {
@@ -63,7 +60,7 @@ fn window(init: &Init, options: &[Opt]) {
                 spin_loop();
             }
             init.signal(libc::SIGTERM);
-            match init.ended_within(LOST) {
+            match init.ended_within(patience()) {
                 Some(Ended::Exited(143)) => {}
                 Some(ended) => init.fail(&format!("{ended:?} after {delay:?} in {place:?}")),
                 None => init.fail(&format!("lost after {delay:?} in {place:?}, try {number}")),

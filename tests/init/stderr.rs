@@ -1,6 +1,6 @@
 //! A broken stderr hurts neither the init nor the program.
 
-use crate::support::{Input, Launch, Opt, Place, Terminal, children};
+use crate::support::{Input, Launch, Place, Terminal, children};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{pipe2, write};
 use std::os::fd::OwnedFd;
@@ -24,11 +24,8 @@ fn kinds() -> Vec<(&'static str, Input, Option<OwnedFd>)> {
 fn signals_are_forwarded_whatever_stderr_is() {
     for place in Place::all() {
         for (kind, stderr, _open) in kinds() {
-            let mut init = Launch::new(place, &["orphans", "50"])
-                .arguments(&["-vvv"])
-                .option(Opt::Warn)
-                .standard(2, stderr)
-                .start();
+            let mut init =
+                Launch::new(place, &["orphans", "50"]).loud().standard(2, stderr).start();
             init.expect("ready");
             init.signal(libc::SIGUSR1);
             init.expect("signal 10");
@@ -50,7 +47,7 @@ fn signals_are_forwarded_though_nobody_reads_the_terminal() {
     for place in Place::all() {
         let terminal = Terminal::new();
         let mut init = Launch::new(place, &["report"])
-            .arguments(&["-vvv"])
+            .loud()
             .standard(2, Input::Given(terminal.slave()))
             .start();
         init.expect("ready");
@@ -66,18 +63,22 @@ fn signals_are_forwarded_though_nobody_reads_the_terminal() {
 }
 
 #[test]
-fn failure_has_its_code_whatever_stderr_is() {
+fn failure_has_its_usual_code_whatever_stderr_is() {
+    for place in Place::all() {
+        for (kind, stderr, _open) in kinds() {
+            let init = || Launch::new(place, &[]).program(&["/nowhere"]);
+            let usual = init().start().wait();
+            assert_eq!(init().standard(2, stderr).start().wait(), usual, "{kind}");
+        }
+    }
+}
+
+#[test]
+fn usage_error_has_its_code_whatever_stderr_is() {
     for place in Place::all() {
         for (_, stderr, _open) in kinds() {
-            let init = Launch::new(place, &[]).program(&["/nowhere"]).standard(2, stderr);
-            init.start().exits_with(127);
-        }
-        for (_, stderr, _open) in kinds() {
-            Launch::new(place, &["exit", "9"])
-                .option(Opt::Remap("nonsense"))
-                .standard(2, stderr)
-                .start()
-                .exits_with(1);
+            let init = Launch::new(place, &["exit", "9"]).arguments(&["--no-such-option"]);
+            init.standard(2, stderr).start().exits_with(1);
         }
     }
 }

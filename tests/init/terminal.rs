@@ -273,7 +273,7 @@ fn init_with(command: &str) -> String {
 fn init_words() -> Vec<String> {
     let init = Init::under_test();
     let mut words = vec![init.path.display().to_string()];
-    words.extend(init.spell(Opt::Subreaper).iter().map(|word| word.to_string_lossy().into()));
+    words.extend(init.spell(Opt::Subreaper).iter().map(ToString::to_string));
     words.push("--".into());
     words
 }

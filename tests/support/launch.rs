@@ -18,7 +18,7 @@ use std::sync::OnceLock;
 pub enum Place {
     /// PID 1 of a PID namespace of its own, as in a container.
     PidOne,
-    /// A process among others that was asked to adopt orphans.
+    /// A process among others that was asked to adopt orphans, if it can be.
     Subreaper,
     /// A process among others.
     Plain,
@@ -35,6 +35,13 @@ impl Place {
             not_run("no PID namespace may be made here (neither as root nor in a user namespace)");
             vec![Self::Subreaper]
         }
+    }
+
+    /// Those of them where orphans become the init's.
+    pub fn with_orphans() -> Vec<Self> {
+        let mut places = Self::all();
+        places.retain(|&place| place == Self::PidOne || Init::under_test().can_adopt());
+        places
     }
 }
 
@@ -113,9 +120,26 @@ impl Launch {
         self
     }
 
-    pub fn option(mut self, option: Opt) -> Self {
-        self.options.extend(self.init.as_ref().unwrap().spell(option));
+    /// What the case is about.
+    pub fn option(self, option: Opt) -> Self {
+        self.init.as_ref().unwrap().must_have(option);
+        self.options_if_any(&[option])
+    }
+
+    /// What only makes the case harder.
+    pub fn options_if_any(mut self, options: &[Opt]) -> Self {
+        let init = self.init.as_ref().unwrap();
+        for &option in options {
+            self.options.extend(init.spell(option).iter().map(OsString::from));
+            self.environment.extend(init.variable(option).map(OsString::from));
+        }
         self
+    }
+
+    /// Saying all that it can on stderr, where tini has its warnings alone.
+    pub fn loud(self) -> Self {
+        let verbose = if self.init.as_ref().unwrap().is_tini() { 0 } else { 3 };
+        self.options_if_any(&[Opt::Warn]).options_if_any(&[Opt::Verbose; 3][..verbose])
     }
 
     /// `--exec`, where that is wanted.
@@ -143,6 +167,12 @@ impl Launch {
 
     pub fn environment<S: AsRef<OsStr>>(mut self, entry: S) -> Self {
         self.environment.push(entry.as_ref().to_owned());
+        self
+    }
+
+    /// Where programs are looked up.
+    pub fn path(mut self, directories: &str) -> Self {
+        self.environment[0] = format!("PATH={directories}").into();
         self
     }
 
@@ -215,7 +245,7 @@ impl Launch {
         if let Some(init) = &self.init {
             command.push(init.path.clone().into_os_string());
             if self.place == Place::Subreaper {
-                command.extend(init.spell(Opt::Subreaper));
+                command.extend(init.spell(Opt::Subreaper).iter().map(OsString::from));
             }
         }
         command.append(&mut self.options);

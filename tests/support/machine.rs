@@ -63,13 +63,24 @@ pub fn executable(path: &Path, content: &[u8]) {
 
 /// Notes that something cannot run on this machine, and why.
 pub fn not_run(reason: &str) {
+    eprint!("not run: {}", note("LOADLINE_NOT_RUN", reason));
+}
+
+/// Ends a case that asks for what the init under test does not have, which is noted: it has neither
+/// passed nor failed.
+pub fn not_applicable(lacking: &str) -> ! {
+    panic!("not applicable: {}", note("LOADLINE_NOT_APPLICABLE", lacking));
+}
+
+/// Adds a line on the running test to the file that a variable names, if there is one.
+fn note(variable: &str, what: &str) -> String {
     // libtest names the thread after the test.
     let thread = thread::current();
     let (suite, case) = thread.name().and_then(|name| name.split_once("::")).unwrap();
-    let line = format!("{suite}: {case}: {reason}\n");
-    eprint!("not run: {line}");
-    if let Some(file) = std::env::var_os("LOADLINE_NOT_RUN") {
+    let line = format!("{suite}: {case}: {what}\n");
+    if let Some(file) = std::env::var_os(variable) {
         let mut file = fs::OpenOptions::new().append(true).create(true).open(file).unwrap();
         file.write_all(line.as_bytes()).unwrap();
     }
+    line
 }

@@ -1,6 +1,6 @@
 //! A process under watch: what it says, what is sent to it, how it ends.
 
-use super::PATIENCE;
+use super::patience;
 use super::process::{children, descendants, describe};
 use super::spawn::{Spawned, raise_queue, reap, send, send_value};
 use nix::errno::Errno;
@@ -38,7 +38,7 @@ impl Output {
     }
 
     fn line(&mut self) -> Next {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         loop {
             if let Some(end) = self.rest.iter().position(|&byte| byte == b'\n') {
                 let line: Vec<u8> = self.rest.drain(..=end).collect();
@@ -66,7 +66,7 @@ impl Output {
     /// Everything up to the end, which is when nobody has the other side open; `None` when that
     /// does not come.
     fn all(&mut self) -> Option<Vec<u8>> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         while self.fill(deadline)? > 0 {}
         Some(std::mem::take(&mut self.rest))
     }
@@ -126,7 +126,7 @@ impl Running {
     /// Waits until `done`, asking again and again: for what no file descriptor tells.
     #[track_caller]
     pub fn until(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         while !done(self) {
             if Instant::now() > deadline {
                 self.fail(&format!("never: {what}"));
@@ -220,7 +220,7 @@ impl Running {
     /// Waits for the end.
     #[track_caller]
     pub fn wait(&mut self) -> Ended {
-        self.ended_within(PATIENCE).unwrap_or_else(|| self.fail("it does not end"))
+        self.ended_within(patience()).unwrap_or_else(|| self.fail("it does not end"))
     }
 
     /// Waits for the end, which must be an exit with this code.

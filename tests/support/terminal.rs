@@ -1,6 +1,6 @@
 //! A pseudo-terminal with the test in the place of the person.
 
-use super::PATIENCE;
+use super::patience;
 use super::running::readable;
 use super::spawn::{foreground, resize};
 use nix::pty::openpty;
@@ -35,7 +35,7 @@ impl Terminal {
     /// Waits until this is shown, after what was last expected.
     #[track_caller]
     pub fn expect(&mut self, text: &str) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         loop {
             if let Some(found) = self.shown[self.seen..].find(text) {
                 self.seen += found + text.len();

@@ -42,7 +42,7 @@ def main(name, commands, cases, prepare):
     try:
         sys.exit(outside(name, commands))
     except Cannot as reason:
-        print(f"not run: {reason}")
+        print(f"{name}: not run: {reason}")
         sys.exit(CANNOT)
 
 
