@@ -1,9 +1,9 @@
 //! Finds the two strings of Go's build information in an ELF file (elf(5)).
 //!
 //! The linker puts a header before them or before pointers to them, in a section of its own,
-//! `.go.buildinfo`. Go's own reader is `debug/buildinfo`; since 1.27 it needs the section's name,
-//! before that it looked through the first data segment. Here, the first bytes of every data
-//! section are looked at, which saves reading the names, and the segments only where there is no
+//! `.go.buildinfo`. Go's own reader, `debug/buildinfo`, goes by the section's name; older ones
+//! looked through the first data segment where there was none. Here the first bytes of every data
+//! section are looked at, which saves reading the names, and data segments only where there is no
 //! table of sections.
 
 use super::Source;
@@ -17,8 +17,8 @@ const TABLE: usize = 64 << 10;
 /// How much is read at a time to find the header, and with it: most build information is smaller.
 pub const CHUNK: usize = 4096;
 
-/// What the header begins with; it is aligned so that its first bytes are found by looking there
-/// alone (`buildInfoMagic`, `buildInfoAlign`).
+/// What the header begins with, at a multiple of the alignment (`buildInfoMagic`,
+/// `buildInfoAlign`).
 const MAGIC: &[u8] = b"\xff Go buildinf:";
 const ALIGNMENT: usize = 16;
 /// Of the header: the size of a pointer, the flags, two pointers or nothing, and the end.
