@@ -82,7 +82,7 @@ fn shell_in_the_init_stops_and_continues_its_jobs() {
 #[test]
 fn shell_around_the_init_stops_and_continues_it() {
     let mut terminal = Terminal::new();
-    let mut outer = shell_around(&mut terminal, "job", "");
+    let outer = shell_around(&mut terminal, "job", "");
     terminal.expect("running");
     stop_and_continue(&mut terminal);
     // A second time, for what the first may have left behind.
@@ -91,21 +91,17 @@ fn shell_around_the_init_stops_and_continues_it() {
     terminal.expect(PROMPT);
     terminal.types("echo code $?\n");
     terminal.expect("code 130");
-    terminal.expect(PROMPT);
-    terminal.types("exit 5\n");
-    outer.exits_with(5);
+    leave(terminal, outer);
 }
 
 #[test]
 fn shell_around_the_init_has_the_terminal_when_it_ends() {
     let mut terminal = Terminal::new();
-    let mut outer = shell_around(&mut terminal, "exit 7", "");
+    let outer = shell_around(&mut terminal, "exit 7", "");
     terminal.expect(PROMPT);
     terminal.types("echo code $?\n");
     terminal.expect("code 7");
-    terminal.expect(PROMPT);
-    terminal.types("exit 5\n");
-    outer.exits_with(5);
+    leave(terminal, outer);
 }
 
 /// A script has no job control: who has the terminal is not its business, so that what it runs
@@ -113,17 +109,13 @@ fn shell_around_the_init_has_the_terminal_when_it_ends() {
 #[test]
 fn script_around_the_init_reads_the_terminal_after_it() {
     let mut terminal = Terminal::new();
-    let launch = Launch::bare(&[]).program(&SHELL).all_terminal(&terminal);
-    let mut outer = shell(launch).start();
-    terminal.expect(PROMPT);
+    let outer = prompt(&mut terminal);
     let script = format!("{}; read line; echo got $line", init_with("exit 0"));
     terminal.types(&format!("sh -c '{script}'\n"));
     terminal.expect("\r\n");
     terminal.types("text\n");
     terminal.expect("got text");
-    terminal.expect(PROMPT);
-    terminal.types("exit 5\n");
-    outer.exits_with(5);
+    leave(terminal, outer);
 }
 
 #[test]
@@ -132,9 +124,7 @@ fn init_in_the_background_leaves_the_terminal_to_the_shell() {
     let directory = tempdir().unwrap();
     let gate = directory.path().join("gate");
     mkfifo(&gate, Mode::S_IRWXU).unwrap();
-    let launch = Launch::bare(&[]).program(&SHELL).all_terminal(&terminal);
-    let mut outer = shell(launch).start();
-    terminal.expect(PROMPT);
+    let mut outer = prompt(&mut terminal);
     // The shell takes the terminal before it shows its prompt: the init is to start after that.
     terminal.types(&format!("{{ read < {}; exec {}; }} &\n", gate.display(), init_with("job")));
     terminal.expect(PROMPT);
@@ -151,45 +141,35 @@ fn init_in_the_background_leaves_the_terminal_to_the_shell() {
     let shell = outer.pid();
     outer.until("the job has the terminal", |_| terminal.foreground() != shell);
     terminal.types("\x03");
-    terminal.expect(PROMPT);
-    terminal.types("exit 5\n");
-    outer.exits_with(5);
+    leave(terminal, outer);
 }
 
 #[test]
 fn shell_stops_and_continues_a_pipeline_with_the_init() {
     let mut terminal = Terminal::new();
-    let mut outer = shell_around(&mut terminal, "job", "| cat");
+    let outer = shell_around(&mut terminal, "job", "| cat");
     terminal.expect("running");
     stop_and_continue(&mut terminal);
     terminal.types("\x03");
-    terminal.expect(PROMPT);
-    terminal.types("exit 5\n");
-    outer.exits_with(5);
+    leave(terminal, outer);
 }
 
 #[test]
 fn shell_stops_and_continues_a_script_with_the_init() {
     let mut terminal = Terminal::new();
-    let launch = Launch::bare(&[]).program(&SHELL).all_terminal(&terminal);
-    let mut outer = shell(launch).start();
-    terminal.expect(PROMPT);
+    let outer = prompt(&mut terminal);
     // A list, or the shell would become the init.
     terminal.types(&format!("sh -c '{}; exit 7'\n", init_with("job")));
     terminal.expect("running");
     stop_and_continue(&mut terminal);
     terminal.types("\x03");
-    terminal.expect(PROMPT);
-    terminal.types("exit 5\n");
-    outer.exits_with(5);
+    leave(terminal, outer);
 }
 
 #[test]
 fn program_in_the_background_stops_where_it_reads_and_reads_in_the_foreground() {
     let mut terminal = Terminal::new();
-    let launch = Launch::bare(&[]).program(&SHELL).all_terminal(&terminal);
-    let mut outer = shell(launch).start();
-    terminal.expect(PROMPT);
+    let mut outer = prompt(&mut terminal);
     terminal.types(&format!("{} head -n1 &\n", init_words().join(" ")));
     terminal.expect(PROMPT);
     // The shell says so before its next prompt, so it has to be asked.
@@ -204,18 +184,14 @@ fn program_in_the_background_stops_where_it_reads_and_reads_in_the_foreground() 
     terminal.expect("head -n1\r\n");
     terminal.types("text\n");
     terminal.expect("text\r\ntext\r\n");
-    terminal.expect(PROMPT);
-    terminal.types("exit 5\n");
-    outer.exits_with(5);
+    leave(terminal, outer);
 }
 
 /// Both the program and what comes after it in the script read the terminal, from the background.
 #[test]
 fn script_in_the_background_stops_as_a_whole() {
     let mut terminal = Terminal::new();
-    let launch = Launch::bare(&[]).program(&SHELL).all_terminal(&terminal);
-    let mut outer = shell(launch).start();
-    terminal.expect(PROMPT);
+    let mut outer = prompt(&mut terminal);
     let script = format!("{} head -n1; read line; echo got $line", init_words().join(" "));
     terminal.types(&format!("sh -c '{script}' &\n"));
     terminal.expect(PROMPT);
@@ -228,9 +204,7 @@ fn script_in_the_background_stops_as_a_whole() {
     terminal.expect("one\r\none\r\n");
     terminal.types("two\n");
     terminal.expect("got two");
-    terminal.expect(PROMPT);
-    terminal.types("exit 5\n");
-    outer.exits_with(5);
+    leave(terminal, outer);
 }
 
 /// The kernel spares PID 1, and groups that no shell watches, from Ctrl-Z: so that nothing hangs
@@ -256,11 +230,26 @@ fn ctrl_z_does_nothing_where_nobody_could_continue_the_program() {
     }
 }
 
-/// A shell, and in it the init with the probe.
-fn shell_around(terminal: &mut Terminal, command: &str, end: &str) -> Running {
+/// A shell that has shown its first prompt.
+#[track_caller]
+fn prompt(terminal: &mut Terminal) -> Running {
     let launch = Launch::bare(&[]).program(&SHELL).all_terminal(terminal);
     let outer = shell(launch).start();
     terminal.expect(PROMPT);
+    outer
+}
+
+/// The shell has its terminal back, and ends.
+#[track_caller]
+fn leave(mut terminal: Terminal, mut outer: Running) {
+    terminal.expect(PROMPT);
+    terminal.types("exit 5\n");
+    outer.exits_with(5);
+}
+
+/// A shell, and in it the init with the probe.
+fn shell_around(terminal: &mut Terminal, command: &str, end: &str) -> Running {
+    let outer = prompt(terminal);
     terminal.types(&format!("{} {end}\n", init_with(command)));
     outer
 }
