@@ -1,0 +1,46 @@
+"""Prints what has been checked."""
+
+import signal
+import subprocess
+import sys
+
+import programs
+from programs import CANNOT, Cannot
+
+
+def main(check_all):
+    """The whole of a script: builds the programs and has them checked."""
+    # As an exception, so that what runs is ended and its cgroups removed.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit("told to stop"))
+    report = Report()
+    try:
+        check_all(report, programs.build_all())
+    except Cannot as reason:
+        print(f"golang: not run: {reason}")
+        sys.exit(CANNOT)
+    sys.exit(1 if report.failed else 0)
+
+
+class Report:
+    """Counts what has failed."""
+
+    failed = 0
+
+    def check(self, what, **pairs):
+        """Each pair is of what was found and what was expected."""
+        wrong = [f"{name}: {found!r}, expected {expected!r}"
+                 for name, (found, expected) in pairs.items() if found != expected]
+        verdict = f"FAILED: golang: {what}: {'; '.join(wrong)}" if wrong else f"ok: golang: {what}"
+        print(verdict, flush=True)
+        self.failed += bool(wrong)
+
+    def case(self, function, *arguments):
+        """Runs what checks, and takes its end by an error for a failure."""
+        try:
+            function(self, *arguments)
+        except (OSError, ValueError, LookupError, TypeError, subprocess.SubprocessError) as error:
+            where = ", ".join(str(getattr(argument, "name", "")) for argument in arguments)
+            said = getattr(error, "stderr", None) or ""
+            print(f"FAILED: golang: {function.__name__} {where}: {error!r} {said}", flush=True)
+            self.failed += 1
