@@ -60,6 +60,7 @@ SUITES = [
     ("docker", "lab", ["tests/lab/containers/docker.py"], on("loadline")),
     ("podman", "lab", ["tests/lab/containers/podman.py"], on("loadline")),
     ("runc", "lab", ["tests/lab/containers/runc.py"], on("loadline")),
+    ("golang", "lab", ["tests/lab/golang/buildinfo.py", "tests/lab/golang/matrix.py"], on("loadline")),
     ("vm", "lab", ["tests/lab/vm/cases.py"], on("loadline")),
 ]
 
