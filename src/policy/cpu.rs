@@ -1,10 +1,10 @@
 //! The CPU quota, `GOMAXPROCS`, and the runtime's own rule for it.
 
-use super::go::{go_integer, setting};
+use super::go::{go_integer, module_version, settings};
 use super::{CpuMode, Decision, Note, Present, Reason, Rounding, Tuning, find, warn};
 use crate::error::Error;
 use crate::gobinary::{GoBinary, Release};
-use crate::limits::{Limits, Readings};
+use crate::limits::{Limits, Readings, Version};
 use crate::units::Quota;
 
 /// Go's names for switching its own rule for GOMAXPROCS, and its updates, on and off.
@@ -35,7 +35,8 @@ pub(super) fn cpu<'a>(
     if let Some(value) = present.processors
         && !replaces
     {
-        if go_integer(value).is_none_or(|threads| threads <= 0) {
+        let release = program.and_then(|program| program.release);
+        if go_integer(value, release).is_none_or(|threads| threads <= 0) {
             let (name, expected) = ("GOMAXPROCS", "a whole number from 1");
             warnings.push(Error::GoWillIgnore { name, value, expected });
         }
@@ -99,7 +100,11 @@ fn left_alone(
     own_rule: Option<OwnRule>,
 ) -> Result<Reason, Option<Note>> {
     let is_in_leaf = readings.is_in_leaf(|it| !it.is_below(quota) && !quota.is_below(*it));
-    if program.is_some_and(|program| program.automaxprocs.is_some()) {
+    let library = program.and_then(|program| program.automaxprocs);
+    // Before that one it does not find its own cgroup on v2 (uber-go/automaxprocs#53).
+    let is_blind = readings.version == Some(Version::V2)
+        && library.is_some_and(|version| module_version(version) < Some([1, 5, 2]));
+    if library.is_some() && !is_blind {
         return if is_in_leaf {
             Ok(Reason::Library(AUTOMAXPROCS))
         } else {
@@ -108,9 +113,10 @@ fn left_alone(
     }
     let wants_live = tuning.cpu == CpuMode::Live;
     let Some(own_rule) = own_rule else {
-        return Err(wants_live.then_some(Note::CannotFollow));
+        let note = if wants_live { Note::CannotFollow } else { Note::TooOldForV2(AUTOMAXPROCS) };
+        return Err((wants_live || is_blind).then_some(note));
     };
-    if !own_rule.is_on && !wants_live {
+    if !own_rule.is_on[0] && !wants_live {
         return Err(None);
     }
     // golang/go#81180
@@ -121,26 +127,35 @@ fn left_alone(
     if readings.partial && own_rule.release < KNOWS_PARTS {
         return Err(Some(Note::PartOfHierarchy));
     }
-    if own_rule.is_on {
-        return Ok(Reason::Runtime);
+    // What is off by the user's own word stays so.
+    let is_set = |key| settings(present.debug.unwrap_or_default(), key).next().is_some();
+    match own_rule.is_on {
+        [false, _] if is_set(TRACKING[0]) => Err(Some(Note::DebugPresent)),
+        [true, false] if wants_live && !is_set(TRACKING[1]) => Ok(Reason::Live),
+        [true, _] => Ok(Reason::Runtime),
+        [false, _] => Ok(Reason::Live),
     }
-    let is_set = |name| setting(present.debug.unwrap_or_default(), name).is_some();
-    if is_set(TRACKING[0]) { Err(Some(Note::DebugPresent)) } else { Ok(Reason::Live) }
 }
 
 /// A runtime that has a rule of its own for `GOMAXPROCS` in a cgroup.
 #[derive(Clone, Copy)]
 struct OwnRule {
     release: Release,
-    is_on: bool,
+    /// The rule, and its updates.
+    is_on: [bool; TRACKING.len()],
 }
 
-/// The rule is on but for what go.mod's language version (in the defaults) or the user say.
+/// Both are on but for what go.mod's language version (in the defaults) or the user say. The last
+/// value that is a number counts (`parsegodebug` in runtime/runtime1.go).
 fn own_rule(program: GoBinary<'_>, debug: Option<&[u8]>) -> Option<OwnRule> {
     let release = program.release.filter(|release| *release >= OWN_RULE)?;
-    let texts = [debug, program.debug_defaults];
-    let said = texts.into_iter().flatten().find_map(|text| setting(text, TRACKING[0]));
-    Some(OwnRule { release, is_on: said != Some(b"0") })
+    let is_on = TRACKING.map(|key| {
+        let said = [debug, program.debug_defaults].into_iter().flatten().find_map(|text| {
+            settings(text, key).filter_map(|value| go_integer(value, Some(release))).last()
+        });
+        said.is_none_or(|value| value > 0)
+    });
+    Some(OwnRule { release, is_on })
 }
 
 /// The user's `GODEBUG` with the settings that it has not and that switch the runtime's rule on.
@@ -148,7 +163,7 @@ pub(super) fn with_tracking(debug: Option<&[u8]>) -> Vec<u8> {
     let present = debug.unwrap_or_default();
     let mut value = present.to_vec();
     for key in TRACKING {
-        if setting(present, key).is_none() {
+        if settings(present, key).next().is_none() {
             if !value.is_empty() {
                 value.push(b',');
             }

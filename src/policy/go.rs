@@ -1,43 +1,56 @@
 //! What Go makes of the texts in its variables.
 
+use crate::gobinary::Release;
 use crate::text::Fields;
 use crate::units::integer;
 
+/// The first release that takes a plus before a number, and not a minus alone.
+const PLUS: Release = Release { major: 1, minor: 26, patch: 0 };
+
 /// Whether the Go runtime starts with this `GOMEMLIMIT` (`parseByteCount` in runtime/string.go):
 /// digits with `B`, `KiB`, `MiB`, `GiB`, `TiB` or nothing behind them, below 2^63; or `off`.
-pub(super) fn go_accepts(value: &[u8]) -> bool {
+pub(super) fn go_accepts(value: &[u8], release: Option<Release>) -> bool {
     if value == b"off" {
         return true;
     }
-    let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let Some((digits, unit)) = value.split_at_checked(digits) else {
+    let digits = value.iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-')).count();
+    let Some((number, unit)) = value.split_at_checked(digits) else {
         return false;
     };
     let shift = match unit {
-        b"" | b"B" => 0,
+        b"" | b"B" if number.last().is_some_and(u8::is_ascii_digit) => 0,
         b"KiB" => 10,
         b"MiB" => 20,
         b"GiB" => 30,
         b"TiB" => 40,
         _ => return false,
     };
-    integer(digits).is_some_and(|number| number <= i64::MAX.unsigned_abs() >> shift)
+    go_number(number, release).is_some_and(|number| (0..=i64::MAX >> shift).contains(&number))
 }
 
-/// What Go's runtime takes for a number in its variables (`atoi32` in runtime/string.go).
-pub(super) fn go_integer(text: &[u8]) -> Option<i32> {
-    let digits = text.strip_prefix(b"-").unwrap_or(text);
-    let number = i64::try_from(integer(digits)?).ok()?;
-    let is_negative = digits.len() < text.len();
-    i32::try_from(if is_negative { number.checked_neg()? } else { number }).ok()
+/// What Go's runtime takes for a number in its variables (`atoi32` in runtime/string.go, from 1.26
+/// on `ParseInt` in strconv).
+pub(super) fn go_integer(text: &[u8], release: Option<Release>) -> Option<i32> {
+    go_number(text, release)?.try_into().ok()
 }
 
-/// The value of a key in a `GODEBUG` such as `a=1,b=2`; the last of several counts.
-pub(super) fn setting<'a>(text: &'a [u8], key: &str) -> Option<&'a [u8]> {
-    let values = Fields::new(text, b',').filter_map(|field| {
+/// A release that is not known may take what any does.
+fn go_number(text: &[u8], release: Option<Release>) -> Option<i64> {
+    let takes_plus = release.is_none_or(|release| release >= PLUS);
+    let takes_minus = release.is_none_or(|release| release < PLUS);
+    match text {
+        b"-" => takes_minus.then_some(0),
+        [b'-', digits @ ..] => i64::try_from(integer(digits)?).ok()?.checked_neg(),
+        [b'+', digits @ ..] if takes_plus => integer(digits)?.try_into().ok(),
+        digits => integer(digits)?.try_into().ok(),
+    }
+}
+
+/// The values of a key in a `GODEBUG` such as `a=1,b=2`.
+pub(super) fn settings<'a>(text: &'a [u8], key: &str) -> impl Iterator<Item = &'a [u8]> {
+    Fields::new(text, b',').filter_map(|field| {
         field.strip_prefix(key.as_bytes()).and_then(|rest| rest.strip_prefix(b"="))
-    });
-    values.last()
+    })
 }
 
 /// The numbers of a module's version such as `v0.7.4`; what is behind them does not matter.

@@ -39,7 +39,7 @@ pub(super) fn memory<'a>(
         && tuning.memory == MemoryMode::Auto
     {
         decision.note = (!is_known).then_some(Note::NoEffect);
-        if is_known && !go_accepts(value) {
+        if is_known && !go_accepts(value, release) {
             warnings.push(Error::GoWillAbort(value));
         }
         decision.reason = Reason::Present;

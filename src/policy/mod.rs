@@ -153,7 +153,7 @@ pub fn decide<'a>(
     let cpu = cpu::cpu(tuning, limits, present, program, &mut warnings);
     if let Some(value) = present.collector
         && value != b"off"
-        && go_integer(value).is_none()
+        && go_integer(value, program.and_then(|program| program.release)).is_none()
     {
         let (name, expected) = ("GOGC", "a percentage such as 100, or off");
         warnings.push(Error::GoWillIgnore { name, value, expected });
@@ -558,6 +558,78 @@ mod tests {
     }
 
     #[test]
+    fn what_is_a_number_depends_on_the_release() {
+        let before = Some(Release { major: 1, minor: 25, patch: 9 });
+        let after = Some(Release { major: 1, minor: 26, patch: 0 });
+        for (value, releases) in [
+            ("1MiB", [true, true, true]),
+            ("-0MiB", [true, true, true]),
+            ("+1MiB", [false, true, true]),
+            ("-KiB", [true, false, true]),
+            ("-1", [false; 3]),
+            ("-", [false; 3]),
+            ("-B", [false; 3]),
+            ("+-1", [false; 3]),
+            ("1-", [false; 3]),
+        ] {
+            let accepted = [before, after, None].map(|it| go_accepts(value.as_bytes(), it));
+            assert_eq!(accepted, releases, "{value}");
+        }
+    }
+
+    #[test]
+    fn of_godebug_the_last_number_counts() {
+        let off = GoBinary { debug_defaults: Some(b"containermaxprocs=0"), ..go(27) };
+        for (debug, program, is_left) in [
+            ("containermaxprocs=-1", go(27), false),
+            ("containermaxprocs=00", go(27), false),
+            ("containermaxprocs=0,containermaxprocs=x", go(27), false),
+            ("containermaxprocs=x", go(27), true),
+            ("containermaxprocs=x", off, false),
+            ("containermaxprocs=2", off, true),
+        ] {
+            let present = Present { debug: Some(debug.as_bytes()), ..Present::default() };
+            let limits = nested(false);
+            let plan = decided(CpuMode::Auto, &limits, present, program);
+            assert_eq!(plan.cpu.reason == Reason::Runtime, is_left, "{debug}");
+        }
+    }
+
+    #[test]
+    fn live_switches_on_updates_that_are_off_alone() {
+        let once = GoBinary { debug_defaults: Some(b"updatemaxprocs=0"), ..go(27) };
+        let limits = nested(false);
+        for (debug, given) in [
+            (None, Some(&b"containermaxprocs=1,updatemaxprocs=1"[..])),
+            (Some(&b"containermaxprocs=1"[..]), Some(&b"containermaxprocs=1,updatemaxprocs=1"[..])),
+            (Some(b"updatemaxprocs=0"), None),
+        ] {
+            let present = Present { debug, ..Present::default() };
+            let plan = decided(CpuMode::Live, &limits, present, once);
+            assert_eq!(plan.debug.as_deref(), given, "{debug:?}");
+            assert_eq!(plan.cpu.value, None);
+        }
+    }
+
+    #[test]
+    fn an_automaxprocs_that_does_not_know_v2_is_no_help_there() {
+        for (version, is_left) in
+            [("v1.4.0", false), ("v1.5.1", false), ("v1.6.0", true), ("(devel)", false)]
+        {
+            let program = GoBinary { automaxprocs: Some(version.as_bytes()), ..go(21) };
+            let limits = nested(false);
+            let plan = decided(CpuMode::Auto, &limits, Present::default(), program);
+            assert_eq!(plan.cpu.value.is_none(), is_left, "{version}");
+            let v1 = Limits {
+                cpu: Readings { version: Some(Version::V1), ..nested(false).cpu },
+                ..limits
+            };
+            let plan = decided(CpuMode::Auto, &v1, Present::default(), program);
+            assert_eq!(plan.cpu.value, None, "{version}");
+        }
+    }
+
+    #[test]
     fn a_value_that_go_ignores_is_warned_about() {
         let limits = nested(false);
         for (processors, collector, warnings) in [
@@ -568,7 +640,8 @@ mod tests {
             ("-1", "100", 1),
             ("2.5", "100", 1),
             ("abc", "100", 1),
-            ("+4", "100", 1),
+            ("+4", "100", 0),
+            ("4", "-", 1),
             ("2147483648", "100", 1),
             ("4", "50%", 1),
             ("4", "OFF", 1),
@@ -594,7 +667,7 @@ mod tests {
             let [memory, cpu] = values(&tuning, &limits, Present::default());
             if let Some(memory) = memory {
                 prop_assert!(0 < memory && memory <= limit);
-                prop_assert!(go_accepts(memory.to_string().as_bytes()));
+                prop_assert!(go_accepts(memory.to_string().as_bytes(), None));
             }
             prop_assert!(cpu.is_none_or(|cpu| 1 <= cpu && cpu < cpus.into()));
         }

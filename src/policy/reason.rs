@@ -98,6 +98,8 @@ pub enum Note {
     PartOfHierarchy,
     /// The runtime cannot follow changes.
     CannotFollow,
+    /// A library in the program would find nothing on cgroup v2.
+    TooOldForV2(&'static str),
     /// The user's GODEBUG has the settings already.
     DebugPresent,
 }
@@ -113,6 +115,7 @@ impl fmt::Display for Note {
                 f.write_str("Go 1.25 would not find its cgroup below this mount")
             }
             Self::CannotFollow => f.write_str("the program's Go cannot follow changes"),
+            Self::TooOldForV2(who) => write!(f, "{who} in the program is too old for cgroup v2"),
             Self::DebugPresent => f.write_str("GODEBUG has a setting for it already"),
         }
     }
