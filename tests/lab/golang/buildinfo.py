@@ -82,6 +82,13 @@ def agrees(report, go, files):
                      **{key: (value, said[str(file)][key]) for key, value in explained(file).items()})
 
 
+def agrees_on_debians(report, go, package):
+    """The same of what is in a package."""
+    apt(package)
+    listed = subprocess.run(["dpkg", "--listfiles", package], check=True, stdout=subprocess.PIPE, text=True)
+    agrees(report, go, programs_in(map(pathlib.Path, listed.stdout.splitlines())))
+
+
 def knows_the_suite(report, built):
     """What was built is in the file: a check of go version -m as well."""
     for program in built:
@@ -147,6 +154,7 @@ def bytes_read(file, log):
 
 def reads_little(report, built):
     """Of a large program no more is read than of a small one."""
+    apt("strace")
     program = next(program for program in built if program.name == f"go{NEWEST}")
     directory = HOME / "large"
     directory.mkdir(exist_ok=True)
@@ -216,12 +224,9 @@ def check_all(report, built):
         report.case(agrees, go, programs_in(paths))
     report.case(agrees, go, [program.path for program in built])
     for package in DEBIAN:
-        apt(package)
-        listed = subprocess.run(["dpkg", "--listfiles", package], check=True, stdout=subprocess.PIPE, text=True)
-        report.case(agrees, go, programs_in(map(pathlib.Path, listed.stdout.splitlines())))
+        report.case(agrees_on_debians, go, package)
     report.case(knows_the_suite, built)
     report.case(tells_what_is_none, built)
-    apt("strace")
     report.case(reads_little, built)
 
 

@@ -172,11 +172,18 @@ def made(places):
     for file in ("cpu/cpu.cfs_quota_us", "memory/memory.limit_in_bytes"):
         if not (HIERARCHIES / file).exists():
             raise Cannot(f"this machine has no cgroup v1 hierarchy with {HIERARCHIES / file}")
+    for command, what in [(["unshare", "--mount", "true"], "makes no mount namespaces"),
+                          ([CPUS, str(MANY), "true"], "answers no system calls for others")]:
+        if subprocess.run(command).returncode:
+            raise Cannot(f"root {what} here")
     make_root()
     (HOME / "mounts").mkdir(exist_ok=True)
     try:
-        for place in places:
-            place.make()
+        try:
+            for place in places:
+                place.make()
+        except OSError as error:
+            raise Cannot(f"root makes no cgroups here: {error}") from error
         yield
     finally:
         remove()
