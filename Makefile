@@ -22,11 +22,15 @@ REMAP := --remap-path-prefix=$(CURDIR)=. \
 LINK := -Clink-self-contained=+linker -Clinker-flavor=gnu-lld-cc \
         -Clink-arg=-Wl,-z,pack-relative-relocs,--build-id=none
 
+# Where an empty library stands for the one that unwinds: nothing does, and nothing calls it, but
+# the linker would keep a kilobyte of stdio for it.
+EMPTY := target/empty
+
 # The small build: the standard library is built again without its panic machinery, which only
 # an unstable flag can ask for, and then nothing unwinds, so there need be no tables for it.
 # A target directory of its own, as other flags rebuild everything.
 SMALL := RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zunstable-options -Cpanic=immediate-abort \
-         -Cforce-unwind-tables=no $(LINK) $(REMAP)" \
+         -Cforce-unwind-tables=no -Lnative=$(EMPTY) $(LINK) $(REMAP)" \
          $(CARGO) build --release --locked --target $(TRIPLE) --target-dir target/artifact-build \
          -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size --bin loadline
 # The plain build: what any stable toolchain with the musl target makes.
@@ -42,12 +46,14 @@ help:
 artifact:
 	@tests/lab/rust
 	@echo 'building the small file, with the standard library rebuilt'
+	@mkdir -p $(EMPTY) && ar rc $(EMPTY)/libunwind.a
 	@$(SMALL)
 	@tests/lab/place target/artifact-build/$(TRIPLE)/release/loadline target/artifact/loadline
 
 # For the tests: the same with fork in place of vfork, as emulators have it.
 fork:
 	@tests/lab/rust
+	@mkdir -p $(EMPTY) && ar rc $(EMPTY)/libunwind.a
 	@$(SMALL) --features test-fork
 	@tests/lab/place target/artifact-build/$(TRIPLE)/release/loadline target/artifact/fork/loadline
 

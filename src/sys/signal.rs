@@ -2,7 +2,7 @@
 
 use super::{Errno, check};
 use core::ffi::{c_int, c_long};
-use core::mem::{MaybeUninit, zeroed};
+use core::mem::MaybeUninit;
 use core::ptr::{null, null_mut};
 
 /// The kernel's own signal set: bit n-1 is signal n. The C library's would leave its own out.
@@ -66,29 +66,37 @@ pub enum Disposition {
     Ignored,
 }
 
+/// The kernel's own structure for a disposition, of which only the handler matters here, and which
+/// is no longer than this on any architecture (rt_sigaction(2)). The C library's call is for
+/// handlers, and brings more code than all of ours for signals.
+type Action = [libc::sighandler_t; 4];
+
 /// The disposition of a signal. This program installs no handler, so there are only two.
 #[must_use]
 pub fn disposition(signal: c_int) -> Disposition {
-    // SAFETY: sigaction is a plain C structure, for which zero is a value; with no new action
-    // the call only writes the old one.
-    let action = unsafe {
-        let mut action: libc::sigaction = zeroed();
-        libc::sigaction(signal, null(), &raw mut action);
-        action
-    };
-    if action.sa_sigaction == libc::SIG_IGN { Disposition::Ignored } else { Disposition::Default }
+    let mut action: Action = [libc::SIG_DFL; 4];
+    // SAFETY: with no new action the call only writes the old one.
+    unsafe {
+        let none = null::<Action>();
+        let (signal, action) = (c_long::from(signal), &raw mut action);
+        libc::syscall(libc::SYS_rt_sigaction, signal, none, action, SET_SIZE);
+    }
+    let [handler, ..] = action;
+    if handler == libc::SIG_IGN { Disposition::Ignored } else { Disposition::Default }
 }
 
 /// Sets the disposition of a signal.
 pub fn set_disposition(signal: c_int, disposition: Disposition) {
-    // SAFETY: as above; SIG_DFL and SIG_IGN run no code of ours.
+    let handler = match disposition {
+        Disposition::Default => libc::SIG_DFL,
+        Disposition::Ignored => libc::SIG_IGN,
+    };
+    let action: Action = [handler, 0, 0, 0];
+    // SAFETY: SIG_DFL and SIG_IGN run no code of ours; flags and mask are zero.
     unsafe {
-        let mut action: libc::sigaction = zeroed();
-        action.sa_sigaction = match disposition {
-            Disposition::Default => libc::SIG_DFL,
-            Disposition::Ignored => libc::SIG_IGN,
-        };
-        libc::sigaction(signal, &raw const action, null_mut());
+        let none = null_mut::<Action>();
+        let (signal, action) = (c_long::from(signal), &raw const action);
+        libc::syscall(libc::SYS_rt_sigaction, signal, action, none, SET_SIZE);
     }
 }
 
