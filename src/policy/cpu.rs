@@ -46,18 +46,25 @@ pub(super) fn cpu<'a>(
     for reading in files {
         warn(reading, warnings);
     }
+    let own_rule = program.and_then(|program| own_rule(program, present.debug));
+    let left_alone = if !replaces && tuning.leaves_cpu_alone() {
+        left_alone(tuning, &limits.cpu, decision.limit, present, program, own_rule)
+    } else {
+        Err(None)
+    };
     let Some(quota) = decision.limit else {
+        // One that is set later is to be followed then.
+        if left_alone == Ok(Reason::Live) {
+            decision.reason = Reason::Live;
+        }
         return decision;
     };
-    let own_rule = program.and_then(|program| own_rule(program, present.debug));
-    if !replaces && tuning.leaves_cpu_alone() {
-        match left_alone(tuning, &limits.cpu, quota, present, program, own_rule) {
-            Ok(reason) => {
-                decision.reason = reason;
-                return decision;
-            }
-            Err(note) => decision.note = note,
+    match left_alone {
+        Ok(reason) => {
+            decision.reason = reason;
+            return decision;
         }
+        Err(note) => decision.note = note,
     }
 
     let mut value = match tuning.rounding {
@@ -94,12 +101,15 @@ pub(super) fn cpu<'a>(
 fn left_alone(
     tuning: &Tuning,
     readings: &Readings<Quota>,
-    quota: Quota,
+    quota: Option<Quota>,
     present: Present<'_>,
     program: Option<GoBinary<'_>>,
     own_rule: Option<OwnRule>,
 ) -> Result<Reason, Option<Note>> {
-    let is_in_leaf = readings.is_in_leaf(|it| !it.is_below(quota) && !quota.is_below(*it));
+    let is_in_leaf = match quota {
+        Some(quota) => readings.is_in_leaf(|it| !it.is_below(quota) && !quota.is_below(*it)),
+        None => readings.version.is_some() && !readings.guessed,
+    };
     let library = program.and_then(|program| program.automaxprocs);
     // Before that one it does not find its own cgroup on v2 (uber-go/automaxprocs#53).
     let is_blind = readings.version == Some(Version::V2)

@@ -460,6 +460,25 @@ mod tests {
     }
 
     #[test]
+    fn a_quota_that_comes_later_is_followed_where_that_is_asked_for() {
+        let old = GoBinary { debug_defaults: Some(b"containermaxprocs=0"), ..go(25) };
+        let unlimited = Limits { cpu: readings(Value::Unlimited), ..limited(MIB, 1) };
+        let none = Limits { cpu: Readings::none(), ..limited(MIB, 1) };
+        for (cpu, limits, program, reason) in [
+            (CpuMode::Live, &unlimited, old, Reason::Live),
+            (CpuMode::Live, &unlimited, go(25), Reason::Unlimited),
+            (CpuMode::Live, &unlimited, go(24), Reason::Unlimited),
+            (CpuMode::Live, &none, old, Reason::NoCgroup),
+            (CpuMode::Auto, &unlimited, old, Reason::Unlimited),
+            (CpuMode::Static, &unlimited, old, Reason::Unlimited),
+        ] {
+            let plan = decided(cpu, limits, Present::default(), program);
+            assert_eq!((plan.cpu.value, plan.cpu.reason), (None, reason), "{cpu:?} {program:?}");
+            assert_eq!(plan.debug.is_some(), reason == Reason::Live);
+        }
+    }
+
+    #[test]
     fn go_1_25_does_not_find_its_cgroup_below_the_mount_of_a_part() {
         let mut limits = nested(false);
         limits.cpu.partial = true;

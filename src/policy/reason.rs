@@ -73,7 +73,7 @@ impl fmt::Display for Reason {
             Self::Rounded(Rounding::Down) => f.write_str("the limit rounded down, at least 1"),
             Self::Minimum(least) => write!(f, "at least {least} as asked for"),
             Self::RuntimeMinimum => f.write_str("at least 2, which is the Go runtime's own rule"),
-            Self::Runtime => f.write_str("left to the Go runtime, which follows the same limit"),
+            Self::Runtime => f.write_str("left to the Go runtime, which finds the same limit"),
             Self::Live => {
                 f.write_str("left to the Go runtime, told by GODEBUG to follow the limit")
             }

@@ -107,7 +107,9 @@ def expected(program, place, mode="auto", debug=None):
         maxprocs = str(threads)
     elif library and is_in_leaf:
         threads = alone(program, place)
-    elif mode == "live" and is_in_leaf and can_follow(program, place, debug):
+    elif (mode == "live" and (is_in_leaf or not place.quota and not library)
+          and can_follow(program, place, debug)):
+        # Without a quota, for one that comes later.
         missing = [f"{key}=1" for key in TRACKING if key not in (debug or "")]
         if not (follows(program, debug) and program.updates):
             debug = ",".join([*filter(None, [debug]), *missing])
