@@ -25,9 +25,9 @@ use spawn::{Inherited, Terminal};
 
 pub use spawn::Image;
 
-/// How long a full signal queue is given before the next try; twice as long after each in vain.
-const RETRY_MILLISECONDS: u32 = 1;
-const MAX_RETRY_MILLISECONDS: u32 = 256;
+/// The longest that a full signal queue is given before the next try. The first comes at once, and
+/// each after one in vain comes twice as late.
+const MAX_PAUSE_MILLISECONDS: u32 = 256;
 
 /// The program at work, and what its init needs to know.
 struct Init<'a> {
@@ -38,7 +38,8 @@ struct Init<'a> {
     terminal: Terminal,
     /// Realtime signals that did not fit into the queue yet, in their order.
     backlog: Vec<Received>,
-    retry: u32,
+    /// How many milliseconds they wait for the next try.
+    pause: u32,
 }
 
 /// Runs the program and returns how it ended.
@@ -65,8 +66,8 @@ pub fn run(
     let program = spawn::start(image, stderr, inherited, terminal, dies_with_us)?;
     let_go();
     stderr.at(DEBUG, format_args!("started process {program}"));
-    let (backlog, retry) = (Vec::new(), RETRY_MILLISECONDS);
-    let mut init = Init { options, stderr, own, program, terminal, backlog, retry };
+    let (backlog, pause) = (Vec::new(), 0);
+    let mut init = Init { options, stderr, own, program, terminal, backlog, pause };
     if let Some(signal) = is_due {
         let _ = send_signal(init.target(), signal);
     }
@@ -114,17 +115,12 @@ impl Init<'_> {
                 (SignalSet::ALL, None)
             } else {
                 // Further realtime signals keep their order in our own queue; all others go on.
-                (SignalSet::STANDARD, Some(self.retry))
+                (SignalSet::STANDARD, Some(self.pause))
             };
-            match wait_signal(set, timeout) {
-                Some(received) => {
-                    if let Some(outcome) = self.handle(&received) {
-                        return outcome;
-                    }
-                }
-                // RLIMIT_SIGPENDING counts all queues of a user. Where ours takes the last places
-                // of it, only a signal that leaves it makes room for another.
-                None => self.backlog.extend(wait_signal(SignalSet::REALTIME, Some(0))),
+            if let Some(received) = wait_signal(set, timeout)
+                && let Some(outcome) = self.handle(&received)
+            {
+                return outcome;
             }
             self.send_backlog();
         }
@@ -146,15 +142,37 @@ impl Init<'_> {
         None
     }
 
+    /// Passes on what did not fit before. RLIMIT_SIGPENDING counts all queues of a user, so where
+    /// ours takes the last places only what leaves it makes room; and as whoever fills it may be
+    /// faster than we are, more than one may have to leave before the first is passed on.
     fn send_backlog(&mut self) {
+        const MAX_TAKEN: u32 = 16;
+        let mut is_sent = self.send_what_fits();
+        for _ in 0..MAX_TAKEN {
+            if is_sent || self.backlog.is_empty() {
+                break;
+            }
+            let Some(further) = wait_signal(SignalSet::REALTIME, Some(0)) else {
+                break;
+            };
+            self.backlog.push(further);
+            is_sent = self.send_what_fits();
+        }
+        let longer = self.pause.saturating_mul(2).clamp(1, MAX_PAUSE_MILLISECONDS);
+        self.pause = if is_sent { 0 } else { longer };
+    }
+
+    /// Whether any did.
+    fn send_what_fits(&mut self) -> bool {
+        let mut is_sent = false;
         while let Some(first) = self.backlog.first().copied() {
             if self.forward(&first) == Sent::QueueFull {
-                self.retry = self.retry.saturating_mul(2).min(MAX_RETRY_MILLISECONDS);
-                return;
+                break;
             }
             self.backlog.remove(0);
-            self.retry = RETRY_MILLISECONDS;
+            is_sent = true;
         }
+        is_sent
     }
 
     /// Who gets the signals, in the terms of kill(2).
