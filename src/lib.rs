@@ -2,13 +2,13 @@
 //! runs it.
 //!
 //! ```text
-//! argv, LOADLINE_*, TINI_* ──> cli ────> Options ─┐
-//! /proc, /sys/fs/cgroup ─────> cgroup ─> Limits ──┼─> policy ─> Plan ─> environment ─> envp
-//! the program's ELF ─────────> gobinary > GoBinary┤              │
-//! the inherited environment ──────────────────────┘              │
-//!                                                                ├─> explain   (text, JSON)
-//!                                                                ├─> exec      (become the program)
-//!                                                                └─> supervise (spawn, signals, reap) ─> exit code
+//! argv, LOADLINE_*, TINI_* ──> cli ──────> Options ──┐
+//! /proc, /sys/fs/cgroup ─────> cgroup ───> Limits ───┤
+//! the program's ELF ─────────> gobinary ─> GoBinary ─┼─> policy ─> Plan ─> environment ─> envp
+//! the inherited environment ─────────────────────────┘              │
+//!                                                                   ├─> explain   (text, JSON)
+//!                                                                   ├─> exec      (become the program)
+//!                                                                   └─> supervise (spawn, signals, reap) ─> exit code
 //! ```
 //!
 //! Data flows one way: from the edges that read, through pure functions that decide, to the edges
