@@ -38,6 +38,12 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
+/// What both JSON and our own messages write for a quote and a backslash.
+fn escape(f: &mut fmt::Formatter<'_>, character: char) -> fmt::Result {
+    f.write_char('\\')?;
+    f.write_char(character)
+}
+
 /// Bytes as they are, for messages: what is no printable UTF-8 is shown as `\xNN`.
 #[derive(Clone, Copy, Debug)]
 pub struct Plain<'a>(pub &'a [u8]);
@@ -47,10 +53,7 @@ impl fmt::Display for Plain<'_> {
         for chunk in self.0.utf8_chunks() {
             for character in chunk.valid().chars() {
                 match character {
-                    '"' | '\\' => {
-                        f.write_char('\\')?;
-                        f.write_char(character)?;
-                    }
+                    '"' | '\\' => escape(f, character)?,
                     _ if character.is_control() => write!(f, "\\x{:02x}", character as u32)?,
                     _ => f.write_char(character)?,
                 }
@@ -86,10 +89,7 @@ impl fmt::Display for Json<'_> {
         for chunk in self.0.utf8_chunks() {
             for character in chunk.valid().chars() {
                 match character {
-                    '"' | '\\' => {
-                        f.write_char('\\')?;
-                        f.write_char(character)?;
-                    }
+                    '"' | '\\' => escape(f, character)?,
                     '\0'..' ' => write!(f, "\\u{:04x}", character as u32)?,
                     _ => f.write_char(character)?,
                 }
