@@ -22,14 +22,14 @@ pub(super) fn memory<'a>(
     let release = program.and_then(|program| program.release);
     let is_known = release.is_none_or(|release| release >= GOMEMLIMIT);
     let (mut decision, files) = find(tuning.memory_limit, &limits.memory, u64::lt);
-    match (decision.limit, limits.memory_total) {
-        // The kernel never lets it be reached. Equal is a limit: lxcfs shows it as the total.
-        (Some(limit), Some(total)) if limit > total && tuning.memory_limit.is_none() => {
-            decision.limit = None;
-            decision.source = None;
-            decision.reason = Reason::AboveTotal { limit, total };
-        }
-        _ => {}
+    // The kernel never lets it be reached. Equal is a limit: lxcfs shows it as the total.
+    if let (Some(limit), Some(total)) = (decision.limit, limits.memory_total)
+        && limit > total
+        && tuning.memory_limit.is_none()
+    {
+        decision.limit = None;
+        decision.source = None;
+        decision.reason = Reason::AboveTotal { limit, total };
     }
     if tuning.memory == MemoryMode::Off {
         decision.reason = Reason::Off;
@@ -55,8 +55,9 @@ pub(super) fn memory<'a>(
         && tuning.leaves_memory_alone()
         && let Some(version) = program.and_then(|program| program.automemlimit)
     {
-        // Up to this one it reads the process's own cgroup only.
-        let sees_ancestors = module_version(version) > Some([0, 7, 4]);
+        // Up to this one it reads the process's own cgroup only; and none finds an ancestor of a
+        // cgroup that it does not find.
+        let sees_ancestors = module_version(version) > Some([0, 7, 4]) && !limits.memory.guessed;
         let is_high = decision.source.is_some_and(|file| file.ends_with(b"/memory.high"));
         if limits.memory.is_in_leaf(|found| *found == limit) || (sees_ancestors && !is_high) {
             decision.reason = Reason::Library(AUTOMEMLIMIT);

@@ -564,6 +564,10 @@ mod tests {
         limits.memory.files.push(high);
         let plan = decided(CpuMode::Auto, &limits, Present::default(), memory("v0.7.5"));
         assert_eq!(plan.memory.value, Some(180 * MIB), "it knows no memory.high");
+        let mut limits = nested(true);
+        limits.memory.guessed = true;
+        let plan = decided(CpuMode::Auto, &limits, Present::default(), memory("v0.7.5"));
+        assert_eq!(plan.memory.value, Some(270 * MIB), "it would not find its cgroup either");
     }
 
     #[test]
