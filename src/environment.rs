@@ -9,7 +9,6 @@ use std::ffi::CString;
 pub const MEMORY: &str = "GOMEMLIMIT";
 /// The variable for the number of threads.
 pub const PROCESSORS: &str = "GOMAXPROCS";
-
 /// The variable for the runtime's own settings.
 pub const DEBUG: &str = "GODEBUG";
 

@@ -28,13 +28,13 @@ impl Stderr {
 
     /// Says one line, whatever the verbosity.
     pub fn fatal(&mut self, message: impl fmt::Display) {
-        self.say(&format_args!("{message}"));
+        self.say(&message);
     }
 
     /// Says one line if the verbosity is at least `level`.
     pub fn at(&mut self, level: u32, message: impl fmt::Display) {
         if self.verbosity >= level {
-            self.say(&format_args!("{message}"));
+            self.say(&message);
         }
     }
 

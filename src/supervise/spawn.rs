@@ -82,14 +82,14 @@ impl Terminal {
         Self { is_there: foreground.is_ok(), is_ours: foreground == Ok(getpgrp()) }
     }
 
-    /// Gives it to a process group. That can fail only where it is not ours to give any more, and
+    /// Gives it to a process group, and tells whether it did. That can fail only where it is not ours to give any more, and
     /// then nobody is to be told. SIGTTOU is blocked, so we may do it from the background too.
     pub fn give(group: Pid) -> bool {
         tcsetpgrp(stdin(), group).is_ok()
     }
 
-    /// Gives it to `to` if `from` has it. A group of 0 is outside of our PID namespace, and as
-    /// not to be told from others there.
+    /// Gives it to `to` if `from` has it, and tells whether it did. A group of 0 is outside of our
+    /// PID namespace, where one cannot be told from another.
     pub fn pass(from: Pid, to: Pid) -> bool {
         from.as_raw() != 0 && tcgetpgrp(stdin()) == Ok(from) && Self::give(to)
     }
