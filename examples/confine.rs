@@ -194,7 +194,7 @@ impl Confinement {
         }
         if let Some(quota) = cpus {
             const PERIOD: u64 = 100_000;
-            let time = quota.time.saturating_mul(PERIOD) / quota.period;
+            let time = quota.amount.saturating_mul(PERIOD) / quota.per;
             let cpu_controller = confinement.controller::<CpuController>()?;
             confinement.check_handed_down(cpu_controller.path(), "cpu", "cpu.max")?;
             cpu_controller.set_cfs_quota_and_period(Some(i64::try_from(time)?), Some(PERIOD))?;

@@ -1,8 +1,7 @@
 //! From a membership and the mounts to the directories: the process's own cgroup, and all of its
 //! ancestors that can be seen.
 
-use super::proc::Mount;
-use crate::limits::Version;
+use super::proc::{Membership, mounts, unescaped};
 use crate::text::Fields;
 
 /// The directories of a cgroup and its visible ancestors.
@@ -18,13 +17,8 @@ pub struct Directories {
 }
 
 impl Directories {
-    /// The directories of a cgroup whose root is at this mount point.
-    #[must_use]
-    pub fn new(mount_point: &[u8], cgroup: &[u8]) -> Self {
-        Self::join(mount_point, components(cgroup))
-    }
-
-    fn join<'a>(mount_point: &[u8], cgroup: impl Iterator<Item = &'a [u8]>) -> Self {
+    /// The directories of the cgroup that these components lead to from a mount's root.
+    fn new<'a>(mount_point: &[u8], cgroup: impl Iterator<Item = &'a [u8]>) -> Self {
         let mut leaf = mount_point.to_vec();
         while leaf.last() == Some(&b'/') {
             leaf.pop();
@@ -64,49 +58,43 @@ impl Directories {
     }
 }
 
-/// Finds the directories of a process's cgroup among all cgroup mounts, oldest first: below the
+/// Finds the directories of a process's cgroup among all mounts in `mountinfo`, oldest first: below the
 /// mount that shows the cgroup from nearest by. If there is none, as in a container that sees its
 /// path on the host but a mount made for its own namespace, the root of a mount of the controller
 /// is its cgroup or an ancestor of it. Without a mount of the controller there is nothing to read.
 #[must_use]
 pub fn directories(
-    version: Version,
+    Membership { version, path }: Membership<'_>,
     controller: &[u8],
-    membership: &[u8],
-    mounts: &[Mount<'_>],
+    mountinfo: &[u8],
 ) -> Option<Directories> {
-    let mut nearest = None;
-    let mut any = None;
-    let mut later = mounts.iter();
+    // What a mount is worth: one that leads to the cgroup is better than any other, and among
+    // those the one that has the least above it out of sight.
+    let mut best = None;
+    let mut found = None;
+    let mut later = mounts(mountinfo);
     while let Some(mount) = later.next() {
-        let is_hidden = || later.clone().any(|over| over.point == mount.point);
         if !mount.holds(version, controller) {
             continue;
         }
-        let depth = components(&mount.root).count();
-        if let Some(rest) = below(membership, &mount.root) {
-            if nearest.as_ref().is_none_or(|(least, _)| *least < depth) && !is_hidden() {
-                let partial = depth > 0;
-                let found = Directories::join(&mount.point, rest);
-                nearest = Some((depth, Directories { partial, ..found }));
-            }
-        } else if any.is_none() && !is_hidden() {
-            any = Some(Directories::new(&mount.point, b"/").as_a_guess());
+        let root = unescaped(mount.root);
+        let rest = below(path, &root);
+        let depth = rest.is_some().then(|| components(&root).count());
+        if (found.is_none() || best < depth) && !later.clone().any(|it| it.point == mount.point) {
+            let point = unescaped(mount.point);
+            let mut directories = Directories::new(&point, rest.into_iter().flatten());
+            directories.guessed = depth.is_none();
+            directories.partial = depth > Some(0);
+            (best, found) = (depth, Some(directories));
         }
     }
-    nearest.map(|(_, directories)| directories).or(any)
+    found
 }
 
-/// Whether the path leaves the subtree it is in: a process moved out of its cgroup namespace is
-/// shown at `/../x` (cgroup_namespaces(7)). The name that `..` climbs from is not known, so it can
-/// not be taken back.
-#[must_use]
-pub fn climbs(membership: &[u8]) -> bool {
-    components(membership).any(|component| component == b"..")
-}
-
-/// The way from a mount's root down to a cgroup in it. Where both begin with `..` these are the
-/// same ancestor; further ones would lead out of the mount.
+/// The way from a mount's root down to a cgroup in it. A process moved out of its cgroup namespace
+/// is shown at `/../x` (cgroup_namespaces(7)); the name that `..` climbs from is not known, so it
+/// cannot be taken back. Where both begin with `..` these are the same ancestor; further ones would
+/// lead out of the mount.
 fn below<'a>(cgroup: &'a [u8], root: &[u8]) -> Option<impl Iterator<Item = &'a [u8]> + use<'a>> {
     let mut rest = components(cgroup);
     for component in components(root) {
@@ -123,8 +111,8 @@ fn components(path: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
 
 #[cfg(test)]
 mod tests {
-    use super::super::proc::mounts;
     use super::*;
+    use crate::limits::Version;
     use proptest::prelude::*;
 
     fn all(directories: &Directories) -> Vec<&[u8]> {
@@ -147,7 +135,8 @@ mod tests {
             ("/sys/fs/cgroup", "/", &["/sys/fs/cgroup"]),
             ("/", "/a", &["/a", ""]),
         ] {
-            let directories = Directories::new(mount_point.as_bytes(), cgroup.as_bytes());
+            let cgroup_components = components(cgroup.as_bytes());
+            let directories = Directories::new(mount_point.as_bytes(), cgroup_components);
             let found: Vec<_> = all(&directories).into_iter().map(text).collect();
             assert_eq!(found, expected, "{cgroup} at {mount_point}");
         }
@@ -157,8 +146,8 @@ mod tests {
     fn a_cgroup_is_below_the_mount_whose_root_leads_to_it() {
         /// A guess is marked by a question mark.
         fn found(membership: &str, mountinfo: &str) -> Option<String> {
-            let mounts: Vec<_> = mounts(mountinfo.as_bytes()).collect();
-            let found = directories(Version::V1, b"memory", membership.as_bytes(), &mounts)?;
+            let cgroup = Membership { version: Version::V1, path: membership.as_bytes() };
+            let found = directories(cgroup, b"memory", mountinfo.as_bytes())?;
             Some(format!("{}{}", text(found.leaf()), if found.guessed { "?" } else { "" }))
         }
         for (membership, roots_and_points, expected) in [
@@ -222,24 +211,20 @@ mod tests {
             membership in "(/(a|b|\\.\\.|\\.)){0,4}",
             root in "(/(a|b|\\.\\.)){0,3}",
         ) {
-            let mount = Mount {
-                version: Version::V2,
-                root: root.as_bytes().into(),
-                point: b"/m".into(),
-                options: b"",
-            };
-            let found = directories(Version::V2, b"memory", membership.as_bytes(), &[mount]);
-            let found = found.unwrap();
+            let root = if root.is_empty() { "/" } else { &root };
+            let mountinfo = format!("1 2 0:3 {root} /m rw - cgroup2 cgroup2 rw\n");
+            let cgroup = Membership { version: Version::V2, path: membership.as_bytes() };
+            let found = directories(cgroup, b"memory", mountinfo.as_bytes()).unwrap();
             let walk = all(&found);
             prop_assert_eq!(walk.last(), Some(&&b"/m"[..]));
             for directory in walk {
                 let rest = directory.strip_prefix(b"/m").unwrap();
-                prop_assert!(!climbs(rest));
+                prop_assert!(components(rest).all(|component| component != b".."));
                 prop_assert!(!found.guessed || rest.is_empty());
             }
             if !found.guessed {
                 let rest = found.leaf().strip_prefix(b"/m").unwrap();
-                prop_assert_eq!(root + text(rest), membership);
+                prop_assert_eq!(root.trim_end_matches('/').to_owned() + text(rest), membership);
             }
         }
     }

@@ -3,7 +3,6 @@
 use crate::limits::Version;
 use crate::text::Fields;
 use crate::units::integer;
-use std::borrow::Cow;
 
 /// The cgroup of this process in the hierarchy of one controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,14 +53,14 @@ const fn lines(text: &[u8]) -> Fields<'_> {
 }
 
 /// A mounted cgroup hierarchy, or a part of one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mount<'a> {
     /// The kind of hierarchy.
     pub version: Version,
-    /// The cgroup that is seen at the mount point.
-    pub root: Cow<'a, [u8]>,
-    /// Where it is mounted.
-    pub point: Cow<'a, [u8]>,
+    /// The cgroup that is seen at the mount point, escaped.
+    pub root: &'a [u8],
+    /// Where it is mounted, escaped.
+    pub point: &'a [u8],
     /// Options of the file system; in v1 its controllers are among them.
     pub options: &'a [u8],
 }
@@ -77,7 +76,7 @@ impl Mount<'_> {
 
 /// The cgroup mounts in `proc/self/mountinfo`, oldest first. What is no cgroup mount, or is none
 /// that can be understood, is passed over.
-pub fn mounts(text: &[u8]) -> impl Iterator<Item = Mount<'_>> {
+pub fn mounts(text: &[u8]) -> impl Iterator<Item = Mount<'_>> + Clone {
     lines(text).filter_map(mount)
 }
 
@@ -95,14 +94,12 @@ fn mount(line: &[u8]) -> Option<Mount<'_>> {
     let _source = fields.next()?;
     let options = fields.rest()?;
     let is_path = root.starts_with(b"/") && point.starts_with(b"/");
-    is_path.then(|| Mount { version, root: unescaped(root), point: unescaped(point), options })
+    is_path.then_some(Mount { version, root, point, options })
 }
 
 /// Undoes what the kernel does to spaces, tabs, newlines and backslashes: `\040`.
-fn unescaped(text: &[u8]) -> Cow<'_, [u8]> {
-    if !text.contains(&b'\\') {
-        return Cow::Borrowed(text);
-    }
+#[must_use]
+pub fn unescaped(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     loop {
@@ -111,7 +108,7 @@ fn unescaped(text: &[u8]) -> Cow<'_, [u8]> {
                 ((a & 3) << 6 | (b & 7) << 3 | (c & 7), tail)
             }
             [byte, tail @ ..] => (*byte, tail),
-            [] => return Cow::Owned(bytes),
+            [] => return bytes,
         };
         bytes.push(byte);
         rest = tail;
@@ -152,8 +149,8 @@ pub fn count_cpus(list: &[u8]) -> Option<u32> {
 
 /// Whether a list of process IDs, one a line, holds this one.
 #[must_use]
-pub fn lists(text: &[u8], pid: u32) -> bool {
-    lines(text).any(|line| integer(line) == Some(pid.into()))
+pub fn lists(text: &[u8], pid: u64) -> bool {
+    lines(text).any(|line| integer(line) == Some(pid))
 }
 
 #[cfg(test)]
@@ -246,11 +243,14 @@ mod tests {
         ] {
             let expected = expected.map(|(version, root, point, options)| Mount {
                 version,
-                root: root.as_bytes().into(),
-                point: point.as_bytes().into(),
+                root: root.as_bytes(),
+                point: point.as_bytes(),
                 options: str::as_bytes(options),
             });
-            assert_eq!(mount(line.as_bytes()), expected, "{line:?}");
+            let found = mount(line.as_bytes());
+            let found = found.map(|it| (it, unescaped(it.root), unescaped(it.point)));
+            let found = found.as_ref().map(|(it, root, point)| Mount { root, point, ..*it });
+            assert_eq!(found, expected, "{line:?}");
         }
         let text =
             "bad\n1 2 0:3 / /a rw - cgroup2 c rw\n\n9 9\n1 2 0:3 / /b rw - cgroup c rw,cpu\n";
@@ -262,7 +262,7 @@ mod tests {
     fn a_v1_mount_holds_the_controllers_among_its_options() {
         let held = |version, options: &str, controller: &str| {
             let options = options.as_bytes();
-            let mount = Mount { version, root: b"/".into(), point: b"/m".into(), options };
+            let mount = Mount { version, root: b"/", point: b"/m", options };
             mount.holds(V1, controller.as_bytes())
         };
         assert!(held(V1, "rw,cpu,cpuacct", "cpu"));
@@ -360,9 +360,9 @@ mod tests {
                 rest.as_bytes(),
             ]
             .concat();
-            let (root, point) = (root.into(), point.into());
-            let expected = Mount { version, root, point, options: b"rw,memory" };
-            prop_assert_eq!(mount(&line), Some(expected));
+            let found = mount(&line).unwrap();
+            prop_assert_eq!((unescaped(found.root), unescaped(found.point)), (root, point));
+            prop_assert_eq!((found.version, found.options), (version, &b"rw,memory"[..]));
         }
 
         #[test]

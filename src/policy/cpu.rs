@@ -25,8 +25,8 @@ pub(super) fn cpu<'a>(
     present: Present<'a>,
     program: Option<GoBinary<'_>>,
     warnings: &mut Vec<Error<'a>>,
-) -> Decision<'a, Quota> {
-    let (mut decision, files) = find(tuning.cpu_limit, &limits.cpu, |a, b| a.is_below(*b));
+) -> Decision<'a> {
+    let (mut decision, files) = find(tuning.cpu_limit, &limits.cpu);
     let replaces = tuning.cpu == CpuMode::Static;
     if tuning.cpu == CpuMode::Off {
         decision.reason = Reason::Off;
@@ -100,14 +100,14 @@ pub(super) fn cpu<'a>(
 /// Whether the program finds the quota by itself, and how; or what speaks against it.
 fn left_alone(
     tuning: &Tuning,
-    readings: &Readings<Quota>,
+    readings: &Readings,
     quota: Option<Quota>,
     present: Present<'_>,
     program: Option<GoBinary<'_>>,
     own_rule: Option<OwnRule>,
 ) -> Result<Reason, Option<Note>> {
     let is_in_leaf = match quota {
-        Some(quota) => readings.is_in_leaf(|it| !it.is_below(quota) && !quota.is_below(*it)),
+        Some(quota) => readings.is_in_leaf(quota),
         None => readings.version.is_some() && !readings.guessed,
     };
     let library = program.and_then(|program| program.automaxprocs);

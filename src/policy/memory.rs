@@ -5,6 +5,7 @@ use super::{Decision, MemoryMode, Note, Reason, Tuning, find, warn};
 use crate::error::Error;
 use crate::gobinary::{GoBinary, Release};
 use crate::limits::Limits;
+use crate::units::Quota;
 
 /// The first release that knows `GOMEMLIMIT`.
 const GOMEMLIMIT: Release = Release { major: 1, minor: 19, patch: 0 };
@@ -18,12 +19,12 @@ pub(super) fn memory<'a>(
     present: Option<&'a [u8]>,
     program: Option<GoBinary<'_>>,
     warnings: &mut Vec<Error<'a>>,
-) -> Decision<'a, u64> {
+) -> Decision<'a> {
     let release = program.and_then(|program| program.release);
     let is_known = release.is_none_or(|release| release >= GOMEMLIMIT);
-    let (mut decision, files) = find(tuning.memory_limit, &limits.memory, u64::lt);
+    let (mut decision, files) = find(tuning.memory_limit.map(Quota::whole), &limits.memory);
     // The kernel never lets it be reached. Equal is a limit: lxcfs shows it as the total.
-    if let (Some(limit), Some(total)) = (decision.limit, limits.memory_total)
+    if let (Some(Quota { amount: limit, .. }), Some(total)) = (decision.limit, limits.memory_total)
         && limit > total
         && tuning.memory_limit.is_none()
     {
@@ -59,7 +60,7 @@ pub(super) fn memory<'a>(
         // cgroup that it does not find.
         let sees_ancestors = module_version(version) > Some([0, 7, 4]) && !limits.memory.guessed;
         let is_high = decision.source.is_some_and(|file| file.ends_with(b"/memory.high"));
-        if limits.memory.is_in_leaf(|found| *found == limit) || (sees_ancestors && !is_high) {
+        if limits.memory.is_in_leaf(limit) || (sees_ancestors && !is_high) {
             decision.reason = Reason::Library(AUTOMEMLIMIT);
             return decision;
         }
@@ -69,7 +70,7 @@ pub(super) fn memory<'a>(
         decision.note = Some(Note::NoEffect);
     }
     // More would stop Go at its start, and cannot be reached.
-    let limit = limit.min(i64::MAX.unsigned_abs());
+    let limit = limit.amount.min(i64::MAX.unsigned_abs());
     let share = tuning.ratio.of(limit);
     let (value, reason) = match limit.checked_sub(tuning.reserve) {
         Some(rest) if rest > 0 && rest < share => (rest, Reason::Reserve(tuning.reserve)),
