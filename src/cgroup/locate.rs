@@ -17,18 +17,12 @@ pub struct Directories {
 }
 
 impl Directories {
-    /// The directories of the cgroup that these components lead to from a mount's root.
-    fn new<'a>(mount_point: &[u8], cgroup: impl Iterator<Item = &'a [u8]>) -> Self {
-        let mut leaf = mount_point.to_vec();
-        while leaf.last() == Some(&b'/') {
-            leaf.pop();
-        }
-        let mount_point = leaf.len();
-        for component in cgroup {
-            leaf.push(b'/');
-            leaf.extend_from_slice(component);
-        }
-        Self { leaf, mount_point, guessed: false, partial: false }
+    /// A directory below a mount point; `rest` is the way down to it.
+    fn new(mut mount_point: Vec<u8>, rest: &[u8]) -> Self {
+        mount_point.truncate(trimmed(&mount_point).len());
+        let length = mount_point.len();
+        mount_point.extend_from_slice(rest);
+        Self { leaf: mount_point, mount_point: length, guessed: false, partial: false }
     }
 
     /// The same, where nothing says that it is the process's own cgroup.
@@ -58,18 +52,19 @@ impl Directories {
     }
 }
 
-/// Finds the directories of a process's cgroup among all mounts in `mountinfo`, oldest first: below the
-/// mount that shows the cgroup from nearest by. If there is none, as in a container that sees its
-/// path on the host but a mount made for its own namespace, the root of a mount of the controller
-/// is its cgroup or an ancestor of it. Without a mount of the controller there is nothing to read.
+/// Finds the directories of a process's cgroup among all mounts in `mountinfo`, oldest first: below
+/// the mount that shows the cgroup from nearest by. If there is none, as in a container that sees
+/// its path on the host but a mount made for its own namespace, the root of a mount of the
+/// controller is its cgroup or an ancestor of it. Without a mount of the controller there is nothing
+/// to read.
 #[must_use]
 pub fn directories(
     Membership { version, path }: Membership<'_>,
     controller: &[u8],
     mountinfo: &[u8],
 ) -> Option<Directories> {
-    // What a mount is worth: one that leads to the cgroup is better than any other, and among
-    // those the one that has the least above it out of sight.
+    // The longest root of those that lead to the cgroup is the nearest; any such is better than
+    // none.
     let mut best = None;
     let mut found = None;
     let mut later = mounts(mountinfo);
@@ -78,14 +73,15 @@ pub fn directories(
             continue;
         }
         let root = unescaped(mount.root);
-        let rest = below(path, &root);
-        let depth = rest.is_some().then(|| components(&root).count());
-        if (found.is_none() || best < depth) && !later.clone().any(|it| it.point == mount.point) {
-            let point = unescaped(mount.point);
-            let mut directories = Directories::new(&point, rest.into_iter().flatten());
-            directories.guessed = depth.is_none();
-            directories.partial = depth > Some(0);
-            (best, found) = (depth, Some(directories));
+        let root = trimmed(&root);
+        let rest = below(path, root);
+        let length = rest.map(|_| root.len());
+        if (found.is_none() || best < length) && !later.clone().any(|it| it.point == mount.point) {
+            let mut directories =
+                Directories::new(unescaped(mount.point), rest.unwrap_or_default());
+            directories.guessed = rest.is_none();
+            directories.partial = length > Some(0);
+            (best, found) = (length, Some(directories));
         }
     }
     found
@@ -95,18 +91,22 @@ pub fn directories(
 /// is shown at `/../x` (cgroup_namespaces(7)); the name that `..` climbs from is not known, so it
 /// cannot be taken back. Where both begin with `..` these are the same ancestor; further ones would
 /// lead out of the mount.
-fn below<'a>(cgroup: &'a [u8], root: &[u8]) -> Option<impl Iterator<Item = &'a [u8]> + use<'a>> {
-    let mut rest = components(cgroup);
-    for component in components(root) {
-        if rest.next() != Some(component) {
-            return None;
-        }
-    }
-    rest.clone().all(|component| component != b"..").then_some(rest)
+fn below<'a>(cgroup: &'a [u8], root: &[u8]) -> Option<&'a [u8]> {
+    let rest = trimmed(cgroup).strip_prefix(root)?;
+    let is_whole = rest.is_empty() || rest.starts_with(b"/");
+    (is_whole && !climbs(rest)).then_some(rest)
 }
 
-fn components(path: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
-    Fields::new(path, b'/').filter(|component| !component.is_empty())
+fn climbs(path: &[u8]) -> bool {
+    Fields::new(path, b'/').any(|component| component == b"..")
+}
+
+/// A path without slashes at its end, which the root's is all of.
+fn trimmed(mut path: &[u8]) -> &[u8] {
+    while let [directory @ .., b'/'] = path {
+        path = directory;
+    }
+    path
 }
 
 #[cfg(test)]
@@ -131,12 +131,12 @@ mod tests {
                 "/a/b",
                 &["/sys/fs/cgroup/a/b", "/sys/fs/cgroup/a", "/sys/fs/cgroup"][..],
             ),
-            ("/sys/fs/cgroup/", "//a/", &["/sys/fs/cgroup/a", "/sys/fs/cgroup"]),
+            ("/sys/fs/cgroup/", "/a/", &["/sys/fs/cgroup/a", "/sys/fs/cgroup"]),
             ("/sys/fs/cgroup", "/", &["/sys/fs/cgroup"]),
             ("/", "/a", &["/a", ""]),
         ] {
-            let cgroup_components = components(cgroup.as_bytes());
-            let directories = Directories::new(mount_point.as_bytes(), cgroup_components);
+            let rest = below(cgroup.as_bytes(), b"").unwrap();
+            let directories = Directories::new(mount_point.into(), rest);
             let found: Vec<_> = all(&directories).into_iter().map(text).collect();
             assert_eq!(found, expected, "{cgroup} at {mount_point}");
         }
@@ -219,7 +219,7 @@ mod tests {
             prop_assert_eq!(walk.last(), Some(&&b"/m"[..]));
             for directory in walk {
                 let rest = directory.strip_prefix(b"/m").unwrap();
-                prop_assert!(components(rest).all(|component| component != b".."));
+                prop_assert!(!climbs(rest));
                 prop_assert!(!found.guessed || rest.is_empty());
             }
             if !found.guessed {
