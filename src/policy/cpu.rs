@@ -1,6 +1,6 @@
 //! The CPU quota, `GOMAXPROCS`, and the runtime's own rule for it.
 
-use super::go::{go_integer, module_version, settings};
+use super::go::{Setting, go_integer, module_version};
 use super::{CpuMode, Decision, Note, Present, Reason, Rounding, Tuning, find, warn};
 use crate::error::Error;
 use crate::gobinary::{GoBinary, Release};
@@ -48,7 +48,7 @@ pub(super) fn cpu<'a>(
     }
     let own_rule = program.and_then(|program| own_rule(program, present.debug));
     let left_alone = if !replaces && tuning.leaves_cpu_alone() {
-        left_alone(tuning, &limits.cpu, decision.limit, present, program, own_rule)
+        left_alone(tuning, &limits.cpu, decision.limit, program, own_rule)
     } else {
         Err(None)
     };
@@ -102,7 +102,6 @@ fn left_alone(
     tuning: &Tuning,
     readings: &Readings,
     quota: Option<Quota>,
-    present: Present<'_>,
     program: Option<GoBinary<'_>>,
     own_rule: Option<OwnRule>,
 ) -> Result<Reason, Option<Note>> {
@@ -126,7 +125,7 @@ fn left_alone(
         let note = if wants_live { Note::CannotFollow } else { Note::TooOldForV2(AUTOMAXPROCS) };
         return Err((wants_live || is_blind).then_some(note));
     };
-    if !own_rule.is_on[0] && !wants_live {
+    if !own_rule.switches[0].is_on && !wants_live {
         return Err(None);
     }
     // golang/go#81180
@@ -138,42 +137,48 @@ fn left_alone(
         return Err(Some(Note::PartOfHierarchy));
     }
     // What is off by the user's own word stays so.
-    let is_set = |key| settings(present.debug.unwrap_or_default(), key).next().is_some();
-    match own_rule.is_on {
-        [false, _] if is_set(TRACKING[0]) => Err(Some(Note::DebugPresent)),
-        [true, false] if wants_live && !is_set(TRACKING[1]) => Ok(Reason::Live),
-        [true, _] => Ok(Reason::Runtime),
-        [false, _] => Ok(Reason::Live),
+    let [rule, updates] = own_rule.switches;
+    if !rule.is_on {
+        return if rule.is_set { Err(Some(Note::DebugPresent)) } else { Ok(Reason::Live) };
     }
+    let is_live = wants_live && !updates.is_on && !updates.is_set;
+    Ok(if is_live { Reason::Live } else { Reason::Runtime })
 }
 
 /// A runtime that has a rule of its own for `GOMAXPROCS` in a cgroup.
 #[derive(Clone, Copy)]
 struct OwnRule {
     release: Release,
-    /// The rule, and its updates.
-    is_on: [bool; TRACKING.len()],
+    /// For the rule, and for its updates.
+    switches: [Switch; TRACKING.len()],
 }
 
-/// Both are on but for what go.mod's language version (in the defaults) or the user say. The last
-/// value that is a number counts (`parsegodebug` in runtime/runtime1.go).
+/// One of its switches.
+#[derive(Clone, Copy)]
+struct Switch {
+    is_on: bool,
+    /// Whether the user has set it.
+    is_set: bool,
+}
+
+/// Both are on but for what go.mod's language version (in the defaults) or the user say.
 fn own_rule(program: GoBinary<'_>, debug: Option<&[u8]>) -> Option<OwnRule> {
     let release = program.release.filter(|release| *release >= OWN_RULE)?;
-    let is_on = TRACKING.map(|key| {
-        let said = [debug, program.debug_defaults].into_iter().flatten().find_map(|text| {
-            settings(text, key).filter_map(|value| go_integer(value, Some(release))).last()
-        });
-        said.is_none_or(|value| value > 0)
-    });
-    Some(OwnRule { release, is_on })
+    let switch = |key| {
+        let user = Setting::find(debug, key, Some(release));
+        let default = Setting::find(program.debug_defaults, key, Some(release));
+        let is_on = user.number.or(default.number).is_none_or(|number| number > 0);
+        Switch { is_on, is_set: user.is_present }
+    };
+    let [rule, updates] = TRACKING;
+    Some(OwnRule { release, switches: [switch(rule), switch(updates)] })
 }
 
 /// The user's `GODEBUG` with the settings that it has not and that switch the runtime's rule on.
 pub(super) fn with_tracking(debug: Option<&[u8]>) -> Vec<u8> {
-    let present = debug.unwrap_or_default();
-    let mut value = present.to_vec();
+    let mut value = debug.unwrap_or_default().to_vec();
     for key in TRACKING {
-        if settings(present, key).next().is_none() {
+        if !Setting::find(debug, key, None).is_present {
             if !value.is_empty() {
                 value.push(b',');
             }

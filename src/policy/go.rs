@@ -46,11 +46,30 @@ fn go_number(text: &[u8], release: Option<Release>) -> Option<i64> {
     }
 }
 
-/// The values of a key in a `GODEBUG` such as `a=1,b=2`.
-pub(super) fn settings<'a>(text: &'a [u8], key: &str) -> impl Iterator<Item = &'a [u8]> {
-    Fields::new(text, b',').filter_map(|field| {
-        field.strip_prefix(key.as_bytes()).and_then(|rest| rest.strip_prefix(b"="))
-    })
+/// What a `GODEBUG` such as `a=1,b=2` says about a key.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Setting {
+    /// Whether it is in there.
+    pub is_present: bool,
+    /// Its last value that is a number; others do not count (`parsegodebug` in
+    /// runtime/runtime1.go).
+    pub number: Option<i32>,
+}
+
+impl Setting {
+    /// Looks for a key.
+    pub(super) fn find(text: Option<&[u8]>, key: &str, release: Option<Release>) -> Self {
+        let mut setting = Self::default();
+        for field in Fields::new(text.unwrap_or_default(), b',') {
+            if let Some(value) = field.strip_prefix(key.as_bytes())
+                && let [b'=', value @ ..] = value
+            {
+                setting.is_present = true;
+                setting.number = go_integer(value, release).or(setting.number);
+            }
+        }
+        setting
+    }
 }
 
 /// The numbers of a module's version such as `v0.7.4`; what is behind them does not matter.
