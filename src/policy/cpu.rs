@@ -43,9 +43,7 @@ pub(super) fn cpu<'a>(
         decision.reason = Reason::Present;
         return decision;
     }
-    for reading in files {
-        warn(reading, warnings);
-    }
+    warn(files, warnings);
     let own_rule = program.and_then(|program| own_rule(program, present.debug));
     let left_alone = if !replaces && tuning.leaves_cpu_alone() {
         left_alone(tuning, &limits.cpu, decision.limit, program, own_rule)

@@ -46,9 +46,7 @@ pub(super) fn memory<'a>(
         decision.reason = Reason::Present;
         return decision;
     }
-    for reading in files {
-        warn(reading, warnings);
-    }
+    warn(files, warnings);
     let Some(limit) = decision.limit else {
         return decision;
     };

@@ -146,9 +146,7 @@ pub fn decide<'a>(
     program: Option<GoBinary<'_>>,
     mut warnings: Vec<Error<'a>>,
 ) -> Plan<'a> {
-    for reading in &limits.problems {
-        warn(reading, &mut warnings);
-    }
+    warn(&limits.problems, &mut warnings);
     let memory = memory::memory(tuning, limits, present.memory, program, &mut warnings);
     let cpu = cpu::cpu(tuning, limits, present, program, &mut warnings);
     if let Some(value) = present.collector
@@ -191,12 +189,14 @@ fn find(given: Option<Quota>, readings: &Readings) -> (Decision<'_>, &[Reading])
     (decision, &readings.files)
 }
 
-fn warn<'a>(reading: &'a Reading, warnings: &mut Vec<Error<'a>>) {
-    let file = &reading.file;
-    match &reading.value {
-        Value::Unreadable(cause) => warnings.push(Error::Unreadable { file, cause: *cause }),
-        Value::Garbage(content) => warnings.push(Error::Garbage { file, content }),
-        Value::Absent | Value::Unlimited | Value::Limit(_) => {}
+/// Warns about the files that have not told anything.
+fn warn<'a>(files: &'a [Reading], warnings: &mut Vec<Error<'a>>) {
+    for Reading { file, value } in files {
+        warnings.push(match value {
+            Value::Unreadable(cause) => Error::Unreadable { file, cause: *cause },
+            Value::Garbage(content) => Error::Garbage { file, content },
+            Value::Absent | Value::Unlimited | Value::Limit(_) => continue,
+        });
     }
 }
 
