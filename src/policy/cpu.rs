@@ -23,7 +23,7 @@ pub(super) fn cpu<'a>(
     tuning: &Tuning,
     limits: &'a Limits,
     present: Present<'a>,
-    program: Option<GoBinary<'_>>,
+    program: Option<&GoBinary<'_>>,
     warnings: &mut Vec<Error<'a>>,
 ) -> Decision<'a> {
     let (mut decision, files) = find(tuning.cpu_limit, &limits.cpu);
@@ -100,7 +100,7 @@ fn left_alone(
     tuning: &Tuning,
     readings: &Readings,
     quota: Option<Quota>,
-    program: Option<GoBinary<'_>>,
+    program: Option<&GoBinary<'_>>,
     own_rule: Option<OwnRule>,
 ) -> Result<Reason, Option<Note>> {
     let is_in_leaf = match quota {
@@ -160,7 +160,7 @@ struct Switch {
 }
 
 /// Both are on but for what go.mod's language version (in the defaults) or the user say.
-fn own_rule(program: GoBinary<'_>, debug: Option<&[u8]>) -> Option<OwnRule> {
+fn own_rule(program: &GoBinary<'_>, debug: Option<&[u8]>) -> Option<OwnRule> {
     let release = program.release.filter(|release| *release >= OWN_RULE)?;
     let switch = |key| {
         let user = Setting::find(debug, key, Some(release));

@@ -17,7 +17,7 @@ pub(super) fn memory<'a>(
     tuning: &Tuning,
     limits: &'a Limits,
     present: Option<&'a [u8]>,
-    program: Option<GoBinary<'_>>,
+    program: Option<&GoBinary<'_>>,
     warnings: &mut Vec<Error<'a>>,
 ) -> Decision<'a> {
     let release = program.and_then(|program| program.release);

@@ -147,6 +147,7 @@ pub fn decide<'a>(
     mut warnings: Vec<Error<'a>>,
 ) -> Plan<'a> {
     warn(&limits.problems, &mut warnings);
+    let program = program.as_ref();
     let memory = memory::memory(tuning, limits, present.memory, program, &mut warnings);
     let cpu = cpu::cpu(tuning, limits, present, program, &mut warnings);
     if let Some(value) = present.collector
