@@ -1,7 +1,7 @@
 //! The CPU quota, `GOMAXPROCS`, and the runtime's own rule for it.
 
 use super::go::{Setting, go_integer, module_version};
-use super::{CpuMode, Decision, Note, Present, Reason, Rounding, Tuning, find, warn};
+use super::{CpuMode, Note, Plan, Present, Reason, Rounding, Tuning, warn};
 use crate::error::Error;
 use crate::gobinary::{GoBinary, Release};
 use crate::limits::{Limits, Readings, Version};
@@ -19,18 +19,18 @@ const OWN_RULE: Release = Release { major: 1, minor: 25, patch: 0 };
 const KNOWS_PARTS: Release = Release { major: 1, minor: 26, patch: 0 };
 
 /// Decides what becomes of `GOMAXPROCS`.
-pub(super) fn cpu<'a>(
+pub(super) fn decide<'a>(
+    plan: &mut Plan<'a>,
     tuning: &Tuning,
     limits: &'a Limits,
     present: Present<'a>,
     program: Option<&GoBinary<'_>>,
-    warnings: &mut Vec<Error<'a>>,
-) -> Decision<'a> {
-    let (mut decision, files) = find(tuning.cpu_limit, &limits.cpu);
+) {
+    let Plan { cpu: decision, warnings, .. } = plan;
     let replaces = tuning.cpu == CpuMode::Static;
     if tuning.cpu == CpuMode::Off {
         decision.reason = Reason::Off;
-        return decision;
+        return;
     }
     if let Some(value) = present.processors
         && !replaces
@@ -41,9 +41,11 @@ pub(super) fn cpu<'a>(
             warnings.push(Error::GoWillIgnore { name, value, expected });
         }
         decision.reason = Reason::Present;
-        return decision;
+        return;
     }
-    warn(files, warnings);
+    if tuning.cpu_limit.is_none() {
+        warn(&limits.cpu.files, warnings);
+    }
     let own_rule = program.and_then(|program| own_rule(program, present.debug));
     let left_alone = if !replaces && tuning.leaves_cpu_alone() {
         left_alone(tuning, &limits.cpu, decision.limit, program, own_rule)
@@ -52,15 +54,15 @@ pub(super) fn cpu<'a>(
     };
     let Some(quota) = decision.limit else {
         // One that is set later is to be followed then.
-        if left_alone == Ok(Reason::Live) {
+        if matches!(left_alone, Ok(Reason::Live)) {
             decision.reason = Reason::Live;
         }
-        return decision;
+        return;
     };
     match left_alone {
         Ok(reason) => {
             decision.reason = reason;
-            return decision;
+            return;
         }
         Err(note) => decision.note = note,
     }
@@ -84,7 +86,7 @@ pub(super) fn cpu<'a>(
         if !replaces {
             decision.note = None;
             decision.reason = Reason::Enough { cpus };
-            return decision;
+            return;
         }
         if cpus < value {
             value = cpus;
@@ -92,7 +94,6 @@ pub(super) fn cpu<'a>(
         }
     }
     decision.value = Some(value);
-    decision
 }
 
 /// Whether the program finds the quota by itself, and how; or what speaks against it.

@@ -1,7 +1,7 @@
 //! The memory limit, and `GOMEMLIMIT`.
 
 use super::go::{go_accepts, module_version};
-use super::{Decision, MemoryMode, Note, Reason, Tuning, find, warn};
+use super::{MemoryMode, Note, Plan, Reason, Tuning, warn};
 use crate::error::Error;
 use crate::gobinary::{GoBinary, Release};
 use crate::limits::Limits;
@@ -13,16 +13,16 @@ const GOMEMLIMIT: Release = Release { major: 1, minor: 19, patch: 0 };
 pub(super) const AUTOMEMLIMIT: &str = "github.com/KimMachineGun/automemlimit";
 
 /// Decides what becomes of `GOMEMLIMIT`.
-pub(super) fn memory<'a>(
+pub(super) fn decide<'a>(
+    plan: &mut Plan<'a>,
     tuning: &Tuning,
     limits: &'a Limits,
     present: Option<&'a [u8]>,
     program: Option<&GoBinary<'_>>,
-    warnings: &mut Vec<Error<'a>>,
-) -> Decision<'a> {
+) {
+    let Plan { memory: decision, warnings, .. } = plan;
     let release = program.and_then(|program| program.release);
     let is_known = release.is_none_or(|release| release >= GOMEMLIMIT);
-    let (mut decision, files) = find(tuning.memory_limit.map(Quota::whole), &limits.memory);
     // The kernel never lets it be reached. Equal is a limit: lxcfs shows it as the total.
     if let (Some(Quota { amount: limit, .. }), Some(total)) = (decision.limit, limits.memory_total)
         && limit > total
@@ -34,7 +34,7 @@ pub(super) fn memory<'a>(
     }
     if tuning.memory == MemoryMode::Off {
         decision.reason = Reason::Off;
-        return decision;
+        return;
     }
     if let Some(value) = present
         && tuning.memory == MemoryMode::Auto
@@ -44,11 +44,13 @@ pub(super) fn memory<'a>(
             warnings.push(Error::GoWillAbort(value));
         }
         decision.reason = Reason::Present;
-        return decision;
+        return;
     }
-    warn(files, warnings);
+    if tuning.memory_limit.is_none() {
+        warn(&limits.memory.files, warnings);
+    }
     let Some(limit) = decision.limit else {
-        return decision;
+        return;
     };
     if tuning.memory == MemoryMode::Auto
         && tuning.leaves_memory_alone()
@@ -60,7 +62,7 @@ pub(super) fn memory<'a>(
         let is_high = decision.source.is_some_and(|file| file.ends_with(b"/memory.high"));
         if limits.memory.is_in_leaf(limit) || (sees_ancestors && !is_high) {
             decision.reason = Reason::Library(AUTOMEMLIMIT);
-            return decision;
+            return;
         }
         decision.note = Some(Note::OwnCgroupOnly(AUTOMEMLIMIT));
     }
@@ -83,5 +85,4 @@ pub(super) fn memory<'a>(
     // Zero would mean that Go collects without end.
     decision.value = (value > 0).then_some(value);
     decision.reason = if value > 0 { reason } else { Reason::Nothing };
-    decision
 }

@@ -144,26 +144,34 @@ pub fn decide<'a>(
     limits: &'a Limits,
     present: Present<'a>,
     program: Option<GoBinary<'_>>,
-    mut warnings: Vec<Error<'a>>,
+    warnings: Vec<Error<'a>>,
 ) -> Plan<'a> {
-    warn(&limits.problems, &mut warnings);
+    let mut plan = Plan {
+        memory: undecided(tuning.memory_limit.map(Quota::whole), &limits.memory),
+        cpu: undecided(tuning.cpu_limit, &limits.cpu),
+        debug: None,
+        warnings,
+    };
+    warn(&limits.problems, &mut plan.warnings);
     let program = program.as_ref();
-    let memory = memory::memory(tuning, limits, present.memory, program, &mut warnings);
-    let cpu = cpu::cpu(tuning, limits, present, program, &mut warnings);
+    memory::decide(&mut plan, tuning, limits, present.memory, program);
+    cpu::decide(&mut plan, tuning, limits, present, program);
     if let Some(value) = present.collector
         && value != b"off"
         && go_integer(value, program.and_then(|program| program.release)).is_none()
     {
         let (name, expected) = ("GOGC", "a percentage such as 100, or off");
-        warnings.push(Error::GoWillIgnore { name, value, expected });
+        plan.warnings.push(Error::GoWillIgnore { name, value, expected });
     }
-    let debug = (cpu.reason == Reason::Live).then(|| cpu::with_tracking(present.debug));
-    Plan { memory, cpu, debug, warnings }
+    if matches!(plan.cpu.reason, Reason::Live) {
+        plan.debug = Some(cpu::with_tracking(present.debug));
+    }
+    plan
 }
 
 /// The limit that counts, the one given or the least of those that were read, before anything is
-/// decided from it; and the files that were asked.
-fn find(given: Option<Quota>, readings: &Readings) -> (Decision<'_>, &[Reading]) {
+/// decided from it.
+fn undecided(given: Option<Quota>, readings: &Readings) -> Decision<'_> {
     let mut decision = Decision {
         limit: given,
         source: None,
@@ -173,7 +181,7 @@ fn find(given: Option<Quota>, readings: &Readings) -> (Decision<'_>, &[Reading])
         guessed: false,
     };
     if given.is_some() {
-        return (decision, &[]);
+        return decision;
     }
     decision.guessed = readings.guessed;
     if let Some((limit, file)) = readings.least() {
@@ -187,7 +195,7 @@ fn find(given: Option<Quota>, readings: &Readings) -> (Decision<'_>, &[Reading])
     } else if readings.files.iter().any(is_problem) {
         decision.reason = Reason::Unknown;
     }
-    (decision, &readings.files)
+    decision
 }
 
 /// Warns about the files that have not told anything.
