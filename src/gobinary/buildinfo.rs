@@ -3,7 +3,6 @@
 
 use super::{GoBinary, Release};
 use crate::text::Fields;
-use crate::units::integer;
 
 /// The length of the random bytes on either side of the module information, by which tools find
 /// it without knowing the file's format.
@@ -75,16 +74,5 @@ fn unquoted(value: &[u8]) -> &[u8] {
 /// with whatever else a vendor put behind it.
 fn release(version: &[u8]) -> Option<Release> {
     let version = version.strip_prefix(b"devel ").unwrap_or(version);
-    let mut rest = version.strip_prefix(b"go");
-    let mut numbers = [0u32; 3];
-    for number in &mut numbers {
-        let Some(text) = rest else { break };
-        let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let Some((digits, behind)) = text.split_at_checked(digits) else { break };
-        let Some(value) = integer(digits) else { break };
-        *number = value.try_into().ok()?;
-        rest = behind.strip_prefix(b".");
-    }
-    let [major, minor, patch] = numbers;
-    (minor > 0).then_some(Release { major, minor, patch })
+    Some(Release::parse(version.strip_prefix(b"go")?)).filter(|release| release.minor > 0)
 }

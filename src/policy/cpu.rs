@@ -1,6 +1,6 @@
 //! The CPU quota, `GOMAXPROCS`, and the runtime's own rule for it.
 
-use super::go::{Setting, go_integer, module_version};
+use super::go::{Setting, go_integer, module_release};
 use super::{CpuMode, Note, Plan, Present, Reason, Rounding, Tuning, warn};
 use crate::error::Error;
 use crate::gobinary::{GoBinary, Release};
@@ -17,6 +17,8 @@ pub(super) const AUTOMAXPROCS: &str = "go.uber.org/automaxprocs";
 const OWN_RULE: Release = Release { major: 1, minor: 25, patch: 0 };
 /// The first release that finds its cgroup below the mount of a part of a hierarchy.
 const KNOWS_PARTS: Release = Release { major: 1, minor: 26, patch: 0 };
+/// The first release of automaxprocs that finds its own cgroup on v2 (uber-go/automaxprocs#53).
+const KNOWS_V2: Release = Release { major: 1, minor: 5, patch: 2 };
 
 /// Decides what becomes of `GOMAXPROCS`.
 pub(super) fn decide<'a>(
@@ -109,9 +111,8 @@ fn left_alone(
         None => readings.version.is_some() && !readings.guessed,
     };
     let library = program.and_then(|program| program.automaxprocs);
-    // Before that one it does not find its own cgroup on v2 (uber-go/automaxprocs#53).
     let is_blind = readings.version == Some(Version::V2)
-        && library.is_some_and(|version| module_version(version) < Some([1, 5, 2]));
+        && library.is_some_and(|version| module_release(version) < Some(KNOWS_V2));
     if library.is_some() && !is_blind {
         return if is_in_leaf {
             Ok(Reason::Library(AUTOMAXPROCS))

@@ -72,14 +72,7 @@ impl Setting {
     }
 }
 
-/// The numbers of a module's version such as `v0.7.4`; what is behind them does not matter.
-pub(super) fn module_version(text: &[u8]) -> Option<[u64; 3]> {
-    let mut numbers = [0; 3];
-    let mut fields = Fields::new(text.strip_prefix(b"v")?, b'.');
-    for number in &mut numbers {
-        let field = fields.next()?;
-        let digits = field.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        *number = integer(field.get(..digits)?)?;
-    }
-    Some(numbers)
+/// The release in a module's version such as `v0.7.4`.
+pub(super) fn module_release(version: &[u8]) -> Option<Release> {
+    version.strip_prefix(b"v").map(Release::parse)
 }

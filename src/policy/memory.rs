@@ -1,6 +1,6 @@
 //! The memory limit, and `GOMEMLIMIT`.
 
-use super::go::{go_accepts, module_version};
+use super::go::{go_accepts, module_release};
 use super::{MemoryMode, Note, Plan, Reason, Tuning, warn};
 use crate::error::Error;
 use crate::gobinary::{GoBinary, Release};
@@ -11,6 +11,8 @@ use crate::units::Quota;
 const GOMEMLIMIT: Release = Release { major: 1, minor: 19, patch: 0 };
 /// A library that sets the limit from inside of the program.
 pub(super) const AUTOMEMLIMIT: &str = "github.com/KimMachineGun/automemlimit";
+/// Its last release that reads the process's own cgroup only.
+const OWN_CGROUP_ONLY: Release = Release { major: 0, minor: 7, patch: 4 };
 
 /// Decides what becomes of `GOMEMLIMIT`.
 pub(super) fn decide<'a>(
@@ -56,9 +58,9 @@ pub(super) fn decide<'a>(
         && tuning.leaves_memory_alone()
         && let Some(version) = program.and_then(|program| program.automemlimit)
     {
-        // Up to this one it reads the process's own cgroup only; and none finds an ancestor of a
-        // cgroup that it does not find.
-        let sees_ancestors = module_version(version) > Some([0, 7, 4]) && !limits.memory.guessed;
+        // None finds an ancestor of a cgroup that it does not find.
+        let sees_ancestors =
+            module_release(version) > Some(OWN_CGROUP_ONLY) && !limits.memory.guessed;
         let is_high = decision.source.is_some_and(|file| file.ends_with(b"/memory.high"));
         if limits.memory.is_in_leaf(limit) || (sees_ancestors && !is_high) {
             decision.reason = Reason::Library(AUTOMEMLIMIT);
