@@ -32,7 +32,7 @@ pub struct GoBinary<'a> {
 
 /// A release of Go or of a module; candidates and development versions count as the release that
 /// they lead to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Release {
     /// The first number, of Go always 1 so far.
     pub major: u32,
@@ -43,6 +43,15 @@ pub struct Release {
 }
 
 impl Release {
+    /// Whether another one is later.
+    #[must_use]
+    pub fn is_before(self, other: Self) -> bool {
+        let number = |Self { major, minor, patch }: Self| {
+            u128::from(major) << 64 | u128::from(minor) << 32 | u128::from(patch)
+        };
+        number(self) < number(other)
+    }
+
     /// The numbers that a version begins with, whatever is behind them; 0 for those that are not
     /// there.
     #[must_use]

@@ -112,7 +112,8 @@ fn left_alone(
     };
     let library = program.and_then(|program| program.automaxprocs);
     let is_blind = readings.version == Some(Version::V2)
-        && library.is_some_and(|version| module_release(version) < Some(KNOWS_V2));
+        && library
+            .is_some_and(|version| module_release(version).is_none_or(|it| it.is_before(KNOWS_V2)));
     if library.is_some() && !is_blind {
         return if is_in_leaf {
             Ok(Reason::Library(AUTOMAXPROCS))
@@ -133,7 +134,7 @@ fn left_alone(
         return Err(Some(Note::OwnCgroupOnly(RUNTIME)));
     }
     // golang/go#76390
-    if readings.partial && own_rule.release < KNOWS_PARTS {
+    if readings.partial && own_rule.release.is_before(KNOWS_PARTS) {
         return Err(Some(Note::PartOfHierarchy));
     }
     // What is off by the user's own word stays so.
@@ -163,7 +164,7 @@ struct Switch {
 
 /// Both are on but for what go.mod's language version (in the defaults) or the user say.
 fn own_rule(program: &GoBinary<'_>, debug: Option<&[u8]>) -> Option<OwnRule> {
-    let release = program.release.filter(|release| *release >= OWN_RULE)?;
+    let release = program.release.filter(|release| !release.is_before(OWN_RULE))?;
     let switch = |key| {
         let user = Setting::find(debug, key, Some(release));
         let default = Setting::find(program.debug_defaults, key, Some(release));

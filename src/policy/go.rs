@@ -36,8 +36,8 @@ pub(super) fn go_integer(text: &[u8], release: Option<Release>) -> Option<i32> {
 
 /// A release that is not known may take what any does.
 fn go_number(text: &[u8], release: Option<Release>) -> Option<i64> {
-    let takes_plus = release.is_none_or(|release| release >= PLUS);
-    let takes_minus = release.is_none_or(|release| release < PLUS);
+    let takes_plus = release.is_none_or(|release| !release.is_before(PLUS));
+    let takes_minus = release.is_none_or(|release| release.is_before(PLUS));
     match text {
         b"-" => takes_minus.then_some(0),
         [b'-', digits @ ..] => i64::try_from(integer(digits)?).ok()?.checked_neg(),

@@ -11,8 +11,8 @@ use crate::units::Quota;
 const GOMEMLIMIT: Release = Release { major: 1, minor: 19, patch: 0 };
 /// A library that sets the limit from inside of the program.
 pub(super) const AUTOMEMLIMIT: &str = "github.com/KimMachineGun/automemlimit";
-/// Its last release that reads the process's own cgroup only.
-const OWN_CGROUP_ONLY: Release = Release { major: 0, minor: 7, patch: 4 };
+/// Its first release that reads more than the process's own cgroup.
+const SEES_ANCESTORS: Release = Release { major: 0, minor: 7, patch: 5 };
 
 /// Decides what becomes of `GOMEMLIMIT`.
 pub(super) fn decide<'a>(
@@ -24,7 +24,7 @@ pub(super) fn decide<'a>(
 ) {
     let Plan { memory: decision, warnings, .. } = plan;
     let release = program.and_then(|program| program.release);
-    let is_known = release.is_none_or(|release| release >= GOMEMLIMIT);
+    let is_known = release.is_none_or(|release| !release.is_before(GOMEMLIMIT));
     // The kernel never lets it be reached. Equal is a limit: lxcfs shows it as the total.
     if let (Some(Quota { amount: limit, .. }), Some(total)) = (decision.limit, limits.memory_total)
         && limit > total
@@ -59,8 +59,8 @@ pub(super) fn decide<'a>(
         && let Some(version) = program.and_then(|program| program.automemlimit)
     {
         // None finds an ancestor of a cgroup that it does not find.
-        let sees_ancestors =
-            module_release(version) > Some(OWN_CGROUP_ONLY) && !limits.memory.guessed;
+        let sees_ancestors = !limits.memory.guessed
+            && module_release(version).is_some_and(|it| !it.is_before(SEES_ANCESTORS));
         let is_high = decision.source.is_some_and(|file| file.ends_with(b"/memory.high"));
         if limits.memory.is_in_leaf(limit) || (sees_ancestors && !is_high) {
             decision.reason = Reason::Library(AUTOMEMLIMIT);
