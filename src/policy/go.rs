@@ -10,20 +10,15 @@ const PLUS: Release = Release { major: 1, minor: 26, patch: 0 };
 /// Whether the Go runtime starts with this `GOMEMLIMIT` (`parseByteCount` in runtime/string.go):
 /// digits with `B`, `KiB`, `MiB`, `GiB`, `TiB` or nothing behind them, below 2^63; or `off`.
 pub(super) fn go_accepts(value: &[u8], release: Option<Release>) -> bool {
-    if value == b"off" {
-        return true;
-    }
-    let digits = value.iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-')).count();
-    let Some((number, unit)) = value.split_at_checked(digits) else {
-        return false;
-    };
-    let shift = match unit {
-        b"" | b"B" if number.last().is_some_and(u8::is_ascii_digit) => 0,
-        b"KiB" => 10,
-        b"MiB" => 20,
-        b"GiB" => 30,
-        b"TiB" => 40,
-        _ => return false,
+    let (number, shift) = match value {
+        [number @ .., b'K', b'i', b'B'] => (number, 10),
+        [number @ .., b'M', b'i', b'B'] => (number, 20),
+        [number @ .., b'G', b'i', b'B'] => (number, 30),
+        [number @ .., b'T', b'i', b'B'] => (number, 40),
+        [number @ .., b'B'] | number if number.last().is_some_and(u8::is_ascii_digit) => {
+            (number, 0)
+        }
+        _ => return value == b"off",
     };
     go_number(number, release).is_some_and(|number| (0..=i64::MAX >> shift).contains(&number))
 }
