@@ -11,21 +11,20 @@ const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
 /// `PATH`, an empty one of which is the working directory (exec(3), POSIX XBD 8.3).
 #[must_use]
 pub fn candidates(name: &CStr, path: Option<&[u8]>) -> Vec<CString> {
-    let bytes = name.to_bytes();
-    if bytes.contains(&b'/') || bytes.is_empty() {
-        return vec![name.to_owned()];
-    }
+    let name = name.to_bytes();
+    let is_path = name.contains(&b'/') || name.is_empty();
+    let directories = if is_path { b"" } else { path.unwrap_or(DEFAULT_PATH) };
     let mut files = Vec::new();
-    for directory in Fields::new(path.unwrap_or(DEFAULT_PATH), b':') {
-        let length = directory.len().saturating_add(bytes.len()).saturating_add(2);
-        let mut file = Vec::with_capacity(length);
+    for directory in Fields::new(directories, b':') {
+        let mut file = directory.to_vec();
         if !directory.is_empty() {
-            file.extend_from_slice(directory);
             file.push(b'/');
         }
-        file.extend_from_slice(bytes);
+        file.extend_from_slice(name);
         // Neither part holds a NUL, as both are parts of C strings.
-        files.extend(CString::new(file).ok());
+        if let Ok(file) = CString::new(file) {
+            files.push(file);
+        }
     }
     files
 }

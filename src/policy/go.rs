@@ -31,14 +31,14 @@ pub(super) fn go_integer(text: &[u8], release: Option<Release>) -> Option<i32> {
 
 /// A release that is not known may take what any does.
 fn go_number(text: &[u8], release: Option<Release>) -> Option<i64> {
-    let takes_plus = release.is_none_or(|release| !release.is_before(PLUS));
-    let takes_minus = release.is_none_or(|release| release.is_before(PLUS));
-    match text {
-        b"-" => takes_minus.then_some(0),
-        [b'-', digits @ ..] => i64::try_from(integer(digits)?).ok()?.checked_neg(),
-        [b'+', digits @ ..] if takes_plus => integer(digits)?.try_into().ok(),
-        digits => integer(digits)?.try_into().ok(),
-    }
+    let is_old = release.map(|release| release.is_before(PLUS));
+    let (sign, digits) = match text {
+        b"-" if is_old != Some(false) => return Some(0),
+        [b'-', digits @ ..] => (-1, digits),
+        [b'+', digits @ ..] if is_old != Some(true) => (1, digits),
+        digits => (1, digits),
+    };
+    i64::try_from(integer(digits)?).ok()?.checked_mul(sign)
 }
 
 /// What a `GODEBUG` such as `a=1,b=2` says about a key.
