@@ -58,23 +58,19 @@ impl Directories {
 /// controller is its cgroup or an ancestor of it. Without a mount of the controller there is nothing
 /// to read.
 #[must_use]
-pub fn directories(
-    Membership { version, path }: Membership<'_>,
-    controller: &[u8],
-    mountinfo: &[u8],
-) -> Option<Directories> {
+pub fn directories(cgroup: &Membership<'_>, mountinfo: &[u8]) -> Option<Directories> {
     // The longest root of those that lead to the cgroup is the nearest; any such is better than
     // none.
     let mut best = None;
     let mut found = None;
     let mut later = mounts(mountinfo);
     while let Some(mount) = later.next() {
-        if !mount.holds(version, controller) {
+        if !mount.holds(cgroup) {
             continue;
         }
         let root = unescaped(mount.root);
         let root = trimmed(&root);
-        let rest = below(path, root);
+        let rest = below(cgroup.path, root);
         let length = rest.map(|_| root.len());
         if (found.is_none() || best < length) && !later.clone().any(|it| it.point == mount.point) {
             let mut directories =
@@ -146,8 +142,9 @@ mod tests {
     fn a_cgroup_is_below_the_mount_whose_root_leads_to_it() {
         /// A guess is marked by a question mark.
         fn found(membership: &str, mountinfo: &str) -> Option<String> {
-            let cgroup = Membership { version: Version::V1, path: membership.as_bytes() };
-            let found = directories(cgroup, b"memory", mountinfo.as_bytes())?;
+            let path = membership.as_bytes();
+            let cgroup = Membership { controller: b"memory", version: Version::V1, path };
+            let found = directories(&cgroup, mountinfo.as_bytes())?;
             Some(format!("{}{}", text(found.leaf()), if found.guessed { "?" } else { "" }))
         }
         for (membership, roots_and_points, expected) in [
@@ -213,8 +210,9 @@ mod tests {
         ) {
             let root = if root.is_empty() { "/" } else { &root };
             let mountinfo = format!("1 2 0:3 {root} /m rw - cgroup2 cgroup2 rw\n");
-            let cgroup = Membership { version: Version::V2, path: membership.as_bytes() };
-            let found = directories(cgroup, b"memory", mountinfo.as_bytes()).unwrap();
+            let path = membership.as_bytes();
+            let cgroup = Membership { controller: b"memory", version: Version::V2, path };
+            let found = directories(&cgroup, mountinfo.as_bytes()).unwrap();
             let walk = all(&found);
             prop_assert_eq!(walk.last(), Some(&&b"/m"[..]));
             for directory in walk {

@@ -148,13 +148,11 @@ impl<'a> Tree<'a> {
             Version::V1 => &controller.v1,
             Version::V2 => &controller.v2,
         };
-        let mut readings = Readings { version: Some(version), ..Readings::none() };
-        if let Some(directories) = self.directories(membership, controller.name, files) {
-            readings.guessed = directories.guessed;
-            readings.partial = directories.partial;
-            readings.files = self.walk(&directories, files);
-        }
-        readings
+        let Some(directories) = self.directories(&membership, files) else {
+            return Readings { version: Some(version), ..Readings::none() };
+        };
+        let Directories { guessed, partial, .. } = directories;
+        Readings { version: Some(version), guessed, partial, files: self.walk(&directories, files) }
     }
 
     /// Finds the directories of a cgroup. The usual place is tried first, because the list of
@@ -165,13 +163,8 @@ impl<'a> Tree<'a> {
     /// hierarchy there may be the same path once more. So the cgroup has to list this process,
     /// unless it is the root of the mount: that is what the list of mounts would lead to as well,
     /// though as a guess where the mount was made outside; and the list of a host's root is long.
-    fn directories(
-        &mut self,
-        cgroup: Membership<'_>,
-        controller: &[u8],
-        files: &Files,
-    ) -> Option<Directories> {
-        let usual = locate::directories(cgroup, controller, USUAL)?;
+    fn directories(&mut self, cgroup: &Membership<'_>, files: &Files) -> Option<Directories> {
+        let usual = locate::directories(cgroup, USUAL)?;
         let first = files.each.first()?;
         if !usual.guessed
             && self.exists(usual.leaf(), first.name)
@@ -183,7 +176,7 @@ impl<'a> Tree<'a> {
             self.mounts = Some(self.proc_file(b"self/mountinfo").map(<[u8]>::to_vec));
         }
         let found = match self.mounts.as_ref()? {
-            Some(mounts) => locate::directories(cgroup, controller, mounts)?,
+            Some(mounts) => locate::directories(cgroup, mounts)?,
             // The usual place is as good as any.
             None => usual.as_a_guess(),
         };
@@ -226,7 +219,9 @@ impl<'a> Tree<'a> {
                 readings.push(reading);
             }
         }
-        readings.extend(all);
+        if let Some(all) = all {
+            readings.push(all);
+        }
         readings
     }
 

@@ -7,6 +7,8 @@ use crate::units::integer;
 /// The cgroup of this process in the hierarchy of one controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Membership<'a> {
+    /// The controller.
+    pub controller: &'a [u8],
     /// The kind of that hierarchy.
     pub version: Version,
     /// The path in it, as the process's cgroup namespace shows it.
@@ -16,14 +18,14 @@ pub struct Membership<'a> {
 /// Finds a controller's cgroup in `proc/self/cgroup`: in its own v1 hierarchy, else in v2, which
 /// is all that a controller without one can be under.
 #[must_use]
-pub fn membership<'a>(text: &'a [u8], controller: &[u8]) -> Option<Membership<'a>> {
+pub fn membership<'a>(text: &'a [u8], controller: &'a [u8]) -> Option<Membership<'a>> {
     let mut unified = None;
     for [hierarchy, controllers, path] in memberships(text) {
         if Fields::new(controllers, b',').any(|name| name == controller) {
-            return Some(Membership { version: Version::V1, path });
+            return Some(Membership { controller, version: Version::V1, path });
         }
         if hierarchy == b"0" && controllers.is_empty() && unified.is_none() {
-            unified = Some(Membership { version: Version::V2, path });
+            unified = Some(Membership { controller, version: Version::V2, path });
         }
     }
     unified
@@ -66,11 +68,12 @@ pub struct Mount<'a> {
 }
 
 impl Mount<'_> {
-    /// Whether this is where a controller of this version would be.
+    /// Whether this is where the cgroup's hierarchy would be.
     #[must_use]
-    pub fn holds(&self, version: Version, controller: &[u8]) -> bool {
+    pub fn holds(&self, cgroup: &Membership<'_>) -> bool {
         let mut options = Fields::new(self.options, b',');
-        self.version == version && (version == Version::V2 || options.any(|it| it == controller))
+        self.version == cgroup.version
+            && (self.version == Version::V2 || options.any(|it| it == cgroup.controller))
     }
 }
 
@@ -189,9 +192,12 @@ mod tests {
             ("", "memory", None),
         ] {
             let found = membership(text.as_bytes(), controller.as_bytes());
-            let expected =
-                expected.map(|(version, path)| Membership { version, path: str::as_bytes(path) });
-            assert_eq!(found, expected, "{controller} in {text:?}");
+            let controller = controller.as_bytes();
+            let expected = expected.map(|(version, path)| {
+                let path = str::as_bytes(path);
+                Membership { controller, version, path }
+            });
+            assert_eq!(found, expected, "{controller:?} in {text:?}");
         }
     }
 
@@ -263,7 +269,8 @@ mod tests {
         let held = |version, options: &str, controller: &str| {
             let options = options.as_bytes();
             let mount = Mount { version, root: b"/", point: b"/m", options };
-            mount.holds(V1, controller.as_bytes())
+            let (controller, path) = (controller.as_bytes(), &b"/"[..]);
+            mount.holds(&Membership { controller, version: V1, path })
         };
         assert!(held(V1, "rw,cpu,cpuacct", "cpu"));
         assert!(held(V1, "rw,cpuacct,cpu", "cpu"));
@@ -337,8 +344,9 @@ mod tests {
         fn no_input_is_too_strange(text in texts()) {
             let _ = (membership(&text, b"memory"), is_garbage(&text), unescaped(&text));
             let _ = (value(&text, b"memory"), kilobytes(&text), count_cpus(&text));
+            let cgroup = Membership { controller: b"memory", version: V1, path: b"/" };
             for mount in mounts(&text) {
-                let _ = mount.holds(V1, b"memory");
+                let _ = mount.holds(&cgroup);
             }
         }
 
@@ -375,7 +383,7 @@ mod tests {
             controllers.sort();
             let first = format!("4:{}:", controllers.join(","));
             let text = [first.as_bytes(), &path, b"\n0::/other\n"].concat();
-            let expected = Membership { version: V1, path: &path };
+            let expected = Membership { controller: b"memory", version: V1, path: &path };
             prop_assert_eq!(membership(&text, b"memory"), Some(expected));
         }
 
