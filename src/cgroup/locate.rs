@@ -1,7 +1,7 @@
 //! From a membership and the mounts to the directories: the process's own cgroup, and all of its
 //! ancestors that can be seen.
 
-use super::proc::{Membership, mounts, unescaped};
+use super::proc::{Membership, Mount, mounts, unescaped};
 use crate::text::Fields;
 
 /// The directories of a cgroup and its visible ancestors.
@@ -17,14 +17,6 @@ pub struct Directories {
 }
 
 impl Directories {
-    /// A directory below a mount point; `rest` is the way down to it.
-    fn new(mut mount_point: Vec<u8>, rest: &[u8]) -> Self {
-        mount_point.truncate(trimmed(&mount_point).len());
-        let length = mount_point.len();
-        mount_point.extend_from_slice(rest);
-        Self { leaf: mount_point, mount_point: length, guessed: false, partial: false }
-    }
-
     /// The same, where nothing says that it is the process's own cgroup.
     #[must_use]
     pub fn as_a_guess(self) -> Self {
@@ -59,28 +51,27 @@ impl Directories {
 /// to read.
 #[must_use]
 pub fn directories(cgroup: &Membership<'_>, mountinfo: &[u8]) -> Option<Directories> {
-    // The longest root of those that lead to the cgroup is the nearest; any such is better than
-    // none.
-    let mut best = None;
-    let mut found = None;
+    let mut best: Option<(usize, Option<&[u8]>, Mount<'_>)> = None;
     let mut later = mounts(mountinfo);
     while let Some(mount) = later.next() {
         if !mount.holds(cgroup) {
             continue;
         }
-        let root = unescaped(mount.root);
-        let root = trimmed(&root);
-        let rest = below(cgroup.path, root);
-        let length = rest.map(|_| root.len());
-        if (found.is_none() || best < length) && !later.clone().any(|it| it.point == mount.point) {
-            let mut directories =
-                Directories::new(unescaped(mount.point), rest.unwrap_or_default());
-            directories.guessed = rest.is_none();
-            directories.partial = length > Some(0);
-            (best, found) = (length, Some(directories));
+        let rest = below(cgroup.path, &unescaped(mount.root));
+        let distance = rest.map_or(usize::MAX, <[u8]>::len);
+        if best.is_none_or(|(least, ..)| distance < least)
+            && !later.clone().any(|over| over.point == mount.point)
+        {
+            best = Some((distance, rest, mount));
         }
     }
-    found
+    let (_, rest, Mount { root, point, .. }) = best?;
+    let mut leaf = unescaped(point);
+    leaf.truncate(trimmed(&leaf).len());
+    let mount_point = leaf.len();
+    leaf.extend_from_slice(rest.unwrap_or_default());
+    let (guessed, partial) = (rest.is_none(), rest.is_some() && root != b"/");
+    Some(Directories { leaf, mount_point, guessed, partial })
 }
 
 /// The way from a mount's root down to a cgroup in it. A process moved out of its cgroup namespace
@@ -88,7 +79,7 @@ pub fn directories(cgroup: &Membership<'_>, mountinfo: &[u8]) -> Option<Director
 /// cannot be taken back. Where both begin with `..` these are the same ancestor; further ones would
 /// lead out of the mount.
 fn below<'a>(cgroup: &'a [u8], root: &[u8]) -> Option<&'a [u8]> {
-    let rest = trimmed(cgroup).strip_prefix(root)?;
+    let rest = trimmed(cgroup).strip_prefix(trimmed(root))?;
     let is_whole = rest.is_empty() || rest.starts_with(b"/");
     (is_whole && !climbs(rest)).then_some(rest)
 }
@@ -131,8 +122,10 @@ mod tests {
             ("/sys/fs/cgroup", "/", &["/sys/fs/cgroup"]),
             ("/", "/a", &["/a", ""]),
         ] {
-            let rest = below(cgroup.as_bytes(), b"").unwrap();
-            let directories = Directories::new(mount_point.into(), rest);
+            let mountinfo = format!("1 2 0:3 / {mount_point} rw - cgroup2 cgroup2 rw\n");
+            let (version, path) = (Version::V2, cgroup.as_bytes());
+            let membership = Membership { controller: b"memory", version, path };
+            let directories = directories(&membership, mountinfo.as_bytes()).unwrap();
             let found: Vec<_> = all(&directories).into_iter().map(text).collect();
             assert_eq!(found, expected, "{cgroup} at {mount_point}");
         }
