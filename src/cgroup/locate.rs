@@ -17,17 +17,10 @@ pub struct Directories {
 }
 
 impl Directories {
-    /// The same, where nothing says that it is the process's own cgroup.
-    #[must_use]
-    pub fn as_a_guess(self) -> Self {
-        Self { guessed: true, ..self }
-    }
-
-    /// The root of the mount alone, as a guess.
-    #[must_use]
-    pub fn top(mut self) -> Self {
+    /// Leaves the root of the mount alone, as a guess.
+    pub fn cut_to_top(&mut self) {
         self.leaf.truncate(self.mount_point);
-        self.as_a_guess()
+        self.guessed = true;
     }
 
     /// The directory of the cgroup itself.

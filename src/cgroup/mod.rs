@@ -109,8 +109,8 @@ struct Tree<'a> {
     text: Vec<u8>,
     /// The process's ID in it, if it is known.
     pid: Option<u64>,
-    /// What is mounted where, once that was asked for; none if nobody can say.
-    mounts: Option<Option<Vec<u8>>>,
+    /// What is mounted where, once that was asked for.
+    mounts: Option<Vec<u8>>,
     problems: Vec<Reading>,
 }
 
@@ -164,24 +164,27 @@ impl<'a> Tree<'a> {
     /// unless it is the root of the mount: that is what the list of mounts would lead to as well,
     /// though as a guess where the mount was made outside; and the list of a host's root is long.
     fn directories(&mut self, cgroup: &Membership<'_>, files: &Files) -> Option<Directories> {
-        let usual = locate::directories(cgroup, USUAL)?;
+        let mut found = locate::directories(cgroup, USUAL)?;
         let first = files.each.first()?;
-        if !usual.guessed
-            && self.exists(usual.leaf(), first.name)
-            && (usual.above(usual.leaf()).is_none() || self.is_ours(usual.leaf()))
+        if !found.guessed
+            && self.exists(found.leaf(), first.name)
+            && (found.above(found.leaf()).is_none() || self.is_ours(found.leaf()))
         {
-            return Some(usual);
+            return Some(found);
         }
         if self.mounts.is_none() {
-            self.mounts = Some(self.proc_file(b"self/mountinfo").map(<[u8]>::to_vec));
+            self.mounts = Some(self.proc_file(b"self/mountinfo").unwrap_or_default().to_vec());
         }
-        let found = match self.mounts.as_ref()? {
-            Some(mounts) => locate::directories(cgroup, mounts)?,
-            // The usual place is as good as any.
-            None => usual.as_a_guess(),
-        };
+        match self.mounts.as_deref()? {
+            // Nobody can say: the usual place is as good as any.
+            [] => found.guessed = true,
+            mounts => found = locate::directories(cgroup, mounts)?,
+        }
         // A sandbox may show the path on its host, and mounts of its own.
-        Some(if self.exists(found.leaf(), b"") { found } else { found.top() })
+        if !self.exists(found.leaf(), b"") {
+            found.cut_to_top();
+        }
+        Some(found)
     }
 
     /// Whether the process is in the cgroup of this directory.
@@ -416,6 +419,7 @@ mod tests {
         assert_eq!(found("7\n", "", Some(mountinfo)), (2, false));
         // Nothing to tell by.
         assert_eq!(found("7\n", "", None), (1, true));
+        assert_eq!(found("7\n", "", Some("")), (1, true));
     }
 
     #[test]
