@@ -10,7 +10,6 @@ mod v2;
 
 use crate::limits::{Limits, Reading, Readings, Value, Version};
 use crate::sys::{self, Errno};
-use crate::units::Quota;
 use core::ffi::CStr;
 use locate::Directories;
 use proc::Membership;
@@ -243,20 +242,20 @@ impl<'a> Tree<'a> {
 
     /// Reads a limit. Only where there is one does its period matter.
     fn reading(&mut self, directory: &[u8], file: &File) -> Reading {
-        let reading = self.value(directory, file.name, file.parse);
-        let (Some(period), Value::Limit(time)) = (file.period, &reading.value) else {
-            return reading;
-        };
-        let period = self.value(directory, period, v1::positive);
-        match period.value {
-            Value::Limit(period) => {
-                let value = Value::Limit(Quota { per: period.amount, ..*time });
-                Reading { value, ..reading }
+        let mut reading = self.value(directory, file.name, file.parse);
+        if let (Some(period), Value::Limit(time)) = (file.period, &mut reading.value) {
+            let period = self.value(directory, period, v1::positive);
+            if let Value::Limit(period) = period.value {
+                time.per = period.amount;
+            } else {
+                reading = period;
+                // The kernel has both or none.
+                if reading.value == Value::Absent {
+                    reading.value = Value::Unreadable(Errno(libc::ENOENT));
+                }
             }
-            // The kernel has both or none.
-            Value::Absent => Reading { value: Value::Unreadable(Errno(libc::ENOENT)), ..period },
-            _ => period,
         }
+        reading
     }
 
     /// Reads a file; what `parse` does not take is garbage.
@@ -318,6 +317,7 @@ fn garbage(text: &[u8]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::Quota;
     use std::fs;
     use std::os::unix::ffi::OsStrExt;
     use std::path::Path;
