@@ -15,24 +15,24 @@ use locate::Directories;
 use proc::Membership;
 
 /// Where the files of the kernel are looked up: in the running system, or in a captured tree.
-#[derive(Clone, Debug)]
-pub struct Root {
+#[derive(Clone, Copy, Debug)]
+pub struct Root<'a> {
     /// What goes before a path; empty for the running system.
-    prefix: Vec<u8>,
+    prefix: &'a [u8],
     is_system: bool,
 }
 
-impl Root {
+impl<'a> Root<'a> {
     /// The running system.
     #[must_use]
     pub const fn system() -> Self {
-        Self { prefix: Vec::new(), is_system: true }
+        Self { prefix: b"", is_system: true }
     }
 
     /// A tree with `proc` and `sys` in this directory.
     #[must_use]
-    pub fn at(directory: &[u8]) -> Self {
-        Self { prefix: directory.to_vec(), is_system: false }
+    pub const fn at(directory: &'a [u8]) -> Self {
+        Self { prefix: directory, is_system: false }
     }
 }
 
@@ -78,7 +78,7 @@ const USUAL: &[u8] = b"1 0 0:1 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw
 
 /// Finds all the limits there are.
 #[must_use]
-pub fn read(root: &Root) -> Limits {
+pub fn read(root: &Root<'_>) -> Limits {
     let mut tree = Tree::new(root);
     let (memory_total, cpus, pid) = if root.is_system {
         (sys::memory_total(), sys::allowed_cpus(), Some(std::process::id().into()))
@@ -114,10 +114,9 @@ struct Tree<'a> {
 }
 
 impl<'a> Tree<'a> {
-    const fn new(root: &'a Root) -> Self {
-        let prefix = root.prefix.as_slice();
+    const fn new(root: &Root<'a>) -> Self {
         Self {
-            prefix,
+            prefix: root.prefix,
             path: Vec::new(),
             text: Vec::new(),
             pid: None,
