@@ -1,6 +1,6 @@
 //! The CPU quota, `GOMAXPROCS`, and the runtime's own rule for it.
 
-use super::go::{Setting, go_integer, module_release};
+use super::go::{Setting, go_integer, is_since};
 use super::{CpuMode, Note, Plan, Present, Reason, Rounding, Tuning, warn};
 use crate::error::Error;
 use crate::gobinary::{GoBinary, Release};
@@ -112,8 +112,7 @@ fn left_alone(
     };
     let library = program.and_then(|program| program.automaxprocs);
     let is_blind = readings.version == Some(Version::V2)
-        && library
-            .is_some_and(|version| module_release(version).is_none_or(|it| it.is_before(KNOWS_V2)));
+        && library.is_some_and(|version| !is_since(version, KNOWS_V2));
     if library.is_some() && !is_blind {
         return if is_in_leaf {
             Ok(Reason::Library(AUTOMAXPROCS))
@@ -168,7 +167,7 @@ fn own_rule(program: &GoBinary<'_>, debug: Option<&[u8]>) -> Option<OwnRule> {
     let switch = |key| {
         let user = Setting::find(debug, key, Some(release));
         let default = Setting::find(program.debug_defaults, key, Some(release));
-        let is_on = user.number.or(default.number).is_none_or(|number| number > 0);
+        let is_on = user.is_on.or(default.is_on).unwrap_or(true);
         Switch { is_on, is_set: user.is_present }
     };
     let [rule, updates] = TRACKING;
@@ -178,7 +177,7 @@ fn own_rule(program: &GoBinary<'_>, debug: Option<&[u8]>) -> Option<OwnRule> {
 /// The user's `GODEBUG` with the settings that it has not and that switch the runtime's rule on.
 pub(super) fn with_tracking(debug: Option<&[u8]>) -> Vec<u8> {
     let mut value = debug.unwrap_or_default().to_vec();
-    for key in TRACKING {
+    for key in &TRACKING {
         if !Setting::find(debug, key, None).is_present {
             if !value.is_empty() {
                 value.push(b',');

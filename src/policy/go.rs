@@ -46,9 +46,9 @@ fn go_number(text: &[u8], release: Option<Release>) -> Option<i64> {
 pub(super) struct Setting {
     /// Whether it is in there.
     pub is_present: bool,
-    /// Its last value that is a number; others do not count (`parsegodebug` in
-    /// runtime/runtime1.go).
-    pub number: Option<i32>,
+    /// Whether its last value that is a number switches it on; others do not count
+    /// (`parsegodebug` in runtime/runtime1.go).
+    pub is_on: Option<bool>,
 }
 
 impl Setting {
@@ -60,14 +60,16 @@ impl Setting {
                 && let [b'=', value @ ..] = value
             {
                 setting.is_present = true;
-                setting.number = go_integer(value, release).or(setting.number);
+                if let Some(number) = go_integer(value, release) {
+                    setting.is_on = Some(number > 0);
+                }
             }
         }
         setting
     }
 }
 
-/// The release in a module's version such as `v0.7.4`.
-pub(super) fn module_release(version: &[u8]) -> Option<Release> {
-    version.strip_prefix(b"v").map(Release::parse)
+/// Whether a module's version such as `v0.7.4` is known to be this release or a later one.
+pub(super) fn is_since(version: &[u8], release: Release) -> bool {
+    version.strip_prefix(b"v").is_some_and(|it| !Release::parse(it).is_before(release))
 }

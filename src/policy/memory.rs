@@ -1,6 +1,6 @@
 //! The memory limit, and `GOMEMLIMIT`.
 
-use super::go::{go_accepts, module_release};
+use super::go::{go_accepts, is_since};
 use super::{MemoryMode, Note, Plan, Reason, Tuning, warn};
 use crate::error::Error;
 use crate::gobinary::{GoBinary, Release};
@@ -59,8 +59,7 @@ pub(super) fn decide<'a>(
         && let Some(version) = program.and_then(|program| program.automemlimit)
     {
         // None finds an ancestor of a cgroup that it does not find.
-        let sees_ancestors = !limits.memory.guessed
-            && module_release(version).is_some_and(|it| !it.is_before(SEES_ANCESTORS));
+        let sees_ancestors = is_since(version, SEES_ANCESTORS) && !limits.memory.guessed;
         let is_high = decision.source.is_some_and(|file| file.ends_with(b"/memory.high"));
         if limits.memory.is_in_leaf(limit) || (sees_ancestors && !is_high) {
             decision.reason = Reason::Library(AUTOMEMLIMIT);
