@@ -373,6 +373,7 @@ fn signal_by_name(text: &[u8]) -> Option<c_int> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::Put;
     use crate::units::Quota;
 
     fn parsed(arguments: &[&str], environment: &[&str]) -> Request<'static> {
@@ -390,7 +391,7 @@ mod tests {
     }
 
     fn error(arguments: &[&str]) -> String {
-        parsed(arguments, &[]).command.unwrap_err().to_string()
+        parsed(arguments, &[]).command.unwrap_err().text()
     }
 
     #[test]
@@ -481,7 +482,7 @@ mod tests {
         ] {
             let request = parsed(&["x"], &[variable]);
             assert!(matches!(request.command, Ok(Command::Supervise)), "{variable}");
-            let warnings: Vec<_> = request.warnings.iter().map(ToString::to_string).collect();
+            let warnings: Vec<_> = request.warnings.iter().map(Put::text).collect();
             assert_eq!(warnings, [message]);
         }
         for variable in ["LOADLINE_PORT=tcp://10.0.0.1:80", "LOADLINE_CPU=", "LOADLINE_=x"] {
@@ -493,8 +494,9 @@ mod tests {
 
     #[test]
     fn a_bad_option_says_what_it_takes() {
-        assert_eq!(error(&[]), "no program to run is given");
-        assert_eq!(error(&["-v"]), "no program to run is given");
+        let no_program = format!("no program to run is given\n\n{HELP}");
+        assert_eq!(error(&[]), no_program);
+        assert_eq!(error(&["-v"]), no_program);
         assert_eq!(error(&["--nope", "x"]), "there is no option --nope; see loadline --help");
         assert_eq!(error(&["-X", "x"]), "there is no option -X; see loadline --help");
         assert_eq!(error(&["-e", "256", "x"]), "-e takes an exit code from 0 to 255, not \"256\"");

@@ -1,6 +1,7 @@
 //! The environment of the program: the inherited one with the planned changes. Pure.
 
 use crate::policy::{Plan, Present};
+use crate::text::{Out, Put, put};
 use crate::units::integer;
 use core::ffi::CStr;
 use std::ffi::CString;
@@ -37,11 +38,16 @@ pub fn present<'a>(environment: &[&'a CStr]) -> Present<'a> {
 /// The variables that a plan sets, as `name=value`.
 #[must_use]
 pub fn settings(plan: &Plan<'_>) -> [Option<CString>; 3] {
-    let setting = |name, value: Option<u64>| CString::new(format!("{name}={}", value?)).ok();
+    let setting = |name: &str, value: Option<u64>| {
+        let mut setting = Out::default();
+        put!(&mut setting, name, "=", value?);
+        CString::new(setting.into_bytes()).ok()
+    };
     let debug = plan.debug.as_ref().and_then(|value| {
-        let mut setting = format!("{DEBUG}=").into_bytes();
-        setting.extend_from_slice(value);
-        CString::new(setting).ok()
+        let mut setting = Out::default();
+        put!(&mut setting, DEBUG, "=");
+        setting.bytes(value);
+        CString::new(setting.into_bytes()).ok()
     });
     [setting(MEMORY, plan.memory.value), setting(PROCESSORS, plan.cpu.value), debug]
 }

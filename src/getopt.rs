@@ -2,9 +2,8 @@
 //! first operand ends the options, as what follows is another program's. Pure.
 
 use crate::error::Error;
-use crate::text::{Fields, Plain};
+use crate::text::{Fields, Out, Plain, Put, put};
 use core::ffi::CStr;
-use core::fmt;
 
 /// An option as it was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,14 +15,13 @@ pub enum Opt<'a> {
 }
 
 /// As it is written on the command line.
-impl fmt::Display for Opt<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Put for Opt<'_> {
+    fn put(&self, out: &mut Out) {
         let (dashes, name) = match self {
             Self::Short(name) => ("-", name),
             Self::Long(name) => ("--", name),
         };
-        f.write_str(dashes)?;
-        Plain(name).fmt(f)
+        put!(out, dashes, Plain(name));
     }
 }
 
@@ -146,7 +144,7 @@ mod tests {
         while let Some(option) = parser.option().unwrap() {
             let takes_value = matches!(option, Opt::Short(b"v") | Opt::Long(b"of"));
             let value = takes_value.then(|| parser.value().unwrap());
-            seen.push((option.to_string(), value.map(|it| core::str::from_utf8(it).unwrap())));
+            seen.push((option.text(), value.map(|it| core::str::from_utf8(it).unwrap())));
         }
         let seen: Vec<_> = seen.iter().map(|(option, value)| (option.as_str(), *value)).collect();
         let expected = [
@@ -182,10 +180,10 @@ mod tests {
         let mut parser = Parser::new(&[c"--flag=1"]);
         assert_eq!(parser.option().unwrap(), Some(Opt::Long(b"flag")));
         let error = parser.option().unwrap_err();
-        assert_eq!(error.to_string(), "--flag takes no value such as \"1\"");
+        assert_eq!(error.text(), "--flag takes no value such as \"1\"");
         let mut parser = Parser::new(&[c"-v"]);
         assert_eq!(parser.option().unwrap(), Some(Opt::Short(b"v")));
         let error = parser.value().unwrap_err();
-        assert_eq!(error.to_string(), "-v takes a value; see loadline --help");
+        assert_eq!(error.text(), "-v takes a value; see loadline --help");
     }
 }

@@ -143,6 +143,6 @@ fn child(plan: &mut Plan<'_, '_>) -> c_int {
     }
     set_disposition(libc::SIGCHLD, plan.inherited.child);
     let (error, code) = plan.image.become_it(plan.inherited.mask);
-    plan.stderr.fatal(error);
+    plan.stderr.fatal(&error);
     code.into()
 }

@@ -12,9 +12,8 @@ mod file;
 mod process;
 mod signal;
 
-use crate::text::Plain;
+use crate::text::{Out, Plain, Put};
 use core::ffi::{CStr, c_char, c_int};
-use core::fmt;
 use std::os::fd::BorrowedFd;
 
 pub use arena::Arena;
@@ -54,12 +53,12 @@ impl From<nix::errno::Errno> for Errno {
     }
 }
 
-impl fmt::Display for Errno {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Put for Errno {
+    fn put(&self, out: &mut Out) {
         // SAFETY: strerror returns a NUL-terminated string for any number; this program has one
         // thread and translates no messages, so nothing overwrites it while it is read.
         let text = unsafe { CStr::from_ptr(libc::strerror(self.0)) };
-        Plain(text.to_bytes()).fmt(f)
+        Plain(text.to_bytes()).put(out);
     }
 }
 
