@@ -177,16 +177,19 @@ pub const SIZE: &str = "a size such as 400MiB, 400Mi (1024s), 400MB, 400M (1000s
 pub fn size(text: &[u8]) -> Option<u64> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.');
     let (number, unit) = text.split_at_checked(digits.count())?;
-    let (power, base) = match unit {
-        b"" | b"B" => (0, 1000),
-        b"k" | b"K" | b"kB" | b"KB" => (1, 1000),
-        b"M" | b"MB" => (2, 1000),
-        b"G" | b"GB" => (3, 1000),
-        b"T" | b"TB" => (4, 1000),
-        b"Ki" | b"KiB" => (1, 1024),
-        b"Mi" | b"MiB" => (2, 1024),
-        b"Gi" | b"GiB" => (3, 1024),
-        b"Ti" | b"TiB" => (4, 1024),
+    let (letter, base) = match unit {
+        [] | b"B" => (b' ', 1),
+        [letter] | [letter, b'B'] => (*letter, 1000),
+        [letter, b'i'] | [letter, b'i', b'B'] => (*letter, 1024),
+        _ => return None,
+    };
+    let power = match letter {
+        b' ' if base == 1 => 0,
+        b'k' if base == 1000 => 1,
+        b'K' => 1,
+        b'M' => 2,
+        b'G' => 3,
+        b'T' => 4,
         _ => return None,
     };
     /// Decimals are exact to a thousandth of the unit, whatever the unit.
