@@ -77,7 +77,7 @@ pub struct Line<'a>(pub &'a Plan<'a>);
 impl Put for Line<'_> {
     fn put(&self, out: &mut Out) {
         let mut separator = "";
-        for Topic { variable, limit, source, value, why, .. } in topics(self.0) {
+        for Topic { variable, limit, source, value, why, .. } in &topics(self.0) {
             put!(out, separator, variable);
             separator = "; ";
             match (value, limit) {
@@ -104,7 +104,7 @@ impl Put for Text<'_> {
     fn put(&self, out: &mut Out) {
         let Self(plan, program) = self;
         let titles = ["memory", "cpu"];
-        for (title, topic) in titles.iter().zip(topics(plan)) {
+        for (title, topic) in titles.iter().zip(&topics(plan)) {
             let Topic { variable, limit, source, value, why, guessed } = topic;
             put!(out, title, "\n  limit       ");
             match limit {
@@ -120,7 +120,7 @@ impl Put for Text<'_> {
                 None if limit.is_some() => put!(out, "as given"),
                 None => put!(out, "none"),
             }
-            if guessed {
+            if *guessed {
                 put!(
                     out,
                     " (a guess: the own cgroup is out of sight, so the mount's root was read)"
@@ -161,7 +161,7 @@ impl Put for AsJson<'_> {
     fn put(&self, out: &mut Out) {
         let Self(plan, program) = self;
         let heads = ["{\"memory\":{\"limit_bytes\":", ",\"cpu\":{\"limit_cpus\":"];
-        for (head, topic) in heads.iter().zip(topics(plan)) {
+        for (head, topic) in heads.iter().zip(&topics(plan)) {
             let Topic { variable, limit, source, value, why, guessed } = topic;
             put!(out, head);
             match limit {
@@ -170,14 +170,14 @@ impl Put for AsJson<'_> {
                 None => put!(out, "null"),
             }
             put!(out, ",\"source\":");
-            string_or_null(out, source);
+            string_or_null(out, *source);
             put!(out, ",\"", variable, "\":");
             match value {
                 Some(value) => put!(out, "\"", value, "\""),
                 None => put!(out, "null"),
             }
-            let guessed = if guessed { "true" } else { "false" };
-            if variable == PROCESSORS {
+            let guessed = if *guessed { "true" } else { "false" };
+            if *variable == PROCESSORS {
                 put!(out, ",\"", DEBUG, "\":");
                 string_or_null(out, plan.debug.as_deref());
             }
