@@ -133,15 +133,22 @@ impl Put for Text<'_> {
             }
             put!(out, "\n  reason      ", why, "\n");
         }
-        if let Some(debug) = &plan.debug {
-            put!(out, "  ", DEBUG, "     ", Plain(debug), "\n");
-        }
+        line(out, "  GODEBUG     ", plan.debug.as_deref());
         if let Some(name) = program.name {
             put!(out, "program\n  path        ");
             match program.path {
                 Some(path) => {
                     put!(out, Quoted(path), "\n");
-                    put_go(out, program.go);
+                    match program.go {
+                        Some(go) => {
+                            let defaults = go.debug_defaults.filter(|it| !it.is_empty());
+                            line(out, "  go          ", Some(go.version));
+                            line(out, "  defaults    ", defaults);
+                            line(out, "  automaxprocs  ", go.automaxprocs);
+                            line(out, "  automemlimit  ", go.automemlimit);
+                        }
+                        None => put!(out, "  go          not recognised as a Go program\n"),
+                    }
                 }
                 None => {
                     put!(out, "none: ", Quoted(name), " is not found or not executable\n");
@@ -169,8 +176,7 @@ impl Put for AsJson<'_> {
                 Some(Amount::Cpu(quota)) => put!(out, quota),
                 None => put!(out, "null"),
             }
-            put!(out, ",\"source\":");
-            string_or_null(out, *source);
+            string_or_null(out, ",\"source\":", *source);
             put!(out, ",\"", variable, "\":");
             match value {
                 Some(value) => put!(out, "\"", value, "\""),
@@ -178,25 +184,18 @@ impl Put for AsJson<'_> {
             }
             let guessed = if *guessed { "true" } else { "false" };
             if *variable == PROCESSORS {
-                put!(out, ",\"", DEBUG, "\":");
-                string_or_null(out, plan.debug.as_deref());
+                string_or_null(out, ",\"GODEBUG\":", plan.debug.as_deref());
             }
             put!(out, ",\"reason\":\"", why, "\",\"guessed\":", guessed, "}");
         }
-        put!(out, ",\"program\":{\"name\":");
-        string_or_null(out, program.name);
-        put!(out, ",\"path\":");
-        string_or_null(out, program.path);
         let go = program.go;
-        for (key, value) in [
-            ("go_version", go.map(|go| go.version)),
-            ("go_debug_defaults", go.and_then(|go| go.debug_defaults)),
-            ("automaxprocs", go.and_then(|go| go.automaxprocs)),
-            ("automemlimit", go.and_then(|go| go.automemlimit)),
-        ] {
-            put!(out, ",\"", key, "\":");
-            string_or_null(out, value);
-        }
+        let debug_defaults = go.and_then(|go| go.debug_defaults);
+        string_or_null(out, ",\"program\":{\"name\":", program.name);
+        string_or_null(out, ",\"path\":", program.path);
+        string_or_null(out, ",\"go_version\":", go.map(|go| go.version));
+        string_or_null(out, ",\"go_debug_defaults\":", debug_defaults);
+        string_or_null(out, ",\"automaxprocs\":", go.and_then(|go| go.automaxprocs));
+        string_or_null(out, ",\"automemlimit\":", go.and_then(|go| go.automemlimit));
         let cgo = match go.and_then(|go| go.cgo) {
             Some(true) => "true",
             Some(false) => "false",
@@ -215,26 +214,18 @@ impl Put for AsJson<'_> {
     }
 }
 
-fn put_go(out: &mut Out, go: Option<GoBinary<'_>>) {
-    let Some(go) = go else {
-        put!(out, "  go          not recognised as a Go program\n");
-        return;
-    };
-    for (title, value) in [
-        ("  go          ", Some(go.version)),
-        ("  defaults    ", go.debug_defaults.filter(|it| !it.is_empty())),
-        ("  automaxprocs  ", go.automaxprocs),
-        ("  automemlimit  ", go.automemlimit),
-    ] {
-        if let Some(value) = value {
-            put!(out, title, Plain(value), "\n");
-        }
+/// A line of the report, if there is anything to say.
+fn line(out: &mut Out, title: &str, value: Option<&[u8]>) {
+    if let Some(value) = value {
+        put!(out, title, Plain(value), "\n");
     }
 }
 
-fn string_or_null(out: &mut Out, bytes: Option<&[u8]>) {
-    match bytes {
-        Some(bytes) => put!(out, Json(bytes)),
+/// A member of a JSON object.
+fn string_or_null(out: &mut Out, head: &str, value: Option<&[u8]>) {
+    put!(out, head);
+    match value {
+        Some(value) => put!(out, Json(value)),
         None => put!(out, "null"),
     }
 }
