@@ -94,10 +94,23 @@ impl Out {
         self.bytes(&[byte]);
     }
 
+    fn decimal(&mut self, number: u64) {
+        if number > 9 {
+            self.decimal(number / 10);
+        }
+        self.byte(b'0'.wrapping_add((number % 10) as u8));
+    }
+
     fn hexadecimal(&mut self, byte: u8) {
         for digit in [byte >> 4, byte & 15] {
             self.byte(if digit < 10 { b'0' } else { b'a' - 10 }.wrapping_add(digit));
         }
+    }
+
+    fn quoted(&mut self, text: &[u8], json: bool) {
+        self.byte(b'"');
+        self.escaped(text, json);
+        self.byte(b'"');
     }
 
     /// Adds what need not be UTF-8 so that it stays one line, and can stand in double quotes.
@@ -189,25 +202,13 @@ impl Put for str {
 
 impl Put for u32 {
     fn put(&self, out: &mut Out) {
-        u64::from(*self).put(out);
+        out.decimal((*self).into());
     }
 }
 
 impl Put for u64 {
     fn put(&self, out: &mut Out) {
-        // As many as 2^64 has.
-        let mut digits = [0; 20];
-        let mut rest = *self;
-        let mut start = digits.len();
-        for (index, digit) in digits.iter_mut().enumerate().rev() {
-            *digit = b'0'.wrapping_add((rest % 10) as u8);
-            rest /= 10;
-            start = index;
-            if rest == 0 {
-                break;
-            }
-        }
-        out.bytes(digits.get(start..).unwrap_or_default());
+        out.decimal(*self);
     }
 }
 
@@ -227,7 +228,7 @@ pub struct Quoted<'a>(pub &'a [u8]);
 
 impl Put for Quoted<'_> {
     fn put(&self, out: &mut Out) {
-        put!(out, "\"", Plain(self.0), "\"");
+        out.quoted(self.0, false);
     }
 }
 
@@ -238,9 +239,7 @@ pub struct Json<'a>(pub &'a [u8]);
 
 impl Put for Json<'_> {
     fn put(&self, out: &mut Out) {
-        out.byte(b'"');
-        out.escaped(self.0, true);
-        out.byte(b'"');
+        out.quoted(self.0, true);
     }
 }
 
