@@ -42,7 +42,7 @@ use explain::{AsJson, Line, Program, Text};
 use stderr::{INFO, Stderr, WARNING};
 use supervise::Image;
 use sys::SignalSet;
-use text::{Out, Put, put};
+use text::{Out, Put, Strings, put};
 
 /// Does what the command line asks for and returns the exit code. Every signal is blocked, and
 /// `mask` is what was blocked before.
@@ -70,7 +70,7 @@ pub fn run(arguments: &[&CStr], environment: &[&CStr], mask: SignalSet) -> u8 {
     let path = environment::lookup(environment, "PATH");
     let candidates = name.map(|name| program::candidates(name, path)).unwrap_or_default();
     let candidates = ManuallyDrop::new(candidates);
-    let path = candidates.iter().find(|file| sys::is_executable(file));
+    let path = Strings(&candidates).find(|file| sys::is_executable(file));
     let mut buffer = ManuallyDrop::new(Vec::new());
     let go = path.and_then(|path| gobinary::read(path, &mut buffer));
 
@@ -92,7 +92,7 @@ pub fn run(arguments: &[&CStr], environment: &[&CStr], mask: SignalSet) -> u8 {
     }
     stderr.at(INFO, &Line(&plan));
     let settings = ManuallyDrop::new(environment::settings(&plan));
-    let environment = ManuallyDrop::new(environment::apply(environment, &*settings));
+    let environment = ManuallyDrop::new(environment::apply(environment, Strings(&settings)));
     let listener = environment::listener(&environment, std::process::id());
     let exec = sys::Exec::new(options.program, &environment, listener);
     let name = name.unwrap_or_default();

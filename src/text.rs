@@ -3,6 +3,8 @@
 //!
 //! What we say is put together here and not by `core::fmt`, which would be more than what is said.
 
+use core::ffi::CStr;
+
 /// The parts of a text between separators: one more than there are separators, as of `split`.
 #[derive(Clone, Debug)]
 pub struct Fields<'a> {
@@ -36,6 +38,20 @@ impl<'a> Iterator for Fields<'a> {
         };
         self.rest = rest;
         Some(field)
+    }
+}
+
+/// C strings, one behind the other. What has no NUL at its end is none of them.
+#[derive(Clone, Debug)]
+pub struct Strings<'a>(pub &'a [u8]);
+
+impl<'a> Iterator for Strings<'a> {
+    type Item = &'a CStr;
+
+    fn next(&mut self) -> Option<&'a CStr> {
+        let string = CStr::from_bytes_until_nul(self.0).ok()?;
+        self.0 = self.0.get(string.to_bytes_with_nul().len()..)?;
+        Some(string)
     }
 }
 
