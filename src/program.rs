@@ -11,8 +11,8 @@ const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
 #[must_use]
 pub fn candidates(name: &CStr, path: Option<&[u8]>) -> Vec<u8> {
     let mut files = Out::default();
-    let is_path = name.is_empty() || name.to_bytes().contains(&b'/');
-    let directories = if is_path { b"" } else { path.unwrap_or(DEFAULT_PATH) };
+    let is_name = !name.is_empty() && name.to_bytes().iter().all(|byte| *byte != b'/');
+    let directories = if is_name { path.unwrap_or(DEFAULT_PATH) } else { b"" };
     for directory in Fields::new(directories, b':') {
         files.bytes(directory);
         if !directory.is_empty() {

@@ -3,6 +3,7 @@
 //!
 //! What we say is put together here and not by `core::fmt`, which would be more than what is said.
 
+use crate::sys::c_str;
 use core::ffi::CStr;
 
 /// The parts of a text between separators: one more than there are separators, as of `split`.
@@ -49,7 +50,7 @@ impl<'a> Iterator for Strings<'a> {
     type Item = &'a CStr;
 
     fn next(&mut self) -> Option<&'a CStr> {
-        let string = CStr::from_bytes_until_nul(self.0).ok()?;
+        let string = c_str(self.0)?;
         self.0 = self.0.get(string.to_bytes_with_nul().len()..)?;
         Some(string)
     }

@@ -272,7 +272,8 @@ fn path<'a>(
     for part in [prefix, directory, b"/", name, b"\0"] {
         buffer.extend_from_slice(part);
     }
-    CStr::from_bytes_with_nul(buffer).map_err(|_| Errno(libc::EINVAL))
+    let path = sys::c_str(buffer).filter(|path| path.to_bytes_with_nul().len() == buffer.len());
+    path.ok_or(Errno(libc::EINVAL))
 }
 
 /// The path of a file as a process in the tree sees it.

@@ -100,7 +100,7 @@ fn mount(line: &[u8]) -> Option<Mount<'_>> {
 
 /// Undoes what the kernel does to spaces, tabs, newlines and backslashes: `\040`.
 fn unescaped(text: &[u8]) -> Cow<'_, [u8]> {
-    if !text.contains(&b'\\') {
+    if text.iter().all(|byte| *byte != b'\\') {
         return Cow::Borrowed(text);
     }
     let mut bytes = Vec::with_capacity(text.len());

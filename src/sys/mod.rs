@@ -74,6 +74,16 @@ pub fn stdin() -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(libc::STDIN_FILENO) }
 }
 
+/// The C string at the start of some bytes, none without a NUL. The standard library would search
+/// by whole words, and so does its `contains` for bytes.
+#[must_use]
+pub fn c_str(bytes: &[u8]) -> Option<&CStr> {
+    let length = bytes.iter().position(|byte| *byte == 0)?;
+    let string = bytes.get(..=length)?;
+    // SAFETY: the last byte is the first that is NUL.
+    Some(unsafe { CStr::from_bytes_with_nul_unchecked(string) })
+}
+
 /// The strings of `argv` or `envp`, as the kernel laid them out for the life of the process.
 ///
 /// # Safety
