@@ -63,7 +63,11 @@ pub fn apply<'a>(inherited: &[&'a CStr], settings: Strings<'a>) -> Vec<&'a CStr>
         })
     };
     let mut environment = Vec::with_capacity(inherited.len());
-    environment.extend(inherited.iter().filter(|entry| !is_replaced(entry)));
+    for entry in inherited {
+        if !is_replaced(entry) {
+            environment.push(*entry);
+        }
+    }
     environment.extend(settings);
     environment
 }
@@ -74,9 +78,10 @@ pub fn apply<'a>(inherited: &[&'a CStr], settings: Strings<'a>) -> Vec<&'a CStr>
 #[must_use]
 pub fn listener(environment: &[&CStr], own: u32) -> Option<(usize, &'static [u8])> {
     const NAME: &str = "LISTEN_PID";
-    let place = environment.iter().position(|entry| value(entry.to_bytes(), NAME).is_some())?;
-    let named = value(environment.get(place)?.to_bytes(), NAME).and_then(integer);
-    (named == Some(own.into())).then_some((place, b"LISTEN_PID="))
+    let mut entries = environment.iter().enumerate();
+    let (place, named) =
+        entries.find_map(|(place, entry)| Some((place, value(entry.to_bytes(), NAME)?)))?;
+    (integer(named) == Some(own.into())).then_some((place, b"LISTEN_PID="))
 }
 
 #[cfg(test)]

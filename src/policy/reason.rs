@@ -51,6 +51,8 @@ pub enum Reason {
     Cpus(u64),
 }
 
+const THE_CPUS: &str = " the CPUs that the process may run on, ";
+
 impl Put for Reason {
     fn put(&self, out: &mut Out) {
         match self {
@@ -66,9 +68,7 @@ impl Put for Reason {
             Self::Nothing => put!(out, "the limit leaves nothing to set"),
             Self::Share(ratio) => put!(out, ratio, " of the limit"),
             Self::Reserve(bytes) => put!(out, "the limit less a reserve of ", Bytes(*bytes)),
-            Self::Enough { cpus } => {
-                put!(out, "not below the CPUs that the process may run on, ", cpus);
-            }
+            Self::Enough { cpus } => put!(out, "not below", THE_CPUS, cpus),
             Self::Rounded(Rounding::Up) => put!(out, "the limit rounded up"),
             Self::Rounded(Rounding::Down) => put!(out, "the limit rounded down, at least 1"),
             Self::Minimum(least) => put!(out, "at least ", least, " as asked for"),
@@ -80,9 +80,7 @@ impl Put for Reason {
             Self::Library(name) => {
                 put!(out, "left to ", name, " in the program, which reads the same limit");
             }
-            Self::Cpus(cpus) => {
-                put!(out, "no more than the CPUs that the process may run on, ", cpus);
-            }
+            Self::Cpus(cpus) => put!(out, "no more than", THE_CPUS, cpus),
         }
     }
 }
