@@ -123,8 +123,15 @@ impl Put for Error<'_> {
                 put!(out, option, " takes ", expected, ", not ", Quoted(value));
             }
             Self::Variable { name, value, expected } => {
-                let (name, value) = (Plain(name), Quoted(value));
-                put!(out, name, " is ignored: it takes ", expected, ", not ", value);
+                put!(
+                    out,
+                    Plain(name),
+                    " is ignored: it",
+                    " takes ",
+                    expected,
+                    ", not ",
+                    Quoted(value)
+                );
             }
             Self::Unreadable { file, cause } => {
                 put!(out, "could not read ", Quoted(file), ": ", cause);
