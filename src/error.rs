@@ -106,14 +106,16 @@ pub enum Error<'a> {
     Output(Errno),
 }
 
+const SEE_HELP: &str = "; see loadline --help";
+
 impl Put for Error<'_> {
     fn put(&self, out: &mut Out) {
         match self {
             Self::UnknownOption(option) => {
-                put!(out, "there is no option ", option, "; see loadline --help");
+                put!(out, "there is no option ", option, SEE_HELP);
             }
             Self::MissingValue(option) => {
-                put!(out, option, " takes a value; see loadline --help");
+                put!(out, option, " takes a value", SEE_HELP);
             }
             Self::UnexpectedValue { option, value } => {
                 put!(out, option, " takes no value such as ", Quoted(value));

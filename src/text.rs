@@ -118,7 +118,8 @@ impl Out {
         self.byte(b'0'.wrapping_add((number % 10) as u8));
     }
 
-    fn hexadecimal(&mut self, byte: u8) {
+    fn hexadecimal(&mut self, head: &str, byte: u8) {
+        put!(self, head);
         for digit in [byte >> 4, byte & 15] {
             self.byte(if digit < 10 { b'0' } else { b'a' - 10 }.wrapping_add(digit));
         }
@@ -141,21 +142,16 @@ impl Out {
             match character {
                 [] => break,
                 [byte @ (b'"' | b'\\')] => self.bytes(&[b'\\', *byte]),
-                [byte @ 0..b' '] if json => {
-                    self.bytes(b"\\u00");
-                    self.hexadecimal(*byte);
-                }
+                [byte @ 0..b' '] if json => self.hexadecimal("\\u00", *byte),
                 _ if json && !is_valid => self.bytes("\u{fffd}".as_bytes()),
                 // C1 control characters are those below U+00A0.
                 [byte @ (0..b' ' | 0x7f)] | [0xc2, byte @ 0x80..=0x9f] if !json => {
-                    self.bytes(b"\\x");
-                    self.hexadecimal(*byte);
+                    self.hexadecimal("\\x", *byte);
                 }
                 _ if is_valid => self.bytes(character),
                 _ => {
                     for byte in character {
-                        self.bytes(b"\\x");
-                        self.hexadecimal(*byte);
+                        self.hexadecimal("\\x", *byte);
                     }
                 }
             }
