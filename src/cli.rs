@@ -5,7 +5,7 @@
 
 use crate::error::Error;
 use crate::exit::Remap;
-use crate::getopt::{Opt, Parser};
+use crate::getopt::Parser;
 use crate::policy::{CpuMode, MemoryMode, Rounding, Tuning};
 use crate::units::{CPUS, Ratio, SIZE, cpus, integer, size};
 use core::ffi::{CStr, c_int};
@@ -131,53 +131,60 @@ impl Options<'_> {
 /// What verbosity is without a word about it.
 const VERBOSITY: u32 = 1;
 
-/// One of our own options: its name, what it takes, and how it is set.
-struct Tunable {
+/// What has a value: an option, a variable, or one that is both.
+///
+/// Words are compared by `==` here and below: a pattern is compared byte by byte, in three times
+/// the code.
+struct Setting {
+    /// The option, of which `LOADLINE` and the rest of it is the variable if it is a long one; or
+    /// the variable, if there is no option.
     name: &'static str,
+    /// What it takes, nothing where it only has to be there.
     expected: &'static str,
+    /// Sets what it stands for, unless that cannot be.
     set: fn(&mut Options<'_>, &[u8]) -> Option<()>,
 }
 
-const TUNABLES: [Tunable; 8] = [
-    Tunable {
-        name: "memory",
+const SETTINGS: [Setting; 14] = [
+    Setting {
+        name: "--memory",
         expected: "auto, always or off",
         set: |options, value| {
             options.tuning.memory = match value {
-                b"auto" => MemoryMode::Auto,
-                b"always" => MemoryMode::Always,
-                b"off" => MemoryMode::Off,
+                _ if value == b"auto" => MemoryMode::Auto,
+                _ if value == b"always" => MemoryMode::Always,
+                _ if value == b"off" => MemoryMode::Off,
                 _ => return None,
             };
             Some(())
         },
     },
-    Tunable {
-        name: "cpu",
+    Setting {
+        name: "--cpu",
         expected: "auto, static, live or off",
         set: |options, value| {
             options.tuning.cpu = match value {
-                b"auto" => CpuMode::Auto,
-                b"static" => CpuMode::Static,
-                b"live" => CpuMode::Live,
-                b"off" => CpuMode::Off,
+                _ if value == b"auto" => CpuMode::Auto,
+                _ if value == b"static" => CpuMode::Static,
+                _ if value == b"live" => CpuMode::Live,
+                _ if value == b"off" => CpuMode::Off,
                 _ => return None,
             };
             Some(())
         },
     },
-    Tunable {
-        name: "memory-ratio",
+    Setting {
+        name: "--memory-ratio",
         expected: "a number above 0 and at most 1 such as 0.9",
         set: |options, value| Ratio::parse(value).map(|ratio| options.tuning.ratio = ratio),
     },
-    Tunable {
-        name: "memory-reserve",
+    Setting {
+        name: "--memory-reserve",
         expected: SIZE,
         set: |options, value| size(value).map(|bytes| options.tuning.reserve = bytes),
     },
-    Tunable {
-        name: "memory-limit",
+    Setting {
+        name: "--memory-limit",
         expected: SIZE,
         set: |options, value| {
             let bytes = size(value).filter(|bytes| *bytes > 0)?;
@@ -185,13 +192,13 @@ const TUNABLES: [Tunable; 8] = [
             Some(())
         },
     },
-    Tunable {
-        name: "cpu-limit",
+    Setting {
+        name: "--cpu-limit",
         expected: CPUS,
         set: |options, value| cpus(value).map(|quota| options.tuning.cpu_limit = Some(quota)),
     },
-    Tunable {
-        name: "cpu-min",
+    Setting {
+        name: "--cpu-min",
         expected: "a whole number from 1 to 65535",
         set: |options, value| {
             let least = integer(value).filter(|least| (1..=0xffff).contains(least))?;
@@ -199,15 +206,68 @@ const TUNABLES: [Tunable; 8] = [
             Some(())
         },
     },
-    Tunable {
-        name: "cpu-rounding",
+    Setting {
+        name: "--cpu-rounding",
         expected: "up or down",
         set: |options, value| {
             options.tuning.rounding = match value {
-                b"up" => Rounding::Up,
-                b"down" => Rounding::Down,
+                _ if value == b"up" => Rounding::Up,
+                _ if value == b"down" => Rounding::Down,
                 _ => return None,
             };
+            Some(())
+        },
+    },
+    Setting {
+        name: "--exec",
+        expected: "1, true, 0 or false",
+        set: |options, value| {
+            options.exec = match value {
+                _ if value == b"1" || value == b"true" => true,
+                _ if value == b"0" || value == b"false" => false,
+                _ => return None,
+            };
+            Some(())
+        },
+    },
+    Setting {
+        name: "p",
+        expected: "the name of a signal such as SIGTERM",
+        set: |options, value| {
+            options.parent_death = Some(signal_by_name(value)?);
+            Some(())
+        },
+    },
+    Setting {
+        name: "e",
+        expected: "an exit code from 0 to 255",
+        set: |options, value| {
+            options.remap.insert(integer(value)?.try_into().ok()?);
+            Some(())
+        },
+    },
+    // tini asks only whether these two are there.
+    Setting {
+        name: "TINI_SUBREAPER",
+        expected: "",
+        set: |options, _| {
+            options.subreaper = true;
+            Some(())
+        },
+    },
+    Setting {
+        name: "TINI_KILL_PROCESS_GROUP",
+        expected: "",
+        set: |options, _| {
+            options.group = true;
+            Some(())
+        },
+    },
+    Setting {
+        name: "TINI_VERBOSITY",
+        expected: "a whole number",
+        set: |options, value| {
+            options.verbosity = integer(value)?.try_into().ok()?;
             Some(())
         },
     },
@@ -233,8 +293,10 @@ pub fn parse<'a>(arguments: &'a [&'a CStr], environment: &[&'a CStr]) -> Request
     // From the last to the first, so that of several by one name the first counts.
     for entry in environment.iter().rev() {
         let entry = entry.to_bytes();
-        if entry.starts_with(b"LOADLINE_") || entry.starts_with(b"TINI_") {
-            warnings.extend(variable(entry, &mut options));
+        if (entry.starts_with(b"LOADLINE_") || entry.starts_with(b"TINI_"))
+            && let Some(warning) = variable(entry, &mut options)
+        {
+            warnings.push(warning);
         }
     }
     let command = command(arguments, &mut options);
@@ -245,109 +307,69 @@ pub fn parse<'a>(arguments: &'a [&'a CStr], environment: &[&'a CStr]) -> Request
 fn variable<'a>(entry: &'a [u8], options: &mut Options<'_>) -> Option<Error<'a>> {
     let end = entry.iter().position(|byte| *byte == b'=')?;
     let (name, value) = (entry.get(..end)?, entry.get(end.saturating_add(1)..)?);
-    let mut expected = "";
-    let taken = match name {
-        // tini asks only whether these two are there.
-        b"TINI_SUBREAPER" => {
-            options.subreaper = true;
-            Some(())
-        }
-        b"TINI_KILL_PROCESS_GROUP" => {
-            options.group = true;
-            Some(())
-        }
-        _ if value.is_empty() => Some(()),
-        b"TINI_VERBOSITY" => {
-            expected = "a whole number";
-            let level = integer(value).and_then(|level| u32::try_from(level).ok());
-            level.map(|level| options.verbosity = level)
-        }
-        b"LOADLINE_EXEC" => {
-            expected = "1, true, 0 or false";
-            let exec = match value {
-                b"1" | b"true" => Some(true),
-                b"0" | b"false" => Some(false),
-                _ => None,
-            };
-            exec.map(|exec| options.exec = exec)
-        }
-        _ => match TUNABLES.iter().find(|tunable| is_variable_of(name, tunable.name)) {
-            Some(tunable) => {
-                expected = tunable.expected;
-                (tunable.set)(options, value)
-            }
-            // Kubernetes makes LOADLINE_PORT for a service by our name.
-            None => Some(()),
-        },
-    };
-    match taken {
-        Some(()) => None,
-        None => Some(Error::Variable { name, value, expected }),
+    // Kubernetes makes LOADLINE_PORT for a service by our name.
+    let Setting { expected, set, .. } =
+        SETTINGS.iter().find(|setting| is_variable_of(name, setting.name))?;
+    if (value.is_empty() && !expected.is_empty()) || set(options, value).is_some() {
+        return None;
     }
+    Some(Error::Variable { name, value, expected })
 }
 
-/// Whether a name such as `LOADLINE_CPU_MIN` is what stands for an option such as `cpu-min`.
-fn is_variable_of(name: &[u8], option: &str) -> bool {
-    let upper = |byte: u8| if byte == b'-' { b'_' } else { byte.to_ascii_uppercase() };
-    let option = option.bytes().map(upper);
-    name.strip_prefix(b"LOADLINE_").is_some_and(|name| name.iter().copied().eq(option))
+/// Whether a name is that of a setting, as `LOADLINE_CPU_MIN` is that of `--cpu-min`.
+fn is_variable_of(name: &[u8], setting: &str) -> bool {
+    let upper = |byte: &u8| if *byte == b'-' { b'_' } else { byte.to_ascii_uppercase() };
+    match (name.strip_prefix(b"LOADLINE"), setting.as_bytes()) {
+        (Some(name), [b'-', option @ ..]) => name.iter().copied().eq(option.iter().map(upper)),
+        (_, setting) => name == setting,
+    }
 }
 
 fn command<'a>(arguments: &'a [&'a CStr], options: &mut Options<'a>) -> Result<Command, Error<'a>> {
     let mut parser = Parser::new(arguments);
     let mut explain = None;
     let mut verbose = 0u32;
-    while let Some(option) = parser.option()? {
-        match option {
-            Opt::Short(b"s") => options.subreaper = true,
-            Opt::Short(b"g") => options.group = true,
-            Opt::Short(b"w") => options.warn_on_reap = true,
-            Opt::Short(b"v") => verbose = verbose.saturating_add(1),
-            Opt::Short(b"p") => {
-                let value = parser.value()?;
-                let expected = "the name of a signal such as SIGTERM";
-                let signal = signal_by_name(value);
-                let signal = signal.ok_or(Error::Option { option, value, expected })?;
-                options.parent_death = Some(signal);
+    while let Some(option) = parser.option() {
+        let mut show = None;
+        match option.0 {
+            b"s" => options.subreaper = true,
+            b"g" => options.group = true,
+            b"w" => options.warn_on_reap = true,
+            b"v" => verbose = verbose.saturating_add(1),
+            b"l" => show = Some(&[LICENSE][..]),
+            name if name == b"h" || name == b"--help" => show = Some(&[HELP][..]),
+            name if name == b"--version" => show = Some(&[VERSION, COMMIT, "\n"][..]),
+            name if name == b"--exec" => options.exec = true,
+            name if name == b"--root" => {
+                options.root = Some(parser.value().ok_or(Error::MissingValue(option))?);
             }
-            Opt::Short(b"e") => {
-                let value = parser.value()?;
-                let expected = "an exit code from 0 to 255";
-                let code = integer(value).and_then(|code| u8::try_from(code).ok());
-                let code = code.ok_or(Error::Option { option, value, expected })?;
-                options.remap.insert(code);
-            }
-            Opt::Short(b"h") => return Ok(Command::Show(&[HELP])),
-            Opt::Short(b"l") => return Ok(Command::Show(&[LICENSE])),
-            Opt::Long(b"help") => {
-                parser.end()?;
-                return Ok(Command::Show(&[HELP]));
-            }
-            Opt::Long(b"version") => {
-                parser.end()?;
-                return Ok(Command::Show(&[VERSION, COMMIT, "\n"]));
-            }
-            Opt::Long(b"exec") => options.exec = true,
-            Opt::Long(b"root") => options.root = Some(parser.value()?),
-            Opt::Long(b"explain") => {
+            name if name == b"--explain" => {
                 explain = Some(match parser.attached() {
-                    None | Some(b"text") => Format::Text,
-                    Some(b"json") => Format::Json,
+                    None => Format::Text,
+                    Some(value) if value == b"text" => Format::Text,
+                    Some(value) if value == b"json" => Format::Json,
                     Some(value) => {
                         let expected = "text or json";
                         return Err(Error::Option { option, value, expected });
                     }
                 });
             }
-            Opt::Long(name) => {
-                let tunable = TUNABLES.iter().find(|tunable| tunable.name.as_bytes() == name);
-                let tunable = tunable.ok_or(Error::UnknownOption(option))?;
-                let value = parser.value()?;
-                let expected = tunable.expected;
-                let set = (tunable.set)(options, value);
+            name => {
+                let setting = SETTINGS.iter().find(|setting| setting.name.as_bytes() == name);
+                let setting = setting.ok_or(Error::UnknownOption(option))?;
+                let value = parser.value().ok_or(Error::MissingValue(option))?;
+                let expected = setting.expected;
+                let set = (setting.set)(options, value);
                 set.ok_or(Error::Option { option, value, expected })?;
             }
-            Opt::Short(_) => return Err(Error::UnknownOption(option)),
+        }
+        if option.is_long()
+            && let Some(value) = parser.attached()
+        {
+            return Err(Error::UnexpectedValue { option, value });
+        }
+        if let Some(texts) = show {
+            return Ok(Command::Show(texts));
         }
     }
     options.program = parser.operands();
@@ -373,6 +395,7 @@ fn signal_by_name(text: &[u8]) -> Option<c_int> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::Put;
     use crate::units::Quota;
 
     fn parsed(arguments: &[&str], environment: &[&str]) -> Request<'static> {
@@ -390,7 +413,7 @@ mod tests {
     }
 
     fn error(arguments: &[&str]) -> String {
-        parsed(arguments, &[]).command.unwrap_err().to_string()
+        parsed(arguments, &[]).command.unwrap_err().text()
     }
 
     #[test]
@@ -440,24 +463,25 @@ mod tests {
 
     #[test]
     fn each_tunable_is_an_option_and_a_variable_and_the_command_line_wins() {
-        for tunable in &TUNABLES {
-            let value = match tunable.name {
-                "memory" | "cpu" => "off",
-                "cpu-rounding" => "down",
-                "memory-ratio" => "0.5",
+        let names = SETTINGS.iter().map(|setting| setting.name);
+        let tunables = names.filter(|name| name.starts_with("--") && *name != "--exec");
+        for option in tunables {
+            let value = match option {
+                "--memory" | "--cpu" => "off",
+                "--cpu-rounding" => "down",
+                "--memory-ratio" => "0.5",
                 _ => "5",
             };
             let default = format!("{:?}", Tuning::DEFAULT);
-            let name = tunable.name.replace('-', "_").to_uppercase();
-            let option = format!("--{}", tunable.name);
+            let name = option.trim_start_matches('-').replace('-', "_").to_uppercase();
             let variable = format!("LOADLINE_{name}={value}");
             let by_variable = format!("{:?}", options(&["x"], &[&variable]).tuning);
-            let by_option = format!("{:?}", options(&[&option, value, "x"], &[]).tuning);
+            let by_option = format!("{:?}", options(&[option, value, "x"], &[]).tuning);
             let joined = format!("{option}={value}");
             assert_ne!(by_option, default, "{name}");
             assert_eq!(by_option, by_variable, "{name}");
             assert_eq!(by_option, format!("{:?}", options(&[&joined, "x"], &[]).tuning));
-            assert!(HELP.contains(&option), "{name}");
+            assert!(HELP.contains(option), "{name}");
         }
         let both = options(&["--cpu-limit=2", "x"], &["LOADLINE_CPU_LIMIT=500m"]);
         assert_eq!(both.tuning.cpu_limit, Quota::new(2_000_000, 1_000_000));
@@ -481,10 +505,19 @@ mod tests {
         ] {
             let request = parsed(&["x"], &[variable]);
             assert!(matches!(request.command, Ok(Command::Supervise)), "{variable}");
-            let warnings: Vec<_> = request.warnings.iter().map(ToString::to_string).collect();
+            let warnings: Vec<_> = request.warnings.iter().map(Put::text).collect();
             assert_eq!(warnings, [message]);
         }
-        for variable in ["LOADLINE_PORT=tcp://10.0.0.1:80", "LOADLINE_CPU=", "LOADLINE_=x"] {
+        for variable in [
+            "LOADLINE_PORT=tcp://10.0.0.1:80",
+            "LOADLINE_CPU=",
+            "LOADLINE_=x",
+            "LOADLINE_ROOT=x",
+            "LOADLINE_E=x",
+            "LOADLINE=x",
+            "LOADLINEe=x",
+            "TINI_SUBREAPERS=x",
+        ] {
             options(&["x"], &[variable]);
         }
         assert!(matches!(parsed(&["x"], &["LOADLINE_EXEC=1"]).command, Ok(Command::Exec)));
@@ -493,8 +526,9 @@ mod tests {
 
     #[test]
     fn a_bad_option_says_what_it_takes() {
-        assert_eq!(error(&[]), "no program to run is given");
-        assert_eq!(error(&["-v"]), "no program to run is given");
+        let no_program = format!("no program to run is given\n\n{HELP}");
+        assert_eq!(error(&[]), no_program);
+        assert_eq!(error(&["-v"]), no_program);
         assert_eq!(error(&["--nope", "x"]), "there is no option --nope; see loadline --help");
         assert_eq!(error(&["-X", "x"]), "there is no option -X; see loadline --help");
         assert_eq!(error(&["-e", "256", "x"]), "-e takes an exit code from 0 to 255, not \"256\"");
@@ -506,6 +540,8 @@ mod tests {
         assert_eq!(error(&["--explain=xml"]), "--explain takes text or json, not \"xml\"");
         assert!(error(&["-p", "NOPE", "x"]).starts_with("-p takes the name of a signal"));
         assert_eq!(error(&["--exec=1", "x"]), "--exec takes no value such as \"1\"");
+        assert_eq!(error(&["--help=1"]), "--help takes no value such as \"1\"");
+        assert_eq!(error(&["-p"]), "-p takes a value; see loadline --help");
         assert_eq!(error(&["--root"]), "--root takes a value; see loadline --help");
     }
 

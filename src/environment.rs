@@ -1,9 +1,9 @@
 //! The environment of the program: the inherited one with the planned changes. Pure.
 
 use crate::policy::{Plan, Present};
+use crate::text::{Out, Put, Strings, put};
 use crate::units::integer;
 use core::ffi::CStr;
-use std::ffi::CString;
 
 /// The variable for the memory limit.
 pub const MEMORY: &str = "GOMEMLIMIT";
@@ -34,32 +34,41 @@ pub fn present<'a>(environment: &[&'a CStr]) -> Present<'a> {
     }
 }
 
-/// The variables that a plan sets, as `name=value`.
+/// The variables that a plan sets, as C strings `name=value`.
 #[must_use]
-pub fn settings(plan: &Plan<'_>) -> [Option<CString>; 3] {
-    let setting = |name, value: Option<u64>| CString::new(format!("{name}={}", value?)).ok();
-    let debug = plan.debug.as_ref().and_then(|value| {
-        let mut setting = format!("{DEBUG}=").into_bytes();
-        setting.extend_from_slice(value);
-        CString::new(setting).ok()
-    });
-    [setting(MEMORY, plan.memory.value), setting(PROCESSORS, plan.cpu.value), debug]
+pub fn settings(plan: &Plan<'_>) -> Vec<u8> {
+    let mut settings = Out::default();
+    if let Some(bytes) = plan.memory.value {
+        put!(&mut settings, MEMORY, "=", bytes, "\0");
+    }
+    if let Some(threads) = plan.cpu.value {
+        put!(&mut settings, PROCESSORS, "=", threads, "\0");
+    }
+    if let Some(debug) = &plan.debug {
+        put!(&mut settings, DEBUG, "=");
+        settings.bytes(debug);
+        put!(&mut settings, "\0");
+    }
+    settings.into_bytes()
 }
 
 /// The inherited environment with each setting in the place of all that had its name. Nothing
 /// else is touched: neither order nor bytes, nor entries that are no `name=value`.
 #[must_use]
-pub fn apply<'a>(inherited: &[&'a CStr], settings: &'a [Option<CString>]) -> Vec<&'a CStr> {
-    let set = || settings.iter().flatten();
+pub fn apply<'a>(inherited: &[&'a CStr], settings: Strings<'a>) -> Vec<&'a CStr> {
     let is_replaced = |entry: &CStr| {
-        set().any(|setting| {
+        settings.clone().any(|setting| {
             let name = setting.to_bytes().split_inclusive(|byte| *byte == b'=').next();
             name.is_some_and(|name| entry.to_bytes().starts_with(name))
         })
     };
-    let mut environment = Vec::with_capacity(inherited.len().saturating_add(settings.len()));
-    environment.extend(inherited.iter().filter(|entry| !is_replaced(entry)));
-    environment.extend(set().map(CString::as_c_str));
+    let mut environment = Vec::with_capacity(inherited.len());
+    for entry in inherited {
+        if !is_replaced(entry) {
+            environment.push(*entry);
+        }
+    }
+    environment.extend(settings);
     environment
 }
 
@@ -69,9 +78,10 @@ pub fn apply<'a>(inherited: &[&'a CStr], settings: &'a [Option<CString>]) -> Vec
 #[must_use]
 pub fn listener(environment: &[&CStr], own: u32) -> Option<(usize, &'static [u8])> {
     const NAME: &str = "LISTEN_PID";
-    let place = environment.iter().position(|entry| value(entry.to_bytes(), NAME).is_some())?;
-    let named = value(environment.get(place)?.to_bytes(), NAME).and_then(integer);
-    (named == Some(own.into())).then_some((place, b"LISTEN_PID="))
+    let mut entries = environment.iter().enumerate();
+    let (place, named) =
+        entries.find_map(|(place, entry)| Some((place, value(entry.to_bytes(), NAME)?)))?;
+    (integer(named) == Some(own.into())).then_some((place, b"LISTEN_PID="))
 }
 
 #[cfg(test)]
@@ -90,9 +100,9 @@ mod tests {
             c"\xff=\xfe",
             c"",
         ];
-        let settings = [Some(c"GOMEMLIMIT=5".to_owned()), None];
+        let settings = Strings(b"GOMEMLIMIT=5\0");
         assert_eq!(
-            apply(&inherited, &settings),
+            apply(&inherited, settings),
             [
                 c"A=1",
                 c"no assignment",
@@ -103,7 +113,7 @@ mod tests {
                 c"GOMEMLIMIT=5"
             ]
         );
-        assert_eq!(apply(&inherited, &[None, None]), inherited);
+        assert_eq!(apply(&inherited, Strings(b"")), inherited);
     }
 
     #[test]

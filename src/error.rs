@@ -1,12 +1,12 @@
 //! Everything that can go wrong, as what, where and why. Whether it is fatal is decided where it
 //! happens; what is not fatal is one line on standard error.
 
+use crate::cli::HELP;
 use crate::getopt::Opt;
 use crate::supervise::Target;
 use crate::sys::Errno;
-use crate::text::{Plain, Quoted};
+use crate::text::{Out, Plain, Put, Quoted, put};
 use core::ffi::c_int;
-use core::fmt;
 
 /// Something that went wrong.
 #[derive(Clone, Copy, Debug)]
@@ -106,79 +106,93 @@ pub enum Error<'a> {
     Output(Errno),
 }
 
-impl fmt::Display for Error<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+const SEE_HELP: &str = "; see loadline --help";
+
+impl Put for Error<'_> {
+    fn put(&self, out: &mut Out) {
         match self {
             Self::UnknownOption(option) => {
-                write!(f, "there is no option {option}; see loadline --help")
+                put!(out, "there is no option ", option, SEE_HELP);
             }
             Self::MissingValue(option) => {
-                write!(f, "{option} takes a value; see loadline --help")
+                put!(out, option, " takes a value", SEE_HELP);
             }
             Self::UnexpectedValue { option, value } => {
-                write!(f, "{option} takes no value such as {}", Quoted(value))
+                put!(out, option, " takes no value such as ", Quoted(value));
             }
-            Self::NoProgram => f.write_str("no program to run is given"),
+            Self::NoProgram => put!(out, "no program to run is given\n\n", HELP),
             Self::Option { option, value, expected } => {
-                write!(f, "{option} takes {expected}, not {}", Quoted(value))
+                put!(out, option, " takes ", expected, ", not ", Quoted(value));
             }
             Self::Variable { name, value, expected } => {
-                let (name, value) = (Plain(name), Quoted(value));
-                write!(f, "{name} is ignored: it takes {expected}, not {value}")
+                put!(
+                    out,
+                    Plain(name),
+                    " is ignored: it",
+                    " takes ",
+                    expected,
+                    ", not ",
+                    Quoted(value)
+                );
             }
             Self::Unreadable { file, cause } => {
-                write!(f, "could not read {}: {cause}", Quoted(file))
+                put!(out, "could not read ", Quoted(file), ": ", cause);
             }
             Self::Garbage { file, content } => {
-                write!(f, "{} holds no limit but {}", Quoted(file), Quoted(content))
+                put!(out, Quoted(file), " holds no limit but ", Quoted(content));
             }
-            Self::ReserveTooLarge { reserve, limit } => write!(
-                f,
-                "the memory reserve is ignored: {reserve} bytes leave nothing of a limit of {limit}"
+            Self::ReserveTooLarge { reserve, limit } => put!(
+                out,
+                "the memory reserve is ignored: ",
+                reserve,
+                " bytes leave nothing of a limit of ",
+                limit
             ),
-            Self::GoWillAbort(value) => write!(
-                f,
-                "GOMEMLIMIT is left at {}, with which Go will not start: it takes bytes, or a \
-                 whole number of KiB, MiB, GiB or TiB such as 360MiB, or off",
-                Quoted(value)
+            Self::GoWillAbort(value) => put!(
+                out,
+                "GOMEMLIMIT is left at ",
+                Quoted(value),
+                ", with which Go will not start: it takes bytes, or a whole number of KiB, MiB, \
+                 GiB or TiB such as 360MiB, or off"
             ),
             Self::GoWillIgnore { name, value, expected } => {
                 let value = Quoted(value);
-                write!(f, "{name} is left at {value}, which Go ignores: it takes {expected}")
+                put!(out, name, " is left at ", value, ", which Go ignores: it takes ", expected);
             }
-            Self::NoReaping => f.write_str(
+            Self::NoReaping => put!(
+                out,
                 "not running as PID 1 and not a child subreaper, so zombie reaping won't work; \
-                 use -s or set TINI_SUBREAPER, or run as PID 1",
+                 use -s or set TINI_SUBREAPER, or run as PID 1"
             ),
-            Self::Subreaper(cause) => write!(f, "could not become a child subreaper: {cause}"),
+            Self::Subreaper(cause) => put!(out, "could not become a child subreaper: ", cause),
             Self::ParentDeath(cause) => {
-                write!(f, "could not ask for a signal when the parent dies: {cause}")
+                put!(out, "could not ask for a signal when the parent dies: ", cause);
             }
             Self::Forward { signal, target, cause } => {
-                write!(f, "could not pass on signal {signal} to {target}: {cause}")
+                let signal = signal.unsigned_abs();
+                put!(out, "could not pass on signal ", signal, " to ", target, ": ", cause);
             }
             Self::Exec { program, cause, interpreter } => {
-                write!(f, "could not execute {}: {cause}", Quoted(program))?;
+                put!(out, "could not execute ", Quoted(program), ": ", cause);
                 if cause.0 == libc::ENOEXEC {
-                    f.write_str("; it may be for another architecture")?;
+                    put!(out, "; it may be for another architecture");
                 }
                 if *interpreter {
-                    f.write_str(
+                    put!(
+                        out,
                         "; the file is there, but the interpreter it asks for is not: of a \
-                         script, or the dynamic loader of a program that is not static",
-                    )?;
+                         script, or the dynamic loader of a program that is not static"
+                    );
                 }
-                Ok(())
             }
             Self::Spawn(cause) => {
-                write!(f, "could not start a process and wait for it: {cause}")?;
+                put!(out, "could not start a process and wait for it: ", cause);
                 if cause.is_refused() {
-                    f.write_str("; a seccomp filter may forbid clone, waitid or rt_sigtimedwait")?;
+                    put!(out, "; a seccomp filter may forbid clone, waitid or rt_sigtimedwait");
                 }
-                Ok(())
             }
-            Self::NoInit => f.write_str("-s, -g, -p, -e and -w do nothing together with --exec"),
-            Self::Output(cause) => write!(f, "could not write to standard output: {cause}"),
+            Self::NoInit => put!(out, "-s, -g, -p, -e and -w do nothing together with --exec"),
+            Self::Output(cause) => put!(out, "could not write to standard output: ", cause),
         }
     }
 }

@@ -4,9 +4,8 @@
 use crate::environment::{DEBUG, MEMORY, PROCESSORS};
 use crate::gobinary::GoBinary;
 use crate::policy::{Decision, Note, Plan, Reason};
-use crate::text::{Json, Plain, Quoted};
+use crate::text::{Json, Out, Plain, Put, Quoted, put};
 use crate::units::{Bytes, Quota};
-use core::fmt::{self, Display, Write};
 
 /// The program of which a plan is told.
 #[derive(Clone, Copy, Debug)]
@@ -33,12 +32,11 @@ struct Topic<'a> {
 #[derive(Clone, Copy)]
 struct Why(Reason, Option<Note>);
 
-impl Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)?;
-        match self.1 {
-            Some(note) => write!(f, "; {note}"),
-            None => Ok(()),
+impl Put for Why {
+    fn put(&self, out: &mut Out) {
+        put!(out, self.0);
+        if let Some(note) = self.1 {
+            put!(out, "; ", note);
         }
     }
 }
@@ -51,11 +49,11 @@ enum Amount {
 }
 
 /// As a person reads it.
-impl Display for Amount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Put for Amount {
+    fn put(&self, out: &mut Out) {
         match self {
-            Self::Memory(bytes) => Bytes(*bytes).fmt(f),
-            Self::Cpu(quota) => write!(f, "{quota} CPU"),
+            Self::Memory(bytes) => put!(out, Bytes(*bytes)),
+            Self::Cpu(quota) => put!(out, quota, " CPU"),
         }
     }
 }
@@ -79,170 +77,159 @@ fn topics<'a>(plan: &Plan<'a>) -> [Topic<'a>; 2] {
 /// One line: what is set, and from where.
 pub struct Line<'a>(pub &'a Plan<'a>);
 
-impl Display for Line<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Put for Line<'_> {
+    fn put(&self, out: &mut Out) {
         let mut separator = "";
-        for Topic { variable, limit, source, value, why, .. } in topics(self.0) {
-            f.write_str(separator)?;
+        for Topic { variable, limit, source, value, why, .. } in &topics(self.0) {
+            put!(out, separator, variable);
             separator = "; ";
             match (value, limit) {
                 (Some(value), Some(limit)) => {
-                    write!(f, "{variable}={value} ({why}: {limit}")?;
+                    put!(out, "=", value, " (", why, ": ", limit);
                     if let Some(source) = source {
-                        write!(f, " in {}", Quoted(source))?;
+                        put!(out, " in ", Quoted(source));
                     }
-                    f.write_char(')')?;
                 }
-                _ => write!(f, "{variable} not set ({why})")?,
+                _ => put!(out, " not set (", why),
             }
+            put!(out, ")");
         }
         if let Some(debug) = &self.0.debug {
-            write!(f, "; {DEBUG}={}", Plain(debug))?;
+            put!(out, "; ", DEBUG, "=", Plain(debug));
         }
-        Ok(())
     }
 }
 
 /// The report.
 pub struct Text<'a>(pub &'a Plan<'a>, pub Program<'a>);
 
-impl Display for Text<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Put for Text<'_> {
+    fn put(&self, out: &mut Out) {
         let Self(plan, program) = self;
         let titles = ["memory", "cpu"];
-        for (title, topic) in titles.iter().zip(topics(plan)) {
+        for (title, topic) in titles.iter().zip(&topics(plan)) {
             let Topic { variable, limit, source, value, why, guessed } = topic;
-            write!(f, "{title}\n  limit       ")?;
+            put!(out, title, "\n  limit       ");
             match limit {
-                Some(limit) => write!(f, "{limit}")?,
-                None => f.write_str("none")?,
+                Some(limit) => put!(out, limit),
+                None => put!(out, "none"),
             }
             if let Some(Amount::Memory(bytes)) = limit {
-                write!(f, " ({bytes} bytes)")?;
+                put!(out, " (", bytes, " bytes)");
             }
-            f.write_str("\n  source      ")?;
+            put!(out, "\n  source      ");
             match source {
-                Some(source) => write!(f, "{}", Quoted(source))?,
-                None if limit.is_some() => f.write_str("as given")?,
-                None => f.write_str("none")?,
+                Some(source) => put!(out, Quoted(source)),
+                None if limit.is_some() => put!(out, "as given"),
+                None => put!(out, "none"),
             }
-            if guessed {
-                f.write_str(
-                    " (a guess: the own cgroup is out of sight, so the mount's root was read)",
-                )?;
+            if *guessed {
+                put!(
+                    out,
+                    " (a guess: the own cgroup is out of sight, so the mount's root was read)"
+                );
             }
-            write!(f, "\n  {variable}  ")?;
+            put!(out, "\n  ", variable, "  ");
             match value {
-                Some(value) => write!(f, "{value}")?,
-                None => f.write_str("not set")?,
+                Some(value) => put!(out, value),
+                None => put!(out, "not set"),
             }
-            writeln!(f, "\n  reason      {why}")?;
+            put!(out, "\n  reason      ", why, "\n");
         }
-        if let Some(debug) = &plan.debug {
-            writeln!(f, "  {DEBUG}     {}", Plain(debug))?;
-        }
+        line(out, "  GODEBUG     ", plan.debug.as_deref());
         if let Some(name) = program.name {
-            f.write_str("program\n  path        ")?;
+            put!(out, "program\n  path        ");
             match program.path {
-                Some(path) => writeln!(f, "{}", Quoted(path))?,
-                None => writeln!(f, "none: {} is not found or not executable", Quoted(name))?,
-            }
-            if program.path.is_some() {
-                write_go(f, program.go)?;
+                Some(path) => {
+                    put!(out, Quoted(path), "\n");
+                    match program.go {
+                        Some(go) => {
+                            let defaults = go.debug_defaults.filter(|it| !it.is_empty());
+                            line(out, "  go          ", Some(go.version));
+                            line(out, "  defaults    ", defaults);
+                            line(out, "  automaxprocs  ", go.automaxprocs);
+                            line(out, "  automemlimit  ", go.automemlimit);
+                        }
+                        None => put!(out, "  go          not recognised as a Go program\n"),
+                    }
+                }
+                None => {
+                    put!(out, "none: ", Quoted(name), " is not found or not executable\n");
+                }
             }
         }
         for warning in &plan.warnings {
-            writeln!(f, "warning: {warning}")?;
+            put!(out, "warning: ", warning, "\n");
         }
-        Ok(())
     }
 }
 
 /// The report as JSON, on one line.
 pub struct AsJson<'a>(pub &'a Plan<'a>, pub Program<'a>);
 
-impl Display for AsJson<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Put for AsJson<'_> {
+    fn put(&self, out: &mut Out) {
         let Self(plan, program) = self;
         let heads = ["{\"memory\":{\"limit_bytes\":", ",\"cpu\":{\"limit_cpus\":"];
-        for (head, topic) in heads.iter().zip(topics(plan)) {
+        for (head, topic) in heads.iter().zip(&topics(plan)) {
             let Topic { variable, limit, source, value, why, guessed } = topic;
-            f.write_str(head)?;
+            put!(out, head);
             match limit {
-                Some(Amount::Memory(bytes)) => write!(f, "{bytes}")?,
-                Some(Amount::Cpu(quota)) => write!(f, "{quota}")?,
-                None => f.write_str("null")?,
+                Some(Amount::Memory(bytes)) => put!(out, bytes),
+                Some(Amount::Cpu(quota)) => put!(out, quota),
+                None => put!(out, "null"),
             }
-            f.write_str(",\"source\":")?;
-            string_or_null(f, source)?;
-            write!(f, ",\"{variable}\":")?;
+            string_or_null(out, ",\"source\":", *source);
+            put!(out, ",\"", variable, "\":");
             match value {
-                Some(value) => write!(f, "\"{value}\"")?,
-                None => f.write_str("null")?,
+                Some(value) => put!(out, "\"", value, "\""),
+                None => put!(out, "null"),
             }
-            let guessed = if guessed { "true" } else { "false" };
-            if variable == PROCESSORS {
-                write!(f, ",\"{DEBUG}\":")?;
-                string_or_null(f, plan.debug.as_deref())?;
+            let guessed = if *guessed { "true" } else { "false" };
+            if *variable == PROCESSORS {
+                string_or_null(out, ",\"GODEBUG\":", plan.debug.as_deref());
             }
-            write!(f, ",\"reason\":\"{why}\",\"guessed\":{guessed}}}")?;
+            put!(out, ",\"reason\":\"", why, "\",\"guessed\":", guessed, "}");
         }
-        f.write_str(",\"program\":{\"name\":")?;
-        string_or_null(f, program.name)?;
-        f.write_str(",\"path\":")?;
-        string_or_null(f, program.path)?;
         let go = program.go;
-        for (key, value) in [
-            ("go_version", go.map(|go| go.version)),
-            ("go_debug_defaults", go.and_then(|go| go.debug_defaults)),
-            ("automaxprocs", go.and_then(|go| go.automaxprocs)),
-            ("automemlimit", go.and_then(|go| go.automemlimit)),
-        ] {
-            write!(f, ",\"{key}\":")?;
-            string_or_null(f, value)?;
-        }
-        f.write_str(match go.and_then(|go| go.cgo) {
-            Some(true) => ",\"cgo\":true",
-            Some(false) => ",\"cgo\":false",
-            None => ",\"cgo\":null",
-        })?;
-        f.write_str("},\"warnings\":[")?;
+        let debug_defaults = go.and_then(|go| go.debug_defaults);
+        string_or_null(out, ",\"program\":{\"name\":", program.name);
+        string_or_null(out, ",\"path\":", program.path);
+        string_or_null(out, ",\"go_version\":", go.map(|go| go.version));
+        string_or_null(out, ",\"go_debug_defaults\":", debug_defaults);
+        string_or_null(out, ",\"automaxprocs\":", go.and_then(|go| go.automaxprocs));
+        string_or_null(out, ",\"automemlimit\":", go.and_then(|go| go.automemlimit));
+        let cgo = match go.and_then(|go| go.cgo) {
+            Some(true) => "true",
+            Some(false) => "false",
+            None => "null",
+        };
+        put!(out, ",\"cgo\":", cgo, "},\"warnings\":[");
         let mut separator = "";
+        let mut message = Out::default();
         for warning in &plan.warnings {
-            f.write_str(separator)?;
+            message.clear();
+            warning.put(&mut message);
+            put!(out, separator, Json(message.as_bytes()));
             separator = ",";
-            Json(warning.to_string().as_bytes()).fmt(f)?;
         }
-        f.write_str("]}\n")
+        put!(out, "]}\n");
     }
 }
 
-fn write_go(f: &mut fmt::Formatter<'_>, go: Option<GoBinary<'_>>) -> fmt::Result {
-    let Some(go) = go else {
-        return f.write_str("  go          not recognised as a Go program\n");
-    };
-    writeln!(f, "  go          {}", Plain(go.version))?;
-    for (title, value) in [
-        ("defaults    ", go.debug_defaults.filter(|it| !it.is_empty())),
-        ("automaxprocs", go.automaxprocs),
-        ("automemlimit", go.automemlimit),
-    ] {
-        if let Some(value) = value {
-            writeln!(
-                f,
-                "  {title}{}{}",
-                if title.ends_with(' ') { "" } else { "  " },
-                Plain(value)
-            )?;
-        }
+/// A line of the report, if there is anything to say.
+fn line(out: &mut Out, title: &str, value: Option<&[u8]>) {
+    if let Some(value) = value {
+        put!(out, title, Plain(value), "\n");
     }
-    Ok(())
 }
 
-fn string_or_null(f: &mut fmt::Formatter<'_>, bytes: Option<&[u8]>) -> fmt::Result {
-    match bytes {
-        Some(bytes) => Json(bytes).fmt(f),
-        None => f.write_str("null"),
+/// A member of a JSON object.
+fn string_or_null(out: &mut Out, head: &str, value: Option<&[u8]>) {
+    put!(out, head);
+    match value {
+        Some(value) => put!(out, Json(value)),
+        None => put!(out, "null"),
     }
 }
 
@@ -277,7 +264,7 @@ mod tests {
     #[test]
     fn json_is_what_serde_json_reads() {
         let program = Program { name: Some(b"x\n"), path: None, go: None };
-        let text = AsJson(&plan(), program).to_string();
+        let text = AsJson(&plan(), program).text();
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(text.lines().count(), 1);
         let expected = serde_json::json!({
@@ -285,7 +272,7 @@ mod tests {
                 "limit_bytes": 419_430_400,
                 "source": "/sys/\"\u{fffd}/memory.max",
                 "GOMEMLIMIT": "377487360",
-                "reason": format!("90% of the limit; {}", Note::NoEffect),
+                "reason": format!("90% of the limit; {}", Note::NoEffect.text()),
                 "guessed": false,
             },
             "cpu": {
@@ -293,7 +280,7 @@ mod tests {
                 "source": null,
                 "GOMAXPROCS": null,
                 "GODEBUG": "a=1,b=\u{fffd}",
-                "reason": Reason::Enough { cpus: 1 }.to_string(),
+                "reason": Reason::Enough { cpus: 1 }.text(),
                 "guessed": true,
             },
             "program": {
@@ -305,7 +292,7 @@ mod tests {
                 "automemlimit": null,
                 "cgo": null,
             },
-            "warnings": [Error::GoWillAbort(b"\"1\xffGB\"").to_string()],
+            "warnings": [Error::GoWillAbort(b"\"1\xffGB\"").text()],
         });
         assert_eq!(json, expected);
     }
@@ -321,7 +308,7 @@ mod tests {
             automemlimit: Some(b"v0.7.4"),
         };
         let program = Program { name: Some(b"/app"), path: Some(b"/app"), go: Some(go) };
-        let json = AsJson(&plan(), program).to_string();
+        let json = AsJson(&plan(), program).text();
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         let expected = serde_json::json!({
             "name": "/app",
@@ -333,7 +320,7 @@ mod tests {
             "cgo": true,
         });
         assert_eq!(json["program"], expected);
-        let text = Text(&plan(), program).to_string();
+        let text = Text(&plan(), program).text();
         for part in [
             "  limit       400 MiB (419430400 bytes)\n",
             "  source      \"/sys/\\\"\\xff/memory.max\"\n",
@@ -351,7 +338,7 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part:?} is not in {text}");
         }
-        let line = Line(&plan()).to_string();
+        let line = Line(&plan()).text();
         assert_eq!(
             line,
             "GOMEMLIMIT=377487360 (90% of the limit; no effect on this program, as Go knows it from \

@@ -1,29 +1,25 @@
 //! Takes a command line apart by the rules of POSIX (XBD 12.2) and of GNU's long options. The
 //! first operand ends the options, as what follows is another program's. Pure.
 
-use crate::error::Error;
-use crate::text::{Fields, Plain};
+use crate::text::{Fields, Out, Plain, Put, put};
 use core::ffi::CStr;
-use core::fmt;
 
-/// An option as it was found.
+/// An option as it was found: `--name`, or the one byte of `-x` or of one in `-xyz`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opt<'a> {
-    /// `-x`, or one of `-xyz`: a single byte.
-    Short(&'a [u8]),
-    /// `--name` or `--name=value`, without the dashes.
-    Long(&'a [u8]),
+pub struct Opt<'a>(pub &'a [u8]);
+
+impl Opt<'_> {
+    /// Whether a value may follow behind `=` in the same argument.
+    #[must_use]
+    pub fn is_long(self) -> bool {
+        self.0.starts_with(b"--")
+    }
 }
 
 /// As it is written on the command line.
-impl fmt::Display for Opt<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (dashes, name) = match self {
-            Self::Short(name) => ("-", name),
-            Self::Long(name) => ("--", name),
-        };
-        f.write_str(dashes)?;
-        Plain(name).fmt(f)
+impl Put for Opt<'_> {
+    fn put(&self, out: &mut Out) {
+        put!(out, if self.is_long() { "" } else { "-" }, Plain(self.0));
     }
 }
 
@@ -34,67 +30,40 @@ pub struct Parser<'a> {
     arguments: &'a [&'a CStr],
     /// What is behind the last option in its own argument.
     behind: Option<&'a [u8]>,
-    last: Opt<'a>,
 }
 
 impl<'a> Parser<'a> {
     /// Reads the arguments behind the program's own name.
     #[must_use]
     pub const fn new(arguments: &'a [&'a CStr]) -> Self {
-        Self { arguments, behind: None, last: Opt::Short(b"") }
-    }
-
-    /// Ends a long option that takes no value.
-    ///
-    /// # Errors
-    /// Where it was given one.
-    pub const fn end(&self) -> Result<(), Error<'a>> {
-        match (self.last, self.behind) {
-            (option @ Opt::Long(_), Some(value)) => Err(Error::UnexpectedValue { option, value }),
-            _ => Ok(()),
-        }
+        Self { arguments, behind: None }
     }
 
     /// The next option, if there is another.
-    ///
-    /// # Errors
-    /// Where the last option was given a value that nobody took.
-    pub fn option(&mut self) -> Result<Option<Opt<'a>>, Error<'a>> {
-        self.end()?;
-        let option = match self.behind.take() {
-            Some(cluster) => self.short(cluster),
-            None => {
-                let Some((first, rest)) = self.arguments.split_first() else {
-                    return Ok(None);
-                };
-                match first.to_bytes() {
-                    b"--" => {
-                        self.arguments = rest;
-                        return Ok(None);
-                    }
-                    [b'-', b'-', long @ ..] => {
-                        let mut parts = Fields::new(long, b'=');
-                        let name = parts.next().unwrap_or_default();
-                        self.arguments = rest;
-                        self.behind = parts.rest();
-                        Opt::Long(name)
-                    }
-                    [b'-', cluster @ ..] if !cluster.is_empty() => {
-                        self.arguments = rest;
-                        self.short(cluster)
-                    }
-                    _ => return Ok(None),
-                }
+    pub fn option(&mut self) -> Option<Opt<'a>> {
+        if let Some(cluster) = self.behind.take() {
+            return Some(self.short(cluster));
+        }
+        let (first, rest) = self.arguments.split_first()?;
+        let option = match first.to_bytes() {
+            b"--" => None,
+            long @ [b'-', b'-', ..] => {
+                let mut parts = Fields::new(long, b'=');
+                let name = parts.next().unwrap_or_default();
+                self.behind = parts.rest();
+                Some(Opt(name))
             }
+            [b'-', cluster @ ..] if !cluster.is_empty() => Some(self.short(cluster)),
+            _ => return None,
         };
-        self.last = option;
-        Ok(Some(option))
+        self.arguments = rest;
+        option
     }
 
     fn short(&mut self, cluster: &'a [u8]) -> Opt<'a> {
         let (name, behind) = cluster.split_at_checked(1).unwrap_or_default();
         self.behind = (!behind.is_empty()).then_some(behind);
-        Opt::Short(name)
+        Opt(name)
     }
 
     /// The value that stands with the last option in one argument, if one does.
@@ -102,17 +71,13 @@ impl<'a> Parser<'a> {
         self.behind.take()
     }
 
-    /// The value of the last option, which may be the next argument.
-    ///
-    /// # Errors
-    /// Where the command line ends with the option.
-    pub fn value(&mut self) -> Result<&'a [u8], Error<'a>> {
-        if let Some(value) = self.attached() {
-            return Ok(value);
-        }
-        let (value, rest) = self.arguments.split_first().ok_or(Error::MissingValue(self.last))?;
-        self.arguments = rest;
-        Ok(value.to_bytes())
+    /// The value of the last option, which may be the next argument; none if there is no more.
+    pub fn value(&mut self) -> Option<&'a [u8]> {
+        self.attached().or_else(|| {
+            let (value, rest) = self.arguments.split_first()?;
+            self.arguments = rest;
+            Some(value.to_bytes())
+        })
     }
 
     /// What is left when there are no more options.
@@ -143,10 +108,10 @@ mod tests {
         ];
         let mut parser = Parser::new(&arguments);
         let mut seen = Vec::new();
-        while let Some(option) = parser.option().unwrap() {
-            let takes_value = matches!(option, Opt::Short(b"v") | Opt::Long(b"of"));
+        while let Some(option) = parser.option() {
+            let takes_value = matches!(option, Opt(b"v" | b"--of"));
             let value = takes_value.then(|| parser.value().unwrap());
-            seen.push((option.to_string(), value.map(|it| core::str::from_utf8(it).unwrap())));
+            seen.push((option.text(), value.map(|it| core::str::from_utf8(it).unwrap())));
         }
         let seen: Vec<_> = seen.iter().map(|(option, value)| (option.as_str(), *value)).collect();
         let expected = [
@@ -172,20 +137,8 @@ mod tests {
             (&[], &[]),
         ] {
             let mut parser = Parser::new(arguments);
-            assert_eq!(parser.option().unwrap(), None);
+            assert_eq!(parser.option(), None);
             assert_eq!(parser.operands(), operands);
         }
-    }
-
-    #[test]
-    fn a_value_too_many_or_too_few_is_an_error() {
-        let mut parser = Parser::new(&[c"--flag=1"]);
-        assert_eq!(parser.option().unwrap(), Some(Opt::Long(b"flag")));
-        let error = parser.option().unwrap_err();
-        assert_eq!(error.to_string(), "--flag takes no value such as \"1\"");
-        let mut parser = Parser::new(&[c"-v"]);
-        assert_eq!(parser.option().unwrap(), Some(Opt::Short(b"v")));
-        let error = parser.value().unwrap_err();
-        assert_eq!(error.to_string(), "-v takes a value; see loadline --help");
     }
 }

@@ -42,6 +42,7 @@ use explain::{AsJson, Line, Program, Text};
 use stderr::{INFO, Stderr, WARNING};
 use supervise::Image;
 use sys::SignalSet;
+use text::{Out, Put, Strings, put};
 
 /// Does what the command line asks for and returns the exit code. Every signal is blocked, and
 /// `mask` is what was blocked before.
@@ -51,12 +52,12 @@ pub fn run(arguments: &[&CStr], environment: &[&CStr], mask: SignalSet) -> u8 {
     let Request { command, options, warnings } = cli::parse(arguments, environment);
     let mut stderr = Stderr::new(options.verbosity);
     let command = match command {
-        Ok(Command::Show(texts)) => return show(texts, &mut stderr),
-        Ok(command) => command,
-        Err(error @ Error::NoProgram) => {
-            stderr.fatal(format_args!("{error}\n\n{}", cli::HELP));
-            return exit::FAILURE;
+        Ok(Command::Show(texts)) => {
+            let mut out = ManuallyDrop::new(Out::default());
+            texts.iter().for_each(|text| put!(&mut out, text));
+            return show(&out, &mut stderr);
         }
+        Ok(command) => command,
         Err(error) => return fail(error, &mut stderr),
     };
 
@@ -69,7 +70,7 @@ pub fn run(arguments: &[&CStr], environment: &[&CStr], mask: SignalSet) -> u8 {
     let path = environment::lookup(environment, "PATH");
     let candidates = name.map(|name| program::candidates(name, path)).unwrap_or_default();
     let candidates = ManuallyDrop::new(candidates);
-    let path = candidates.iter().find(|file| sys::is_executable(file));
+    let path = Strings(&candidates).find(|file| sys::is_executable(file));
     let mut buffer = ManuallyDrop::new(Vec::new());
     let go = path.and_then(|path| gobinary::read(path, &mut buffer));
 
@@ -78,26 +79,27 @@ pub fn run(arguments: &[&CStr], environment: &[&CStr], mask: SignalSet) -> u8 {
     if let Command::Explain(format) = command {
         let (name, path) = (name.map(CStr::to_bytes), path.map(|path| path.to_bytes()));
         let program = Program { name, path, go };
-        let report = match format {
-            Format::Text => Text(&plan, program).to_string(),
-            Format::Json => AsJson(&plan, program).to_string(),
-        };
-        return show(&[&report], &mut stderr);
+        let mut report = ManuallyDrop::new(Out::default());
+        match format {
+            Format::Text => Text(&plan, program).put(&mut report),
+            Format::Json => AsJson(&plan, program).put(&mut report),
+        }
+        return show(&report, &mut stderr);
     }
 
     for warning in &plan.warnings {
         stderr.at(WARNING, warning);
     }
-    stderr.at(INFO, Line(&plan));
+    stderr.at(INFO, &Line(&plan));
     let settings = ManuallyDrop::new(environment::settings(&plan));
-    let environment = ManuallyDrop::new(environment::apply(environment, &*settings));
+    let environment = ManuallyDrop::new(environment::apply(environment, Strings(&settings)));
     let listener = environment::listener(&environment, std::process::id());
     let exec = sys::Exec::new(options.program, &environment, listener);
     let name = name.unwrap_or_default();
     let mut image = ManuallyDrop::new(Image { name, candidates: &candidates, exec });
     if command == Command::Exec {
         if options.is_for_an_init() {
-            stderr.at(WARNING, Error::NoInit);
+            stderr.at(WARNING, &Error::NoInit);
         }
         return become_it(&mut image, mask, &mut stderr);
     }
@@ -108,12 +110,12 @@ pub fn run(arguments: &[&CStr], environment: &[&CStr], mask: SignalSet) -> u8 {
 }
 
 fn fail(error: Error<'_>, stderr: &mut Stderr) -> u8 {
-    stderr.fatal(error);
+    stderr.fatal(&error);
     exit::FAILURE
 }
 
-fn show(texts: &[&str], stderr: &mut Stderr) -> u8 {
-    match texts.iter().try_for_each(|text| sys::write_stdout(text.as_bytes())) {
+fn show(out: &Out, stderr: &mut Stderr) -> u8 {
+    match sys::write_stdout(out.as_bytes()) {
         Ok(()) => 0,
         Err(cause) => fail(Error::Output(cause), stderr),
     }
@@ -125,6 +127,6 @@ fn become_it(image: &mut Image<'_>, mask: SignalSet, stderr: &mut Stderr) -> u8 
         sys::discard_own(libc::SIGPIPE);
     }
     let (error, code) = image.become_it(mask);
-    stderr.fatal(error);
+    stderr.fatal(&error);
     code
 }

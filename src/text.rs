@@ -1,6 +1,10 @@
-//! Bytes that need not be UTF-8: taken apart, as a person reads them, and as JSON takes them.
+//! Bytes that need not be UTF-8: taken apart, put together, as a person reads them, and as JSON
+//! takes them.
+//!
+//! What we say is put together here and not by `core::fmt`, which would be more than what is said.
 
-use core::fmt::{self, Write};
+use crate::sys::c_str;
+use core::ffi::CStr;
 
 /// The parts of a text between separators: one more than there are separators, as of `split`.
 #[derive(Clone, Debug)]
@@ -38,31 +42,196 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// What both JSON and our own messages write for a quote and a backslash.
-fn escape(f: &mut fmt::Formatter<'_>, character: char) -> fmt::Result {
-    f.write_char('\\')?;
-    f.write_char(character)
+/// C strings, one behind the other. What has no NUL at its end is none of them.
+#[derive(Clone, Debug)]
+pub struct Strings<'a>(pub &'a [u8]);
+
+impl<'a> Iterator for Strings<'a> {
+    type Item = &'a CStr;
+
+    fn next(&mut self) -> Option<&'a CStr> {
+        let string = c_str(self.0)?;
+        self.0 = self.0.get(string.to_bytes_with_nul().len()..)?;
+        Some(string)
+    }
+}
+
+/// A text that is put together. Nothing about that can fail: what is beyond its room is cut off.
+#[derive(Debug)]
+pub struct Out {
+    text: Vec<u8>,
+    room: usize,
+}
+
+/// A text of any length.
+impl Default for Out {
+    fn default() -> Self {
+        Self { text: Vec::new(), room: usize::MAX }
+    }
+}
+
+impl Out {
+    /// A text of limited length, which allocates nothing from here on.
+    #[must_use]
+    pub fn with_room(room: usize) -> Self {
+        Self { text: Vec::with_capacity(room), room }
+    }
+
+    /// Adds bytes as they are.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        let room = self.room.saturating_sub(self.text.len()).min(bytes.len());
+        self.text.extend_from_slice(bytes.get(..room).unwrap_or_default());
+    }
+
+    /// Ends the line, which loses its end for that where it is full.
+    pub fn finish(&mut self) -> &[u8] {
+        self.text.truncate(self.room.saturating_sub(1));
+        self.text.push(b'\n');
+        &self.text
+    }
+
+    /// Starts anew.
+    pub fn clear(&mut self) {
+        self.text.clear();
+    }
+
+    /// What has been put together.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// The same, to be kept.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.text
+    }
+
+    fn byte(&mut self, byte: u8) {
+        self.bytes(&[byte]);
+    }
+
+    fn decimal(&mut self, number: u64) {
+        if number > 9 {
+            self.decimal(number / 10);
+        }
+        self.byte(b'0'.wrapping_add((number % 10) as u8));
+    }
+
+    fn hexadecimal(&mut self, head: &str, byte: u8) {
+        put!(self, head);
+        for digit in [byte >> 4, byte & 15] {
+            self.byte(if digit < 10 { b'0' } else { b'a' - 10 }.wrapping_add(digit));
+        }
+    }
+
+    fn quoted(&mut self, text: &[u8], json: bool) {
+        self.byte(b'"');
+        self.escaped(text, json);
+        self.byte(b'"');
+    }
+
+    /// Adds what need not be UTF-8 so that it stays one line, and can stand in double quotes.
+    fn escaped(&mut self, mut text: &[u8], json: bool) {
+        loop {
+            let (length, is_valid) = character(text);
+            let Some((character, rest)) = text.split_at_checked(length) else {
+                break;
+            };
+            text = rest;
+            match character {
+                [] => break,
+                [byte @ (b'"' | b'\\')] => self.bytes(&[b'\\', *byte]),
+                [byte @ 0..b' '] if json => self.hexadecimal("\\u00", *byte),
+                _ if json && !is_valid => self.bytes("\u{fffd}".as_bytes()),
+                // C1 control characters are those below U+00A0.
+                [byte @ (0..b' ' | 0x7f)] | [0xc2, byte @ 0x80..=0x9f] if !json => {
+                    self.hexadecimal("\\x", *byte);
+                }
+                _ if is_valid => self.bytes(character),
+                _ => {
+                    for byte in character {
+                        self.hexadecimal("\\x", *byte);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The length of the first character, or of what is none as far as it could have become one, and
+/// whether it is one (The Unicode Standard, table 3-7).
+fn character(text: &[u8]) -> (usize, bool) {
+    let Some(first) = text.first() else {
+        return (0, true);
+    };
+    let (length, mut next) = match first {
+        0..0x80 => (1, 0..=0),
+        0xc2..=0xdf => (2, 0x80..=0xbf),
+        0xe0 => (3, 0xa0..=0xbf),
+        0xed => (3, 0x80..=0x9f),
+        0xe1..=0xef => (3, 0x80..=0xbf),
+        0xf0 => (4, 0x90..=0xbf),
+        0xf1..=0xf3 => (4, 0x80..=0xbf),
+        0xf4 => (4, 0x80..=0x8f),
+        _ => return (1, false),
+    };
+    for index in 1..length {
+        if !text.get(index).is_some_and(|byte| next.contains(byte)) {
+            return (index, false);
+        }
+        next = 0x80..=0xbf;
+    }
+    (length, true)
+}
+
+/// What can be part of a text.
+pub trait Put {
+    /// Adds it to the text.
+    fn put(&self, out: &mut Out);
+
+    /// It alone.
+    #[cfg(test)]
+    fn text(&self) -> String {
+        let mut out = Out::default();
+        self.put(&mut out);
+        String::from_utf8(out.into_bytes()).unwrap()
+    }
+}
+
+/// Adds one after the other to a text.
+macro_rules! put {
+    ($out:expr, $($part:expr),+ $(,)?) => {{
+        $($part.put($out);)+
+    }};
+}
+pub(crate) use put;
+
+impl Put for str {
+    fn put(&self, out: &mut Out) {
+        out.bytes(self.as_bytes());
+    }
+}
+
+impl Put for u32 {
+    fn put(&self, out: &mut Out) {
+        out.decimal((*self).into());
+    }
+}
+
+impl Put for u64 {
+    fn put(&self, out: &mut Out) {
+        out.decimal(*self);
+    }
 }
 
 /// Bytes as they are, for messages: what is no printable UTF-8 is shown as `\xNN`.
 #[derive(Clone, Copy, Debug)]
 pub struct Plain<'a>(pub &'a [u8]);
 
-impl fmt::Display for Plain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.utf8_chunks() {
-            for character in chunk.valid().chars() {
-                match character {
-                    '"' | '\\' => escape(f, character)?,
-                    _ if character.is_control() => write!(f, "\\x{:02x}", character as u32)?,
-                    _ => f.write_char(character)?,
-                }
-            }
-            for byte in chunk.invalid() {
-                write!(f, "\\x{byte:02x}")?;
-            }
-        }
-        Ok(())
+impl Put for Plain<'_> {
+    fn put(&self, out: &mut Out) {
+        out.escaped(self.0, false);
     }
 }
 
@@ -70,11 +239,9 @@ impl fmt::Display for Plain<'_> {
 #[derive(Clone, Copy, Debug)]
 pub struct Quoted<'a>(pub &'a [u8]);
 
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_char('"')?;
-        Plain(self.0).fmt(f)?;
-        f.write_char('"')
+impl Put for Quoted<'_> {
+    fn put(&self, out: &mut Out) {
+        out.quoted(self.0, false);
     }
 }
 
@@ -83,22 +250,9 @@ impl fmt::Display for Quoted<'_> {
 #[derive(Clone, Copy, Debug)]
 pub struct Json<'a>(pub &'a [u8]);
 
-impl fmt::Display for Json<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_char('"')?;
-        for chunk in self.0.utf8_chunks() {
-            for character in chunk.valid().chars() {
-                match character {
-                    '"' | '\\' => escape(f, character)?,
-                    '\0'..' ' => write!(f, "\\u{:04x}", character as u32)?,
-                    _ => f.write_char(character)?,
-                }
-            }
-            if !chunk.invalid().is_empty() {
-                f.write_char('\u{fffd}')?;
-            }
-        }
-        f.write_char('"')
+impl Put for Json<'_> {
+    fn put(&self, out: &mut Out) {
+        out.quoted(self.0, true);
     }
 }
 
@@ -115,11 +269,19 @@ mod tests {
             (b"a\nb\"\\\x7f", r#""a\x0ab\"\\\x7f""#),
             (b"\xff\xfe", r#""\xff\xfe""#),
         ] {
-            assert_eq!(Quoted(bytes).to_string(), shown);
+            assert_eq!(Quoted(bytes).text(), shown);
         }
     }
 
+    /// Where one kind of byte ends and another begins, in UTF-8 and among the control characters.
+    const EDGES: &[u8] = &[
+        0, 0x1f, 0x20, 0x7e, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc2, 0xc3,
+        0xdf, 0xe0, 0xe1, 0xec, 0xed, 0xee, 0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xff,
+    ];
+
     proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
         #[test]
         fn fields_are_those_of_split(text in proptest::collection::vec(0u8..3, 0..20)) {
             let fields: Vec<_> = Fields::new(&text, 1).collect();
@@ -131,10 +293,29 @@ mod tests {
         }
 
         #[test]
+        fn characters_are_those_of_the_standard_library(
+            bytes in proptest::collection::vec(proptest::sample::select(EDGES), 0..8),
+        ) {
+            let mut plain = String::new();
+            for chunk in bytes.utf8_chunks() {
+                for character in chunk.valid().chars() {
+                    match u32::from(character) {
+                        code if character.is_control() => plain += &format!("\\x{code:02x}"),
+                        _ => plain.push(character),
+                    }
+                }
+                chunk.invalid().iter().for_each(|byte| plain += &format!("\\x{byte:02x}"));
+            }
+            prop_assert_eq!(Plain(&bytes).text(), plain);
+            let json: String = serde_json::from_str(&Json(&bytes).text()).unwrap();
+            prop_assert_eq!(json, String::from_utf8_lossy(&bytes));
+        }
+
+        #[test]
         fn json_strings_are_what_serde_json_reads(bytes: Vec<u8>, text: String) {
-            let read: String = serde_json::from_str(&Json(text.as_bytes()).to_string()).unwrap();
+            let read: String = serde_json::from_str(&Json(text.as_bytes()).text()).unwrap();
             prop_assert_eq!(read, text);
-            let read: String = serde_json::from_str(&Json(&bytes).to_string()).unwrap();
+            let read: String = serde_json::from_str(&Json(&bytes).text()).unwrap();
             prop_assert_eq!(read, String::from_utf8_lossy(&bytes));
         }
     }

@@ -1,8 +1,7 @@
 //! Numbers with units, both ways: what people write for sizes, CPUs and ratios, and what they
 //! read. Integers throughout: a share of a CPU is microseconds over microseconds.
 
-use crate::text::Fields;
-use core::fmt;
+use crate::text::{Fields, Out, Put, put};
 
 /// How much may be used: so many bytes of memory, or so much CPU time in each period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +49,8 @@ impl Quota {
 }
 
 /// CPUs as a decimal number with up to six digits after the point, as JSON takes it too.
-impl fmt::Display for Quota {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Put for Quota {
+    fn put(&self, out: &mut Out) {
         const MILLION: u64 = 1_000_000;
         let (mut time, mut period) = (self.amount, self.per.max(1));
         // No kernel has such periods; what is cut off is far below a millionth.
@@ -63,7 +62,7 @@ impl fmt::Display for Quota {
         let rounded = rest.saturating_mul(MILLION).saturating_add(period / 2);
         let part = rounded.checked_div(period).unwrap_or(0);
         let whole = time.checked_div(period).unwrap_or(0).saturating_add(part / MILLION);
-        write_decimal(f, whole, (part % MILLION) as u32, 6)
+        put_decimal(out, whole, part % MILLION, MILLION / 10);
     }
 }
 
@@ -96,11 +95,12 @@ impl Ratio {
 }
 
 /// As a percentage.
-impl fmt::Display for Ratio {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const PERCENT: u32 = Ratio::WHOLE / 100;
-        write_decimal(f, (self.0 / PERCENT).into(), self.0 % PERCENT, 7)?;
-        f.write_str("%")
+impl Put for Ratio {
+    fn put(&self, out: &mut Out) {
+        const PERCENT: u64 = Ratio::WHOLE as u64 / 100;
+        let ratio = u64::from(self.0);
+        put_decimal(out, ratio / PERCENT, ratio % PERCENT, PERCENT / 10);
+        put!(out, "%");
     }
 }
 
@@ -108,31 +108,30 @@ impl fmt::Display for Ratio {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bytes(pub u64);
 
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Put for Bytes {
+    fn put(&self, out: &mut Out) {
         const UNITS: [&str; 7] = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
         let power = self.0.max(1).ilog2() / 10;
         let unit = UNITS.get(power as usize).copied().unwrap_or_default();
         let shift = power.saturating_mul(10);
         let rest = self.0 & (1u64 << shift).wrapping_sub(1);
-        let hundredths = (u128::from(rest).wrapping_mul(100) >> shift) as u32;
-        write_decimal(f, self.0 >> shift, hundredths, 2)?;
-        write!(f, " {unit}")
+        let hundredths = (u128::from(rest).wrapping_mul(100) >> shift) as u64;
+        put_decimal(out, self.0 >> shift, hundredths, 10);
+        put!(out, " ", unit);
     }
 }
 
-/// Writes a number with its decimals, without the zeros at the end.
-fn write_decimal(f: &mut fmt::Formatter<'_>, whole: u64, mut part: u32, digits: u8) -> fmt::Result {
-    write!(f, "{whole}")?;
-    let mut width = usize::from(digits);
-    if part == 0 {
-        return Ok(());
+/// Adds a number with its decimals, without the zeros at the end; the first of them is `unit`s.
+fn put_decimal(out: &mut Out, whole: u64, mut part: u64, mut unit: u64) {
+    put!(out, whole);
+    if part > 0 {
+        put!(out, ".");
     }
-    while part.is_multiple_of(10) {
-        part /= 10;
-        width = width.saturating_sub(1);
+    while part > 0 {
+        put!(out, part.checked_div(unit).unwrap_or(0));
+        part = part.checked_rem(unit).unwrap_or(0);
+        unit /= 10;
     }
-    write!(f, ".{part:0width$}")
 }
 
 /// Parses ASCII digits and nothing else; too large a number is none.
@@ -184,16 +183,19 @@ pub const SIZE: &str = "a size such as 400MiB, 400Mi (1024s), 400MB, 400M (1000s
 pub fn size(text: &[u8]) -> Option<u64> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.');
     let (number, unit) = text.split_at_checked(digits.count())?;
-    let (power, base) = match unit {
-        b"" | b"B" => (0, 1000),
-        b"k" | b"K" | b"kB" | b"KB" => (1, 1000),
-        b"M" | b"MB" => (2, 1000),
-        b"G" | b"GB" => (3, 1000),
-        b"T" | b"TB" => (4, 1000),
-        b"Ki" | b"KiB" => (1, 1024),
-        b"Mi" | b"MiB" => (2, 1024),
-        b"Gi" | b"GiB" => (3, 1024),
-        b"Ti" | b"TiB" => (4, 1024),
+    let (letter, base) = match unit {
+        [] | b"B" => (b' ', 1),
+        [letter] | [letter, b'B'] => (*letter, 1000),
+        [letter, b'i'] | [letter, b'i', b'B'] => (*letter, 1024),
+        _ => return None,
+    };
+    let power = match letter {
+        b' ' if base == 1 => 0,
+        b'k' if base == 1000 => 1,
+        b'K' => 1,
+        b'M' => 2,
+        b'G' => 3,
+        b'T' => 4,
         _ => return None,
     };
     /// Decimals are exact to a thousandth of the unit, whatever the unit.
@@ -296,7 +298,7 @@ mod tests {
             ("", None),
             ("99999999999999999999", None),
         ] {
-            let ratio = Ratio::parse(text.as_bytes()).map(|ratio| ratio.to_string());
+            let ratio = Ratio::parse(text.as_bytes()).map(|ratio| ratio.text());
             assert_eq!(ratio.as_deref(), shown, "{text:?}");
         }
         assert_eq!(Ratio::DEFAULT.of(419_430_400), 377_487_360);
@@ -314,7 +316,7 @@ mod tests {
             (3 << 29, "1.5 GiB"),
             (u64::MAX, "15.99 EiB"),
         ] {
-            assert_eq!(Bytes(bytes).to_string(), shown);
+            assert_eq!(Bytes(bytes).text(), shown);
         }
     }
 
@@ -327,10 +329,10 @@ mod tests {
         #[test]
         fn what_is_printed_parses_back(millionths in 1u64..u64::MAX / 2_000_000, bytes: u64) {
             let quota = Quota::new(millionths, 1_000_000).unwrap();
-            prop_assert_eq!(cpus(quota.to_string().as_bytes()), Some(quota));
+            prop_assert_eq!(cpus(quota.text().as_bytes()), Some(quota));
             prop_assert_eq!(integer(bytes.to_string().as_bytes()), Some(bytes));
             let ratio = Ratio((millionths % 1_000_000_000) as u32 + 1);
-            let percent = ratio.to_string();
+            let percent = ratio.text();
             let number: f64 = percent.trim_end_matches('%').parse().unwrap();
             let text = format!("{:.9}", number / 100.0);
             prop_assert_eq!(Ratio::parse(text.as_bytes()), Some(ratio));

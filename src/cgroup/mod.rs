@@ -284,8 +284,7 @@ impl<'a> Tree<'a> {
     /// Reads a file without the white space around its text.
     fn read(&mut self, directory: &[u8], name: &[u8], limit: usize) -> Result<&[u8], Errno> {
         self.path(directory, name)?;
-        let path = CStr::from_bytes_with_nul(&self.path).map_err(|_| Errno(libc::EINVAL))?;
-        sys::read_file(path, &mut self.text, limit)?;
+        sys::read_file(c_path(&self.path)?, &mut self.text, limit)?;
         Ok(self.text.trim_ascii())
     }
 
@@ -296,8 +295,13 @@ impl<'a> Tree<'a> {
         for part in [self.prefix, directory, b"/", name, b"\0"] {
             self.path.extend_from_slice(part);
         }
-        CStr::from_bytes_with_nul(&self.path).map_err(|_| Errno(libc::EINVAL))
+        c_path(&self.path)
     }
+}
+
+fn c_path(path: &[u8]) -> Result<&CStr, Errno> {
+    let whole = sys::c_str(path).filter(|it| it.to_bytes_with_nul().len() == path.len());
+    whole.ok_or(Errno(libc::EINVAL))
 }
 
 fn failure(error: Errno) -> Value {

@@ -7,7 +7,7 @@
 mod buildinfo;
 mod elf;
 
-use crate::sys::File;
+use crate::sys::{File, c_str};
 use crate::units::integer;
 use core::ffi::CStr;
 use core::ops::Range;
@@ -97,7 +97,7 @@ pub fn read<'a>(path: &CStr, buffer: &'a mut Vec<u8>) -> Option<GoBinary<'a>> {
     if let Some(name) = interpreter(buffer) {
         buffer.truncate(name.end);
         buffer.push(0);
-        file = File::open(CStr::from_bytes_until_nul(buffer.get(name.start..)?).ok()?)?;
+        file = File::open(c_str(buffer.get(name.start..)?)?)?;
         read_head(&file, buffer);
     }
     describe(&file, buffer)

@@ -218,6 +218,7 @@ mod tests {
     use crate::gobinary::Release;
     use crate::limits::Version;
     use crate::sys::Errno;
+    use crate::text::Put;
     use proptest::prelude::*;
 
     const MIB: u64 = 1 << 20;
@@ -260,9 +261,9 @@ mod tests {
         let plan = decide(&Tuning::DEFAULT, &limits, Present::default());
         assert_eq!(plan.memory.value, Some(360 * MIB));
         assert_eq!(plan.memory.source, Some(&b"/limit"[..]));
-        assert_eq!(plan.memory.reason.to_string(), "90% of the limit");
+        assert_eq!(plan.memory.reason.text(), "90% of the limit");
         assert_eq!(plan.cpu.value, Some(1));
-        assert_eq!(plan.cpu.reason.to_string(), "the limit rounded up");
+        assert_eq!(plan.cpu.reason.text(), "the limit rounded up");
         assert!(plan.warnings.is_empty());
     }
 
@@ -280,8 +281,8 @@ mod tests {
             let ratio = Ratio::parse(ratio.as_bytes()).unwrap();
             let tuning = Tuning { ratio, reserve, ..Tuning::DEFAULT };
             let plan = decide(&tuning, &limits, Present::default());
-            assert_eq!(plan.memory.value, Some(value), "{ratio} {reserve}");
-            assert_eq!(plan.warnings.len(), warnings, "{ratio} {reserve}");
+            assert_eq!(plan.memory.value, Some(value), "{ratio:?} {reserve}");
+            assert_eq!(plan.warnings.len(), warnings, "{ratio:?} {reserve}");
         }
     }
 

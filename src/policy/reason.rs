@@ -1,8 +1,8 @@
 //! The reasons for what is decided, in the words in which people read them.
 
 use super::Rounding;
+use crate::text::{Out, Put, put};
 use crate::units::{Bytes, Ratio};
-use core::fmt;
 
 /// Why a variable is set, or left alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,38 +51,36 @@ pub enum Reason {
     Cpus(u64),
 }
 
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+const THE_CPUS: &str = " the CPUs that the process may run on, ";
+
+impl Put for Reason {
+    fn put(&self, out: &mut Out) {
         match self {
-            Self::Off => f.write_str("switched off"),
-            Self::Present => f.write_str("left alone, as it has a value already"),
-            Self::NoCgroup => f.write_str("no cgroup with this controller is in sight"),
-            Self::Unlimited => f.write_str("no limit is set as far up as can be seen"),
-            Self::Unknown => f.write_str("no limit could be read"),
+            Self::Off => put!(out, "switched off"),
+            Self::Present => put!(out, "left alone, as it has a value already"),
+            Self::NoCgroup => put!(out, "no cgroup with this controller is in sight"),
+            Self::Unlimited => put!(out, "no limit is set as far up as can be seen"),
+            Self::Unknown => put!(out, "no limit could be read"),
             Self::AboveTotal { limit, total } => {
                 let (limit, total) = (Bytes(*limit), Bytes(*total));
-                write!(f, "the limit of {limit} is above the machine's memory of {total}")
+                put!(out, "the limit of ", limit, " is above the machine's memory of ", total);
             }
-            Self::Nothing => f.write_str("the limit leaves nothing to set"),
-            Self::Share(ratio) => write!(f, "{ratio} of the limit"),
-            Self::Reserve(bytes) => write!(f, "the limit less a reserve of {}", Bytes(*bytes)),
-            Self::Enough { cpus } => {
-                write!(f, "not below the CPUs that the process may run on, {cpus}")
-            }
-            Self::Rounded(Rounding::Up) => f.write_str("the limit rounded up"),
-            Self::Rounded(Rounding::Down) => f.write_str("the limit rounded down, at least 1"),
-            Self::Minimum(least) => write!(f, "at least {least} as asked for"),
-            Self::RuntimeMinimum => f.write_str("at least 2, which is the Go runtime's own rule"),
-            Self::Runtime => f.write_str("left to the Go runtime, which finds the same limit"),
+            Self::Nothing => put!(out, "the limit leaves nothing to set"),
+            Self::Share(ratio) => put!(out, ratio, " of the limit"),
+            Self::Reserve(bytes) => put!(out, "the limit less a reserve of ", Bytes(*bytes)),
+            Self::Enough { cpus } => put!(out, "not below", THE_CPUS, cpus),
+            Self::Rounded(Rounding::Up) => put!(out, "the limit rounded up"),
+            Self::Rounded(Rounding::Down) => put!(out, "the limit rounded down, at least 1"),
+            Self::Minimum(least) => put!(out, "at least ", least, " as asked for"),
+            Self::RuntimeMinimum => put!(out, "at least 2, which is the Go runtime's own rule"),
+            Self::Runtime => put!(out, "left to the Go runtime, which finds the same limit"),
             Self::Live => {
-                f.write_str("left to the Go runtime, told by GODEBUG to follow the limit")
+                put!(out, "left to the Go runtime, told by GODEBUG to follow the limit")
             }
             Self::Library(name) => {
-                write!(f, "left to {name} in the program, which reads the same limit")
+                put!(out, "left to ", name, " in the program, which reads the same limit");
             }
-            Self::Cpus(cpus) => {
-                write!(f, "no more than the CPUs that the process may run on, {cpus}")
-            }
+            Self::Cpus(cpus) => put!(out, "no more than", THE_CPUS, cpus),
         }
     }
 }
@@ -104,19 +102,19 @@ pub enum Note {
     DebugPresent,
 }
 
-impl fmt::Display for Note {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Put for Note {
+    fn put(&self, out: &mut Out) {
         match self {
-            Self::NoEffect => f.write_str("no effect on this program, as Go knows it from 1.19 on"),
+            Self::NoEffect => put!(out, "no effect on this program, as Go knows it from 1.19 on"),
             Self::OwnCgroupOnly(who) => {
-                write!(f, "{who} would look for it in the process's own cgroup only")
+                put!(out, who, " would look for it in the process's own cgroup only");
             }
             Self::PartOfHierarchy => {
-                f.write_str("Go 1.25 would not find its cgroup below this mount")
+                put!(out, "Go 1.25 would not find its cgroup below this mount")
             }
-            Self::CannotFollow => f.write_str("the program's Go cannot follow changes"),
-            Self::TooOldForV2(who) => write!(f, "{who} in the program is too old for cgroup v2"),
-            Self::DebugPresent => f.write_str("GODEBUG has a setting for it already"),
+            Self::CannotFollow => put!(out, "the program's Go cannot follow changes"),
+            Self::TooOldForV2(who) => put!(out, who, " in the program is too old for cgroup v2"),
+            Self::DebugPresent => put!(out, "GODEBUG has a setting for it already"),
         }
     }
 }

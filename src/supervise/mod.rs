@@ -15,6 +15,7 @@ use crate::sys::{
     Disposition, Errno, How, Received, SignalSet, can_wait, disposition, let_go, send_signal,
     set_disposition, stop_by_default, wait_signal,
 };
+use crate::text::{Out, Put, put};
 use nix::sys::prctl::{get_child_subreaper, set_child_subreaper, set_pdeathsig};
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpgrp, getpid, getppid};
@@ -65,7 +66,7 @@ pub fn run(
     let dies_with_us = options.parent_death == Some(libc::SIGKILL);
     let program = spawn::start(image, stderr, inherited, terminal, dies_with_us)?;
     let_go();
-    stderr.at(DEBUG, format_args!("started process {program}"));
+    stderr.at(DEBUG, &Event::Started(Target(program.as_raw())));
     let (backlog, pause) = (Vec::new(), 0);
     let mut init = Init { options, stderr, own, program, terminal, backlog, pause };
     if let Some(signal) = is_due {
@@ -83,10 +84,10 @@ fn take_care_of_orphans(options: &Options<'_>, own: Pid, stderr: &mut Stderr) {
     if options.subreaper
         && let Err(cause) = set_child_subreaper(true)
     {
-        stderr.at(WARNING, Error::Subreaper(cause.into()));
+        stderr.at(WARNING, &Error::Subreaper(cause.into()));
     }
     if own.as_raw() != 1 && get_child_subreaper() != Ok(true) {
-        stderr.at(WARNING, Error::NoReaping);
+        stderr.at(WARNING, &Error::NoReaping);
     }
 }
 
@@ -96,7 +97,7 @@ fn die_with_the_parent(options: &Options<'_>, stderr: &mut Stderr) -> Option<i32
     let number = options.parent_death?;
     let parent = getppid();
     if let Err(cause) = Signal::try_from(number).and_then(set_pdeathsig) {
-        stderr.at(WARNING, Error::ParentDeath(cause.into()));
+        stderr.at(WARNING, &Error::ParentDeath(cause.into()));
         return None;
     }
     if getppid() == parent {
@@ -129,7 +130,7 @@ impl Init<'_> {
     fn handle(&mut self, received: &Received) -> Option<How> {
         match route(received.signal(), sender(received), self.own.as_raw()) {
             Route::Reap => {
-                self.stderr.at(DEBUG, "Received SIGCHLD");
+                self.stderr.at(DEBUG, &Event::Changed);
                 return self.reap();
             }
             Route::Forward => {
@@ -185,13 +186,12 @@ impl Init<'_> {
         let (signal, target) = (received.signal(), self.target());
         match forward(received, target) {
             Ok(()) => {
-                let name = signals::name(signal);
-                self.stderr.at(DEBUG, format_args!("passed on {name} to {}", Target(target)));
+                self.stderr.at(DEBUG, &Event::PassedOn(signal, Target(target)));
             }
             Err(Errno(libc::EAGAIN)) if is_realtime(signal) => return Sent::QueueFull,
             Err(cause) => {
                 let error = Error::Forward { signal, target: Target(target), cause };
-                self.stderr.at(WARNING, error);
+                self.stderr.at(WARNING, &error);
             }
         }
         Sent::Done
@@ -255,6 +255,31 @@ impl Init<'_> {
 
     fn go_on(&self) {
         let _ = send_signal(self.program.as_raw().wrapping_neg(), libc::SIGCONT);
+    }
+}
+
+/// What is told as it happens.
+enum Event {
+    Started(Target),
+    /// A child has.
+    Changed,
+    PassedOn(i32, Target),
+    Reaped(i32),
+}
+
+/// In the words of tini where it has any, as scripts look for them.
+impl Put for Event {
+    fn put(&self, out: &mut Out) {
+        match self {
+            Self::Started(program) => put!(out, "started ", program),
+            Self::Changed => put!(out, "Received SIGCHLD"),
+            Self::PassedOn(signal, target) => {
+                put!(out, "passed on ", signals::Name(*signal), " to ", target);
+            }
+            Self::Reaped(process) => {
+                put!(out, "Reaped zombie process with pid=", process.unsigned_abs());
+            }
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! The dead and the stopped: which of them is the program.
 
+use super::Event;
 use crate::stderr::{DEBUG, Stderr, WARNING};
 use crate::sys::{How, next_change};
-use core::fmt;
 
 /// What became of the program while the children were looked through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,19 +25,10 @@ pub fn drain(program: i32, warn: bool, stderr: &mut Stderr) -> Changes {
                     changes.ended = Some(how);
                 } else {
                     let level = if warn { WARNING } else { DEBUG };
-                    stderr.at(level, Reaped(change.process));
+                    stderr.at(level, &Event::Reaped(change.process));
                 }
             }
         }
     }
     changes
-}
-
-/// In the words of tini, which scripts look for.
-struct Reaped(i32);
-
-impl fmt::Display for Reaped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Reaped zombie process with pid={}", self.0)
-    }
 }

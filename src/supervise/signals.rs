@@ -1,7 +1,7 @@
 //! Which signals are passed on, and how. Pure but for the sending.
 
 use crate::sys::{Errno, Received, forward_queued, send_signal};
-use core::fmt;
+use crate::text::{Out, Put, put};
 
 /// What a signal that was received is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,20 +63,23 @@ pub fn forward(received: &Received, target: i32) -> Result<(), Errno> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target(pub i32);
 
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0 < 0 { "group " } else { "process " })?;
-        self.0.unsigned_abs().fmt(f)
+impl Put for Target {
+    fn put(&self, out: &mut Out) {
+        put!(out, if self.0 < 0 { "group " } else { "process " }, self.0.unsigned_abs());
     }
 }
 
-/// A signal's name for messages; some have only a number.
-#[must_use]
-pub fn name(signal: i32) -> impl fmt::Display {
-    fmt::from_fn(move |f| match signal_hook::low_level::signal_name(signal) {
-        Some(name) => f.write_str(name),
-        None => write!(f, "signal {signal}"),
-    })
+/// A signal by its name, for messages; some have only a number.
+#[derive(Clone, Copy, Debug)]
+pub struct Name(pub i32);
+
+impl Put for Name {
+    fn put(&self, out: &mut Out) {
+        match signal_hook::low_level::signal_name(self.0) {
+            Some(name) => put!(out, name),
+            None => put!(out, "signal ", self.0.unsigned_abs()),
+        }
+    }
 }
 
 #[cfg(test)]

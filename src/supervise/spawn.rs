@@ -7,11 +7,11 @@ use crate::sys::{
     Disposition, Errno, Exec, SignalSet, block_all, exec, exists, set_disposition, set_mask, spawn,
     stdin,
 };
+use crate::text::Strings;
 use core::ffi::{CStr, c_int};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpgrp, getpid, getppid, setpgid, tcgetpgrp, tcsetpgrp};
-use std::ffi::CString;
 
 /// The signal mask and the disposition of SIGCHLD as they were given to us, for the program. No
 /// other disposition is ever changed.
@@ -27,8 +27,8 @@ pub struct Inherited {
 pub struct Image<'a> {
     /// The program's name as it was given, for messages.
     pub name: &'a CStr,
-    /// The files it may be, in order.
-    pub candidates: &'a [CString],
+    /// The files it may be, in order, as C strings.
+    pub candidates: &'a [u8],
     /// Its arguments and environment.
     pub exec: Exec<'a>,
 }
@@ -42,7 +42,7 @@ impl Image<'_> {
         set_mask(mask);
         let mut cause = Errno(libc::ENOENT);
         let mut interpreter = false;
-        for file in self.candidates {
+        for file in Strings(self.candidates) {
             let error = exec(file, &mut self.exec);
             match error.0 {
                 // A later directory may have it; what the first said of one that is there stays.
@@ -143,6 +143,6 @@ fn child(plan: &mut Plan<'_, '_>) -> c_int {
     }
     set_disposition(libc::SIGCHLD, plan.inherited.child);
     let (error, code) = plan.image.become_it(plan.inherited.mask);
-    plan.stderr.fatal(error);
+    plan.stderr.fatal(&error);
     code.into()
 }

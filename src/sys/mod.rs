@@ -12,9 +12,8 @@ mod file;
 mod process;
 mod signal;
 
-use crate::text::Plain;
+use crate::text::{Out, Plain, Put};
 use core::ffi::{CStr, c_char, c_int};
-use core::fmt;
 use std::os::fd::BorrowedFd;
 
 pub use arena::Arena;
@@ -54,12 +53,12 @@ impl From<nix::errno::Errno> for Errno {
     }
 }
 
-impl fmt::Display for Errno {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Put for Errno {
+    fn put(&self, out: &mut Out) {
         // SAFETY: strerror returns a NUL-terminated string for any number; this program has one
         // thread and translates no messages, so nothing overwrites it while it is read.
         let text = unsafe { CStr::from_ptr(libc::strerror(self.0)) };
-        Plain(text.to_bytes()).fmt(f)
+        Plain(text.to_bytes()).put(out);
     }
 }
 
@@ -73,6 +72,16 @@ fn check(result: c_int) -> Result<c_int, Errno> {
 pub fn stdin() -> BorrowedFd<'static> {
     // SAFETY: nothing here owns or closes descriptor 0; a closed one gives an error, not harm.
     unsafe { BorrowedFd::borrow_raw(libc::STDIN_FILENO) }
+}
+
+/// The C string at the start of some bytes, none without a NUL. The standard library would search
+/// by whole words, and so does its `contains` for bytes.
+#[must_use]
+pub fn c_str(bytes: &[u8]) -> Option<&CStr> {
+    let length = bytes.iter().position(|byte| *byte == 0)?;
+    let string = bytes.get(..=length)?;
+    // SAFETY: the last byte is the first that is NUL.
+    Some(unsafe { CStr::from_bytes_with_nul_unchecked(string) })
 }
 
 /// The strings of `argv` or `envp`, as the kernel laid them out for the life of the process.
