@@ -63,7 +63,8 @@ pub fn run(arguments: &[&CStr], environment: &[&CStr], mask: SignalSet) -> u8 {
 
     let root = options.root.map_or_else(Root::system, Root::at);
     // Kept to the end of the process, which is where all memory is given back.
-    let limits = ManuallyDrop::new(cgroup::read(&root));
+    let mut buffer = ManuallyDrop::new(Vec::new());
+    let limits = ManuallyDrop::new(cgroup::read(&root, &mut buffer));
     let present = environment::present(environment);
 
     let name = options.program.first().copied();
@@ -71,7 +72,6 @@ pub fn run(arguments: &[&CStr], environment: &[&CStr], mask: SignalSet) -> u8 {
     let candidates = name.map(|name| program::candidates(name, path)).unwrap_or_default();
     let candidates = ManuallyDrop::new(candidates);
     let path = Strings(&candidates).find(|file| sys::is_executable(file));
-    let mut buffer = ManuallyDrop::new(Vec::new());
     let go = path.and_then(|path| gobinary::read(path, &mut buffer));
 
     let plan = policy::decide(&options.tuning, &limits, present, go, warnings);

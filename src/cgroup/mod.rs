@@ -76,10 +76,10 @@ const USUAL: &[u8] = b"1 0 0:1 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw
 3 0 0:3 / /sys/fs/cgroup/cpu rw - cgroup cgroup cpu
 ";
 
-/// Finds all the limits there are.
+/// Finds all the limits there are; `buffer` is replaced.
 #[must_use]
-pub fn read(root: &Root<'_>) -> Limits {
-    let mut tree = Tree::new(root);
+pub fn read(root: &Root<'_>, buffer: &mut Vec<u8>) -> Limits {
+    let mut tree = Tree::new(root, buffer);
     let (memory_total, cpus, pid) = if root.is_system {
         (sys::memory_total(), sys::allowed_cpus(), Some(std::process::id().into()))
     } else {
@@ -105,7 +105,7 @@ const LARGE: usize = 1 << 20;
 struct Tree<'a> {
     prefix: &'a [u8],
     path: Vec<u8>,
-    text: Vec<u8>,
+    text: &'a mut Vec<u8>,
     /// The process's ID in it, if it is known.
     pid: Option<u64>,
     /// What is mounted where, once that was asked for.
@@ -114,11 +114,11 @@ struct Tree<'a> {
 }
 
 impl<'a> Tree<'a> {
-    const fn new(root: &Root<'a>) -> Self {
+    const fn new(root: &Root<'a>, text: &'a mut Vec<u8>) -> Self {
         Self {
             prefix: root.prefix,
             path: Vec::new(),
-            text: Vec::new(),
+            text,
             pid: None,
             mounts: None,
             problems: Vec::new(),
@@ -236,7 +236,7 @@ impl<'a> Tree<'a> {
             }
             return None;
         }
-        Some(&self.text)
+        Some(self.text)
     }
 
     /// Reads a limit. Only where there is one does its period matter.
@@ -284,7 +284,7 @@ impl<'a> Tree<'a> {
     /// Reads a file without the white space around its text.
     fn read(&mut self, directory: &[u8], name: &[u8], limit: usize) -> Result<&[u8], Errno> {
         self.path(directory, name)?;
-        sys::read_file(c_path(&self.path)?, &mut self.text, limit)?;
+        sys::read_file(c_path(&self.path)?, self.text, limit)?;
         Ok(self.text.trim_ascii())
     }
 
@@ -338,7 +338,7 @@ mod tests {
     }
 
     fn read_at(tree: &Path) -> Limits {
-        read(&Root::at(tree.as_os_str().as_bytes()))
+        read(&Root::at(tree.as_os_str().as_bytes()), &mut Vec::new())
     }
 
     fn names(readings: &Readings) -> Vec<&str> {
@@ -347,7 +347,7 @@ mod tests {
 
     #[test]
     fn the_running_system_has_memory_and_cpus() {
-        let limits = read(&Root::system());
+        let limits = read(&Root::system(), &mut Vec::new());
         assert!(limits.memory_total > Some(0) && limits.cpus > Some(0));
         assert_eq!(limits.problems, []);
     }
