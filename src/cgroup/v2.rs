@@ -24,12 +24,9 @@ fn bytes(text: &[u8]) -> Option<Value> {
 /// Reads `max 100000` or `50000 100000`; as in what is written to it, the period may be left out.
 fn quota(text: &[u8]) -> Option<Value> {
     const PERIOD: u64 = 100_000;
-    let mut words = Fields::new(text, b' ').filter(|word| !word.is_empty());
+    let mut words = Fields::new(text, b' ');
     let time = words.next()?;
-    let period = words.next().map_or(Some(PERIOD), integer)?;
-    if words.next().is_some() {
-        return None;
-    }
+    let period = words.rest().map_or(Some(PERIOD), integer)?;
     let is_unlimited = time == b"max";
     let quota = Quota::new(if is_unlimited { period } else { integer(time)? }, period)?;
     Some(if is_unlimited { Value::Unlimited } else { Value::Limit(quota) })
