@@ -1,7 +1,7 @@
 //! The CPU quota, `GOMAXPROCS`, and the runtime's own rule for it.
 
 use super::go::{Setting, go_integer, is_since};
-use super::{CpuMode, Note, Plan, Present, Reason, Rounding, Tuning, warn};
+use super::{CpuMode, Note, Plan, Present, Reader, Reason, Rounding, Tuning, warn};
 use crate::error::Error;
 use crate::gobinary::{GoBinary, Release};
 use crate::limits::{Limits, Readings, Version};
@@ -9,9 +9,6 @@ use crate::units::Quota;
 
 /// Go's names for switching its own rule for GOMAXPROCS, and its updates, on and off.
 const TRACKING: [&str; 2] = ["containermaxprocs", "updatemaxprocs"];
-/// Who reads the quota too.
-pub(super) const RUNTIME: &str = "the Go runtime";
-pub(super) const AUTOMAXPROCS: &str = "go.uber.org/automaxprocs";
 
 /// The first release with a rule of its own for `GOMAXPROCS` in a cgroup.
 const OWN_RULE: Release = Release { major: 1, minor: 25, patch: 0 };
@@ -115,14 +112,15 @@ fn left_alone(
         && library.is_some_and(|version| !is_since(version, KNOWS_V2));
     if library.is_some() && !is_blind {
         return if is_in_leaf {
-            Ok(Reason::Library(AUTOMAXPROCS))
+            Ok(Reason::Library(Reader::Automaxprocs))
         } else {
-            Err(Some(Note::OwnCgroupOnly(AUTOMAXPROCS)))
+            Err(Some(Note::OwnCgroupOnly(Reader::Automaxprocs)))
         };
     }
     let wants_live = tuning.cpu == CpuMode::Live;
     let Some(own_rule) = own_rule else {
-        let note = if wants_live { Note::CannotFollow } else { Note::TooOldForV2(AUTOMAXPROCS) };
+        let note =
+            if wants_live { Note::CannotFollow } else { Note::TooOldForV2(Reader::Automaxprocs) };
         return Err((wants_live || is_blind).then_some(note));
     };
     if !own_rule.switches[0].is_on && !wants_live {
@@ -130,7 +128,7 @@ fn left_alone(
     }
     // golang/go#81180
     if !is_in_leaf {
-        return Err(Some(Note::OwnCgroupOnly(RUNTIME)));
+        return Err(Some(Note::OwnCgroupOnly(Reader::Runtime)));
     }
     // golang/go#76390
     if readings.partial && own_rule.release.is_before(KNOWS_PARTS) {

@@ -1,7 +1,7 @@
 //! The memory limit, and `GOMEMLIMIT`.
 
 use super::go::{go_accepts, is_since};
-use super::{MemoryMode, Note, Plan, Reason, Tuning, warn};
+use super::{MemoryMode, Note, Plan, Reader, Reason, Tuning, warn};
 use crate::error::Error;
 use crate::gobinary::{GoBinary, Release};
 use crate::limits::Limits;
@@ -9,9 +9,7 @@ use crate::units::Quota;
 
 /// The first release that knows `GOMEMLIMIT`.
 const GOMEMLIMIT: Release = Release { major: 1, minor: 19, patch: 0 };
-/// A library that sets the limit from inside of the program.
-pub(super) const AUTOMEMLIMIT: &str = "github.com/KimMachineGun/automemlimit";
-/// Its first release that reads more than the process's own cgroup.
+/// The first release of automemlimit that reads more than the process's own cgroup.
 const SEES_ANCESTORS: Release = Release { major: 0, minor: 7, patch: 5 };
 
 /// Decides what becomes of `GOMEMLIMIT`.
@@ -62,10 +60,10 @@ pub(super) fn decide<'a>(
         let sees_ancestors = is_since(version, SEES_ANCESTORS) && !limits.memory.guessed;
         let is_high = decision.source.is_some_and(|file| file.ends_with(b"/memory.high"));
         if limits.memory.is_in_leaf(limit) || (sees_ancestors && !is_high) {
-            decision.reason = Reason::Library(AUTOMEMLIMIT);
+            decision.reason = Reason::Library(Reader::Automemlimit);
             return;
         }
-        decision.note = Some(Note::OwnCgroupOnly(AUTOMEMLIMIT));
+        decision.note = Some(Note::OwnCgroupOnly(Reader::Automemlimit));
     }
     if !is_known {
         decision.note = Some(Note::NoEffect);

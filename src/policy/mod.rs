@@ -12,7 +12,7 @@ use crate::limits::{Limits, Reading, Readings, Value};
 use crate::units::{Quota, Ratio};
 use go::go_integer;
 
-pub use reason::{Note, Reason};
+pub use reason::{Note, Reader, Reason};
 
 /// When `GOMEMLIMIT` is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,9 +211,7 @@ fn warn<'a>(files: &'a [Reading], warnings: &mut Vec<Error<'a>>) {
 
 #[cfg(test)]
 mod tests {
-    use super::cpu::{AUTOMAXPROCS, RUNTIME};
     use super::go::go_accepts;
-    use super::memory::AUTOMEMLIMIT;
     use super::*;
     use crate::gobinary::Release;
     use crate::limits::Version;
@@ -439,7 +437,7 @@ mod tests {
             debug_defaults: Some(b"asynctimerchan=1,containermaxprocs=0,updatemaxprocs=0"),
             ..go(minor)
         };
-        let own = Some(Note::OwnCgroupOnly(RUNTIME));
+        let own = Some(Note::OwnCgroupOnly(Reader::Runtime));
         let up = Reason::Rounded(Rounding::Up);
         for (program, above, cpu, value, reason, note) in [
             (go(24), false, Auto, Some(2), up, None),
@@ -493,7 +491,10 @@ mod tests {
         assert_eq!((plan.cpu.value, plan.cpu.reason), (None, Reason::Runtime));
         limits.cpu.guessed = true;
         let plan = decided(CpuMode::Auto, &limits, Present::default(), go(26));
-        assert_eq!((plan.cpu.value, plan.cpu.note), (Some(2), Some(Note::OwnCgroupOnly(RUNTIME))));
+        assert_eq!(
+            (plan.cpu.value, plan.cpu.note),
+            (Some(2), Some(Note::OwnCgroupOnly(Reader::Runtime)))
+        );
     }
 
     #[test]
@@ -556,13 +557,19 @@ mod tests {
             let limits = Box::leak(Box::new(nested(above)));
             decided(CpuMode::Auto, limits, Present::default(), program)
         };
-        assert_eq!(plan(false, threads).cpu.reason, Reason::Library(AUTOMAXPROCS));
+        assert_eq!(plan(false, threads).cpu.reason, Reason::Library(Reader::Automaxprocs));
         assert_eq!(plan(true, threads).cpu.value, Some(1));
-        assert_eq!(plan(true, threads).cpu.note, Some(Note::OwnCgroupOnly(AUTOMAXPROCS)));
-        assert_eq!(plan(false, memory("v0.7.4")).memory.reason, Reason::Library(AUTOMEMLIMIT));
+        assert_eq!(plan(true, threads).cpu.note, Some(Note::OwnCgroupOnly(Reader::Automaxprocs)));
+        assert_eq!(
+            plan(false, memory("v0.7.4")).memory.reason,
+            Reason::Library(Reader::Automemlimit)
+        );
         assert_eq!(plan(true, memory("v0.7.4")).memory.value, Some(270 * MIB));
         assert_eq!(plan(true, memory("(devel)")).memory.value, Some(270 * MIB));
-        assert_eq!(plan(true, memory("v0.7.5")).memory.reason, Reason::Library(AUTOMEMLIMIT));
+        assert_eq!(
+            plan(true, memory("v0.7.5")).memory.reason,
+            Reason::Library(Reader::Automemlimit)
+        );
         assert_eq!(plan(true, memory("v1.0.0-rc1")).memory.value, None);
         let mut limits = nested(false);
         let high = Reading { file: b"/a/b/memory.high".to_vec(), value: bytes(200 * MIB) };
