@@ -118,12 +118,12 @@ fn left_alone(
         };
     }
     let wants_live = tuning.cpu == CpuMode::Live;
-    let Some(own_rule) = own_rule else {
+    let Some(OwnRule { knows_parts, rule, updates }) = own_rule else {
         let note =
             if wants_live { Note::CannotFollow } else { Note::TooOldForV2(Reader::Automaxprocs) };
         return Err((wants_live || is_blind).then_some(note));
     };
-    if !own_rule.switches[0].is_on && !wants_live {
+    if !rule.is_on && !wants_live {
         return Err(None);
     }
     // golang/go#81180
@@ -131,11 +131,10 @@ fn left_alone(
         return Err(Some(Note::OwnCgroupOnly(Reader::Runtime)));
     }
     // golang/go#76390
-    if readings.partial && own_rule.release.is_before(KNOWS_PARTS) {
+    if readings.partial && !knows_parts {
         return Err(Some(Note::PartOfHierarchy));
     }
     // What is off by the user's own word stays so.
-    let [rule, updates] = own_rule.switches;
     if !rule.is_on {
         return if rule.is_set { Err(Some(Note::DebugPresent)) } else { Ok(Reason::Live) };
     }
@@ -146,9 +145,10 @@ fn left_alone(
 /// A runtime that has a rule of its own for `GOMAXPROCS` in a cgroup.
 #[derive(Clone, Copy)]
 struct OwnRule {
-    release: Release,
-    /// For the rule, and for its updates.
-    switches: [Switch; TRACKING.len()],
+    /// Whether it finds its cgroup below the mount of a part of a hierarchy.
+    knows_parts: bool,
+    rule: Switch,
+    updates: Switch,
 }
 
 /// One of its switches.
@@ -169,7 +169,8 @@ fn own_rule(program: &GoBinary<'_>, debug: Option<&[u8]>) -> Option<OwnRule> {
         Switch { is_on, is_set: user.is_present }
     };
     let [rule, updates] = TRACKING;
-    Some(OwnRule { release, switches: [switch(rule), switch(updates)] })
+    let knows_parts = !release.is_before(KNOWS_PARTS);
+    Some(OwnRule { knows_parts, rule: switch(rule), updates: switch(updates) })
 }
 
 /// The user's `GODEBUG` with the settings that it has not and that switch the runtime's rule on.
