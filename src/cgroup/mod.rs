@@ -86,7 +86,7 @@ pub fn read(root: &Root<'_>, buffer: &mut Vec<u8>) -> Limits {
         tree.machine()
     };
     tree.pid = pid;
-    let cgroups = tree.proc_file(b"self/cgroup").unwrap_or_default().to_vec();
+    let cgroups = tree.proc_file(b"self/cgroup").to_vec();
     if proc::is_garbage(&cgroups) {
         let problem = Reading { file: tree.file(), value: garbage(&cgroups) };
         tree.problems.push(problem);
@@ -128,9 +128,9 @@ impl<'a> Tree<'a> {
     /// The memory of the machine, the CPUs that the process may run on, and its ID, as a captured
     /// tree has them.
     fn machine(&mut self) -> (Option<u64>, Option<u32>, Option<u64>) {
-        let meminfo = self.proc_file(b"meminfo").unwrap_or_default();
+        let meminfo = self.proc_file(b"meminfo");
         let total = proc::value(meminfo, b"MemTotal:").and_then(proc::kilobytes);
-        let status = self.proc_file(b"self/status").unwrap_or_default();
+        let status = self.proc_file(b"self/status");
         let cpus = proc::value(status, b"Cpus_allowed_list:").and_then(proc::count_cpus);
         let pid = proc::value(status, b"Pid:").and_then(crate::units::integer);
         (total, cpus, pid)
@@ -171,7 +171,8 @@ impl<'a> Tree<'a> {
             return Some(found);
         }
         if self.mounts.is_none() {
-            self.mounts = Some(self.proc_file(b"self/mountinfo").unwrap_or_default().to_vec());
+            let mounts = self.proc_file(b"self/mountinfo").to_vec();
+            self.mounts = Some(mounts);
         }
         match self.mounts.as_deref()? {
             // Nobody can say: the usual place is as good as any.
@@ -226,17 +227,17 @@ impl<'a> Tree<'a> {
         readings
     }
 
-    /// Reads a file of proc(5). That there is none is no problem.
-    fn proc_file(&mut self, name: &[u8]) -> Option<&[u8]> {
+    /// Reads a file of proc(5). Where there is none it counts as empty, which is no problem.
+    fn proc_file(&mut self, name: &[u8]) -> &[u8] {
         if let Err(error) = self.read(b"/proc", name, LARGE) {
             let value = failure(error);
             if value != Value::Absent {
                 let problem = Reading { file: self.file(), value };
                 self.problems.push(problem);
             }
-            return None;
+            return b"";
         }
-        Some(self.text)
+        self.text
     }
 
     /// Reads a limit. Only where there is one does its period matter.
