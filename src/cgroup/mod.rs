@@ -88,7 +88,7 @@ pub fn read(root: &Root<'_>, buffer: &mut Vec<u8>) -> Limits {
     tree.pid = pid;
     let cgroups = tree.proc_file(b"self/cgroup").to_vec();
     if proc::is_garbage(&cgroups) {
-        let problem = Reading { file: tree.file(), value: garbage(&cgroups) };
+        let problem = Reading { file: tree.path.inside(), value: garbage(&cgroups) };
         tree.problems.push(problem);
     }
     let memory = tree.readings(&MEMORY, &cgroups);
@@ -103,8 +103,7 @@ const LARGE: usize = 1 << 20;
 
 /// The files of a tree. All of them share one buffer for the path and one for the text.
 struct Tree<'a> {
-    prefix: &'a [u8],
-    path: Vec<u8>,
+    path: Path<'a>,
     text: &'a mut Vec<u8>,
     /// The process's ID in it, if it is known.
     pid: Option<u64>,
@@ -116,8 +115,7 @@ struct Tree<'a> {
 impl<'a> Tree<'a> {
     const fn new(root: &Root<'a>, text: &'a mut Vec<u8>) -> Self {
         Self {
-            prefix: root.prefix,
-            path: Vec::new(),
+            path: Path { prefix: root.prefix, bytes: Vec::new() },
             text,
             pid: None,
             mounts: None,
@@ -232,7 +230,7 @@ impl<'a> Tree<'a> {
         if let Err(error) = self.read(b"/proc", name, LARGE) {
             let value = failure(error);
             if value != Value::Absent {
-                let problem = Reading { file: self.file(), value };
+                let problem = Reading { file: self.path.inside(), value };
                 self.problems.push(problem);
             }
             return b"";
@@ -269,40 +267,44 @@ impl<'a> Tree<'a> {
             Ok(text) => parse(text).unwrap_or_else(|| garbage(text)),
             Err(error) => failure(error),
         };
-        Reading { file: self.file(), value }
-    }
-
-    /// The file that was read last, as a process in the tree sees it.
-    fn file(&self) -> Vec<u8> {
-        let end = self.path.len().saturating_sub(1);
-        self.path.get(self.prefix.len()..end).unwrap_or_default().to_vec()
+        Reading { file: self.path.inside(), value }
     }
 
     fn exists(&mut self, directory: &[u8], name: &[u8]) -> bool {
-        self.path(directory, name).is_ok_and(sys::exists)
+        self.path.set(directory, name).is_ok_and(sys::exists)
     }
 
     /// Reads a file without the white space around its text.
     fn read(&mut self, directory: &[u8], name: &[u8], limit: usize) -> Result<&[u8], Errno> {
-        self.path(directory, name)?;
-        sys::read_file(c_path(&self.path)?, self.text, limit)?;
+        sys::read_file(self.path.set(directory, name)?, self.text, limit)?;
         Ok(self.text.trim_ascii())
-    }
-
-    /// Builds the path of a file. A NUL within it can only come from a captured mountinfo that was
-    /// tampered with (`\000`); the kernel allows none either.
-    fn path(&mut self, directory: &[u8], name: &[u8]) -> Result<&CStr, Errno> {
-        self.path.clear();
-        for part in [self.prefix, directory, b"/", name, b"\0"] {
-            self.path.extend_from_slice(part);
-        }
-        c_path(&self.path)
     }
 }
 
-fn c_path(path: &[u8]) -> Result<&CStr, Errno> {
-    let whole = sys::c_str(path).filter(|it| it.to_bytes_with_nul().len() == path.len());
-    whole.ok_or(Errno(libc::EINVAL))
+/// The path of the file that is looked at.
+struct Path<'a> {
+    prefix: &'a [u8],
+    bytes: Vec<u8>,
+}
+
+impl Path<'_> {
+    /// Goes to another file. A NUL in its path can only come from a captured mountinfo that was
+    /// tampered with (`\000`); the kernel allows none either.
+    fn set(&mut self, directory: &[u8], name: &[u8]) -> Result<&CStr, Errno> {
+        self.bytes.clear();
+        for part in [self.prefix, directory, b"/", name, b"\0"] {
+            self.bytes.extend_from_slice(part);
+        }
+        let path = sys::c_str(&self.bytes);
+        let whole = path.filter(|it| it.to_bytes_with_nul().len() == self.bytes.len());
+        whole.ok_or(Errno(libc::EINVAL))
+    }
+
+    /// The path as a process in the tree sees it.
+    fn inside(&self) -> Vec<u8> {
+        let end = self.bytes.len().saturating_sub(1);
+        self.bytes.get(self.prefix.len()..end).unwrap_or_default().to_vec()
+    }
 }
 
 fn failure(error: Errno) -> Value {
