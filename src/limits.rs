@@ -80,11 +80,12 @@ impl Readings {
         let Some(Reading { file: first, .. }) = self.files.first() else {
             return false;
         };
-        let end = first.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        let slash = first.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        let directory = first.get(..=slash).unwrap_or_default();
         !self.guessed
             && self.files.iter().any(|Reading { file, value }| {
                 matches!(value, Value::Limit(found) if !limit.is_below(*found))
-                    && file.get(..=end) == first.get(..=end)
+                    && file.starts_with(directory)
                     && !file.ends_with(b"/memory.high")
             })
     }

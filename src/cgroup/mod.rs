@@ -292,9 +292,11 @@ impl Path<'_> {
     /// tampered with (`\000`); the kernel allows none either.
     fn set(&mut self, directory: &[u8], name: &[u8]) -> Result<&CStr, Errno> {
         self.bytes.clear();
-        for part in [self.prefix, directory, b"/", name, b"\0"] {
-            self.bytes.extend_from_slice(part);
-        }
+        self.bytes.extend_from_slice(self.prefix);
+        self.bytes.extend_from_slice(directory);
+        self.bytes.push(b'/');
+        self.bytes.extend_from_slice(name);
+        self.bytes.push(0);
         let path = sys::c_str(&self.bytes);
         let whole = path.filter(|it| it.to_bytes_with_nul().len() == self.bytes.len());
         whole.ok_or(Errno(libc::EINVAL))
