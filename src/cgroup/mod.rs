@@ -88,7 +88,8 @@ pub fn read(root: &Root<'_>, buffer: &mut Vec<u8>) -> Limits {
     tree.pid = pid;
     let cgroups = tree.proc_file(b"self/cgroup").to_vec();
     if proc::is_garbage(&cgroups) {
-        let problem = Reading { file: tree.path.inside(), value: garbage(&cgroups) };
+        let problem =
+            Reading { file: tree.path.inside(), value: garbage(&cgroups), is_above: false };
         tree.problems.push(problem);
     }
     let memory = tree.readings(&MEMORY, &cgroups);
@@ -207,10 +208,11 @@ impl<'a> Tree<'a> {
         while let Some(cgroup) = directory {
             directory = directories.above(cgroup);
             for file in files.each {
-                let reading = self.reading(cgroup, file);
+                let mut reading = self.reading(cgroup, file);
                 // No limit is more than any.
                 let limit = if let Value::Limit(it) = reading.value { it.amount } else { u64::MAX };
                 let is_leaf = cgroup.len() == leaf.len();
+                reading.is_above = !is_leaf;
                 if least.is_some_and(|least| least == limit || (is_leaf && limit < least)) {
                     directory = None;
                 } else if least.is_some() && !is_leaf {
@@ -230,7 +232,7 @@ impl<'a> Tree<'a> {
         if let Err(error) = self.read(b"/proc", name, LARGE) {
             let value = failure(error);
             if value != Value::Absent {
-                let problem = Reading { file: self.path.inside(), value };
+                let problem = Reading { file: self.path.inside(), value, is_above: false };
                 self.problems.push(problem);
             }
             return b"";
@@ -267,7 +269,7 @@ impl<'a> Tree<'a> {
             Ok(text) => parse(text).unwrap_or_else(|| garbage(text)),
             Err(error) => failure(error),
         };
-        Reading { file: self.path.inside(), value }
+        Reading { file: self.path.inside(), value, is_above: false }
     }
 
     fn exists(&mut self, directory: &[u8], name: &[u8]) -> bool {
@@ -484,7 +486,7 @@ mod tests {
         std::os::unix::fs::symlink("cgroup", &cgroup).unwrap();
         let limits = read_at(tree.path());
         let value = Value::Unreadable(Errno(libc::ELOOP));
-        let problem = Reading { file: b"/proc/self/cgroup".to_vec(), value };
+        let problem = Reading { file: b"/proc/self/cgroup".to_vec(), value, is_above: false };
         assert_eq!(limits.problems, [problem]);
         assert_eq!(limits.memory, Readings::none());
     }
