@@ -10,6 +10,7 @@ mod v2;
 
 use crate::limits::{Limits, Reading, Readings, Value, Version};
 use crate::sys::{self, Errno};
+use crate::units::Quota;
 use core::ffi::CStr;
 use locate::Directories;
 use proc::Membership;
@@ -245,8 +246,10 @@ impl<'a> Tree<'a> {
         let mut reading = self.value(directory, file.name, file.parse);
         if let (Some(period), Value::Limit(time)) = (file.period, &mut reading.value) {
             let period = self.value(directory, period, v1::positive);
-            if let Value::Limit(period) = period.value {
-                time.per = period.amount;
+            if let Value::Limit(period) = period.value
+                && let Some(quota) = Quota::new(time.amount, period.amount)
+            {
+                *time = quota;
             } else {
                 reading = period;
                 // The kernel has both or none.
@@ -327,7 +330,6 @@ fn garbage(text: &[u8]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::Quota;
     use std::fs;
     use std::os::unix::ffi::OsStrExt;
     use std::path::Path;
@@ -402,7 +404,7 @@ mod tests {
         assert_eq!(values, expected);
         assert_eq!(names(&limits.cpu), ["/sys/fs/cgroup/a/cpu.max", "/sys/fs/cgroup/cpu.max"]);
         let least = limits.cpu.least().unwrap();
-        assert_eq!(least.0, Quota { amount: 50_000, per: 100_000 });
+        assert_eq!(Some(least.0), Quota::new(50_000, 100_000));
     }
 
     #[test]
