@@ -51,13 +51,13 @@ pub fn run(arguments: &[&CStr], environment: &[&CStr], mask: SignalSet) -> u8 {
     let arguments = arguments.get(1..).unwrap_or_default();
     let Request { command, options, warnings } = cli::parse(arguments, environment);
     let mut stderr = Stderr::new(options.verbosity);
-    let command = match command {
+    let command = match &command {
         Ok(Command::Show(texts)) => {
             let mut out = ManuallyDrop::new(Out::default());
             texts.iter().for_each(|text| put!(&mut out, text));
             return show(&out, &mut stderr);
         }
-        Ok(command) => command,
+        Ok(command) => *command,
         Err(error) => return fail(error, &mut stderr),
     };
 
@@ -105,19 +105,19 @@ pub fn run(arguments: &[&CStr], environment: &[&CStr], mask: SignalSet) -> u8 {
     }
     match supervise::run(&options, &mut image, mask, &mut stderr) {
         Ok(outcome) => exit::code(outcome, options.remap),
-        Err(cause) => fail(Error::Spawn(cause), &mut stderr),
+        Err(cause) => fail(&Error::Spawn(cause), &mut stderr),
     }
 }
 
-fn fail(error: Error<'_>, stderr: &mut Stderr) -> u8 {
-    stderr.fatal(&error);
+fn fail(error: &Error<'_>, stderr: &mut Stderr) -> u8 {
+    stderr.fatal(error);
     exit::FAILURE
 }
 
 fn show(out: &Out, stderr: &mut Stderr) -> u8 {
     match sys::write_stdout(out.as_bytes()) {
         Ok(()) => 0,
-        Err(cause) => fail(Error::Output(cause), stderr),
+        Err(cause) => fail(&Error::Output(cause), stderr),
     }
 }
 
