@@ -33,7 +33,7 @@ struct Topic<'a> {
 struct Why(Reason, Option<Note>);
 
 impl Put for Why {
-    fn put(&self, out: &mut Out) {
+    fn put(&self, out: &mut Out<'_>) {
         put!(out, self.0);
         if let Some(note) = self.1 {
             put!(out, "; ", note);
@@ -50,7 +50,7 @@ enum Amount {
 
 /// As a person reads it.
 impl Put for Amount {
-    fn put(&self, out: &mut Out) {
+    fn put(&self, out: &mut Out<'_>) {
         match self {
             Self::Memory(bytes) => put!(out, Bytes(*bytes)),
             Self::Cpu(quota) => put!(out, quota, " CPU"),
@@ -75,7 +75,7 @@ fn topics<'a>(plan: &Plan<'a>) -> [Topic<'a>; 2] {
 pub struct Line<'a>(pub &'a Plan<'a>);
 
 impl Put for Line<'_> {
-    fn put(&self, out: &mut Out) {
+    fn put(&self, out: &mut Out<'_>) {
         let mut separator = "";
         for Topic { variable, limit, source, value, why, .. } in &topics(self.0) {
             put!(out, separator, variable);
@@ -101,7 +101,7 @@ impl Put for Line<'_> {
 pub struct Text<'a>(pub &'a Plan<'a>, pub Program<'a>);
 
 impl Put for Text<'_> {
-    fn put(&self, out: &mut Out) {
+    fn put(&self, out: &mut Out<'_>) {
         let Self(plan, program) = self;
         let titles = ["memory", "cpu"];
         for (title, topic) in titles.iter().zip(&topics(plan)) {
@@ -165,7 +165,7 @@ impl Put for Text<'_> {
 pub struct AsJson<'a>(pub &'a Plan<'a>, pub Program<'a>);
 
 impl Put for AsJson<'_> {
-    fn put(&self, out: &mut Out) {
+    fn put(&self, out: &mut Out<'_>) {
         let Self(plan, program) = self;
         let heads = ["{\"memory\":{\"limit_bytes\":", ",\"cpu\":{\"limit_cpus\":"];
         for (head, topic) in heads.iter().zip(&topics(plan)) {
@@ -203,11 +203,10 @@ impl Put for AsJson<'_> {
         };
         put!(out, ",\"cgo\":", cgo, "},\"warnings\":[");
         let mut separator = "";
-        let mut message = Out::default();
         for warning in &plan.warnings {
-            message.clear();
+            let mut message = Out::default();
             warning.put(&mut message);
-            put!(out, separator, Json(message.as_bytes()));
+            put!(out, separator, Json(&message.into_bytes()));
             separator = ",";
         }
         put!(out, "]}\n");
@@ -215,14 +214,14 @@ impl Put for AsJson<'_> {
 }
 
 /// A line of the report, if there is anything to say.
-fn line(out: &mut Out, title: &str, value: Option<&[u8]>) {
+fn line(out: &mut Out<'_>, title: &str, value: Option<&[u8]>) {
     if let Some(value) = value {
         put!(out, title, Plain(value), "\n");
     }
 }
 
 /// A member of a JSON object.
-fn string_or_null(out: &mut Out, head: &str, value: Option<&[u8]>) {
+fn string_or_null(out: &mut Out<'_>, head: &str, value: Option<&[u8]>) {
     put!(out, head);
     match value {
         Some(value) => put!(out, Json(value)),
