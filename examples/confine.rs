@@ -141,7 +141,7 @@ fn run(options: &Options) -> Result<i32> {
                 "peak_bytes": confinement.peak(),
                 "oom_kills": confinement.oom_kills(),
             },
-            "cpu": { "limit_cpus": options.cpus.map(|quota| quota.time as f64 / quota.period as f64) },
+            "cpu": { "limit_cpus": options.cpus.map(|quota| quota.amount as f64 / quota.per as f64) },
         });
         fs::write(report, format!("{ending:#}\n"))
             .map_err(|error| format!("{}: {error}", report.display()))?;
@@ -194,7 +194,7 @@ impl Confinement {
         }
         if let Some(quota) = cpus {
             const PERIOD: u64 = 100_000;
-            let time = quota.time.saturating_mul(PERIOD) / quota.period;
+            let time = quota.amount.saturating_mul(PERIOD) / quota.per;
             let cpu_controller = confinement.controller::<CpuController>()?;
             confinement.check_handed_down(cpu_controller.path(), "cpu", "cpu.max")?;
             cpu_controller.set_cfs_quota_and_period(Some(i64::try_from(time)?), Some(PERIOD))?;

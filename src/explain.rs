@@ -59,16 +59,19 @@ impl Put for Amount {
 }
 
 fn topics<'a>(plan: &Plan<'a>) -> [Topic<'a>; 2] {
-    fn topic<'a, L: Copy>(
+    fn topic<'a>(
         variable: &'static str,
-        decision: &Decision<'a, L>,
-        amount: fn(L) -> Amount,
+        decision: &Decision<'a>,
+        amount: fn(Quota) -> Amount,
     ) -> Topic<'a> {
         let Decision { limit, source, value, reason, note, guessed } = *decision;
         let why = Why(reason, note);
         Topic { variable, limit: limit.map(amount), source, value, why, guessed }
     }
-    [topic(MEMORY, &plan.memory, Amount::Memory), topic(PROCESSORS, &plan.cpu, Amount::Cpu)]
+    [
+        topic(MEMORY, &plan.memory, |bytes| Amount::Memory(bytes.amount)),
+        topic(PROCESSORS, &plan.cpu, Amount::Cpu),
+    ]
 }
 
 /// One line: what is set, and from where.
@@ -237,7 +240,7 @@ mod tests {
     fn plan() -> Plan<'static> {
         Plan {
             memory: Decision {
-                limit: Some(419_430_400),
+                limit: Some(Quota::whole(419_430_400)),
                 source: Some(b"/sys/\"\xff/memory.max"),
                 value: Some(377_487_360),
                 reason: Reason::Share(crate::units::Ratio::DEFAULT),

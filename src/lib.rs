@@ -67,7 +67,8 @@ pub fn start(
 
     let root = options.root.map_or_else(Root::system, Root::at);
     // Never freed one by one: all memory is given back at once, when the program is started.
-    let limits = ManuallyDrop::new(cgroup::read(&root));
+    let mut buffer = ManuallyDrop::new(Vec::new());
+    let limits = ManuallyDrop::new(cgroup::read(&root, &mut buffer));
     let present = environment::present(environment);
 
     let name = options.program.first().copied();
@@ -75,7 +76,6 @@ pub fn start(
     let candidates = name.map(|name| program::candidates(name, path)).unwrap_or_default();
     let candidates = ManuallyDrop::new(candidates);
     let path = Strings(&candidates).find(|file| sys::is_executable(file));
-    let mut buffer = ManuallyDrop::new(Vec::new());
     let go = path.and_then(|path| gobinary::read(path, &mut buffer));
 
     let plan = policy::decide(&options.tuning, &limits, present, go, warnings);

@@ -7,13 +7,13 @@ use crate::units::Quota;
 
 /// What one limit file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value<T> {
+pub enum Value {
     /// There is no such file: this cgroup cannot have the limit, its ancestors may.
     Absent,
     /// The file says that there is no limit.
     Unlimited,
     /// The limit.
-    Limit(T),
+    Limit(Quota),
     /// The file is there, but could not be read.
     Unreadable(Errno),
     /// The file holds something that is no limit; its first bytes.
@@ -22,11 +22,11 @@ pub enum Value<T> {
 
 /// A limit file and what it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reading<T> {
+pub struct Reading {
     /// Its path, as a process in that tree sees it.
     pub file: Vec<u8>,
     /// What it says.
-    pub value: Value<T>,
+    pub value: Value,
 }
 
 /// Which kernel interface a controller is under.
@@ -40,7 +40,7 @@ pub enum Version {
 
 /// One controller's files, from the process's own cgroup up to the mount root.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Readings<T> {
+pub struct Readings {
     /// The interface, none where the process is in no cgroup of this controller.
     pub version: Option<Version>,
     /// Whether the process's own directory is not below any mount, so that the mount root was
@@ -49,10 +49,10 @@ pub struct Readings<T> {
     /// Whether the mount shows only a part of the hierarchy, as Docker's does.
     pub partial: bool,
     /// The files in the order in which the first wins a tie.
-    pub files: Vec<Reading<T>>,
+    pub files: Vec<Reading>,
 }
 
-impl<T> Readings<T> {
+impl Readings {
     /// No cgroup at all.
     #[must_use]
     pub const fn none() -> Self {
@@ -60,11 +60,12 @@ impl<T> Readings<T> {
     }
 
     /// The least limit and its file; the first of equals.
-    pub fn least(&self, is_below: impl Fn(&T, &T) -> bool) -> Option<(&T, &[u8])> {
-        let mut least: Option<(&T, &[u8])> = None;
+    #[must_use]
+    pub fn least(&self) -> Option<(Quota, &[u8])> {
+        let mut least: Option<(Quota, &[u8])> = None;
         for Reading { file, value } in &self.files {
-            if let Value::Limit(limit) = value
-                && least.is_none_or(|(least, _)| is_below(limit, least))
+            if let Value::Limit(limit) = *value
+                && least.is_none_or(|(least, _)| limit.is_below(least))
             {
                 least = Some((limit, file));
             }
@@ -73,35 +74,35 @@ impl<T> Readings<T> {
     }
 
     /// Whether one who reads only the process's own cgroup, and knows no `memory.high`, finds a
-    /// limit that is this one.
-    pub fn is_in_leaf(&self, is_it: impl Fn(&T) -> bool) -> bool {
-        let directory = |file: &[u8]| file.iter().rposition(|byte| *byte == b'/');
-        let Some(leaf) = self.files.first() else {
+    /// limit that is not above this one.
+    #[must_use]
+    pub fn is_in_leaf(&self, limit: Quota) -> bool {
+        let Some(Reading { file: first, .. }) = self.files.first() else {
             return false;
         };
-        let leaf = leaf.file.get(..directory(&leaf.file).unwrap_or(0)).unwrap_or_default();
-        let mut in_leaf = self.files.iter().filter(|reading| {
-            let end = directory(&reading.file).unwrap_or(0);
-            reading.file.get(..end) == Some(leaf) && !reading.file.ends_with(b"/memory.high")
-        });
+        let end = first.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
         !self.guessed
-            && in_leaf.any(|reading| matches!(&reading.value, Value::Limit(limit) if is_it(limit)))
+            && self.files.iter().any(|Reading { file, value }| {
+                matches!(value, Value::Limit(found) if !limit.is_below(*found))
+                    && file.get(..=end) == first.get(..=end)
+                    && !file.ends_with(b"/memory.high")
+            })
     }
 }
 
 /// All that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Memory limits in bytes.
-    pub memory: Readings<u64>,
+    /// Memory limits.
+    pub memory: Readings,
     /// CPU quotas.
-    pub cpu: Readings<Quota>,
+    pub cpu: Readings,
     /// The machine's memory in bytes, if it is known.
     pub memory_total: Option<u64>,
     /// The number of CPUs that the process may run on, if it is known.
     pub cpus: Option<u32>,
     /// What is not a limit, but was needed to find one and could not be read or understood.
-    pub problems: Vec<Reading<()>>,
+    pub problems: Vec<Reading>,
 }
 
 #[cfg(test)]
@@ -110,11 +111,12 @@ mod tests {
 
     #[test]
     fn the_least_limit_wins_and_the_first_of_equals() {
+        let limit = |bytes| Value::Limit(Quota::whole(bytes));
         let files = [
             ("/a/b", Value::Unlimited),
-            ("/a/b/high", Value::Limit(5)),
-            ("/a", Value::Limit(3)),
-            ("/", Value::Limit(3)),
+            ("/a/b/high", limit(5)),
+            ("/a", limit(3)),
+            ("/", limit(3)),
             ("/x", Value::Garbage(b"1".to_vec())),
             ("/y", Value::Unreadable(Errno(13))),
             ("/z", Value::Absent),
@@ -126,13 +128,16 @@ mod tests {
             partial: false,
             files: files.to_vec(),
         };
-        assert_eq!(readings.least(u64::lt), Some((&3, &b"/a"[..])));
-        assert_eq!(Readings::<u64>::none().least(u64::lt), None);
+        assert_eq!(readings.least(), Some((Quota::whole(3), &b"/a"[..])));
+        assert_eq!(Readings::none().least(), None);
     }
 
     #[test]
     fn the_leaf_is_the_directory_of_the_first_file() {
-        let file = |file: &[u8], limit| Reading { file: file.to_vec(), value: Value::Limit(limit) };
+        let file = |file: &[u8], limit| {
+            let value = Value::Limit(Quota::whole(limit));
+            Reading { file: file.to_vec(), value }
+        };
         let mut readings = Readings {
             version: Some(Version::V2),
             guessed: false,
@@ -143,10 +148,10 @@ mod tests {
                 file(b"/a/memory.max", 7),
             ],
         };
-        let limits = [9, 5, 7].map(|limit| readings.is_in_leaf(|it| *it == limit));
+        let limits = [9, 5, 7].map(|limit| readings.is_in_leaf(Quota::whole(limit)));
         assert_eq!(limits, [true, false, false]);
         readings.guessed = true;
-        assert!(!readings.is_in_leaf(|it| *it == 9));
-        assert!(!Readings::<u64>::none().is_in_leaf(|_| true));
+        assert!(!readings.is_in_leaf(Quota::whole(9)));
+        assert!(!Readings::none().is_in_leaf(Quota::whole(9)));
     }
 }

@@ -3,42 +3,48 @@
 
 use crate::text::{Fields, Out, Put, put};
 
-/// CPU time that may be used in each period; both in the same unit, neither zero.
+/// How much may be used: so many bytes of memory, or so much CPU time in each period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// Microseconds of CPU time in a period.
-    pub time: u64,
-    /// The length of a period in microseconds.
-    pub period: u64,
+    /// Bytes, or microseconds of CPU time.
+    pub amount: u64,
+    /// What that is per: 1, or the length of a period in microseconds.
+    pub per: u64,
 }
 
 impl Quota {
-    /// A quota that the kernel could have: neither part is zero.
+    /// A quota of CPU time that the kernel could have: neither part is zero.
     #[must_use]
     pub const fn new(time: u64, period: u64) -> Option<Self> {
         if time == 0 || period == 0 {
             return None;
         }
-        Some(Self { time, period })
+        Some(Self { amount: time, per: period })
+    }
+
+    /// So much as a whole.
+    #[must_use]
+    pub const fn whole(amount: u64) -> Self {
+        Self { amount, per: 1 }
     }
 
     /// Whether it allows less than another.
     #[must_use]
     pub fn is_below(self, other: Self) -> bool {
         let product = |a: u64, b: u64| u128::from(a).wrapping_mul(u128::from(b));
-        product(self.time, other.period) < product(other.time, self.period)
+        product(self.amount, other.per) < product(other.amount, self.per)
     }
 
     /// The smallest number of CPUs that can spend all of it.
     #[must_use]
     pub fn rounded_up(self) -> u64 {
-        self.time.div_ceil(self.period.max(1))
+        self.amount.div_ceil(self.per.max(1))
     }
 
     /// The whole CPUs in it.
     #[must_use]
     pub fn rounded_down(self) -> u64 {
-        self.time.checked_div(self.period).unwrap_or(0)
+        self.amount.checked_div(self.per).unwrap_or(0)
     }
 }
 
@@ -46,7 +52,7 @@ impl Quota {
 impl Put for Quota {
     fn put(&self, out: &mut Out<'_>) {
         const MILLION: u64 = 1_000_000;
-        let (mut time, mut period) = (self.time, self.period.max(1));
+        let (mut time, mut period) = (self.amount, self.per.max(1));
         // No kernel has such periods; what is cut off is far below a millionth.
         while period > u64::MAX / (2 * MILLION) {
             time >>= 1;
@@ -273,7 +279,7 @@ mod tests {
             ("-1", None),
             ("x", None),
         ] {
-            assert_eq!(cpus(text.as_bytes()).map(|quota| quota.time), millionths, "{text:?}");
+            assert_eq!(cpus(text.as_bytes()).map(|quota| quota.amount), millionths, "{text:?}");
         }
     }
 

@@ -1,8 +1,7 @@
 //! From a membership and the mounts to the directories: the process's own cgroup, and all of its
 //! ancestors that can be seen.
 
-use super::proc::Mount;
-use crate::limits::Version;
+use super::proc::{Membership, Mount, mounts, unescaped};
 use crate::text::Fields;
 
 /// The directories of a cgroup and its visible ancestors.
@@ -18,36 +17,10 @@ pub struct Directories {
 }
 
 impl Directories {
-    /// The directories of a cgroup whose root is at this mount point.
-    #[must_use]
-    pub fn new(mount_point: &[u8], cgroup: &[u8]) -> Self {
-        Self::join(mount_point, components(cgroup))
-    }
-
-    fn join<'a>(mount_point: &[u8], cgroup: impl Iterator<Item = &'a [u8]>) -> Self {
-        let mut leaf = mount_point.to_vec();
-        while leaf.last() == Some(&b'/') {
-            leaf.pop();
-        }
-        let mount_point = leaf.len();
-        for component in cgroup {
-            leaf.push(b'/');
-            leaf.extend_from_slice(component);
-        }
-        Self { leaf, mount_point, guessed: false, partial: false }
-    }
-
-    /// The same, where nothing says that it is the process's own cgroup.
-    #[must_use]
-    pub fn as_a_guess(self) -> Self {
-        Self { guessed: true, ..self }
-    }
-
-    /// The root of the mount alone, as a guess.
-    #[must_use]
-    pub fn top(mut self) -> Self {
+    /// Leaves the root of the mount alone, as a guess.
+    pub fn cut_to_top(&mut self) {
         self.leaf.truncate(self.mount_point);
-        self.as_a_guess()
+        self.guessed = true;
     }
 
     /// The directory of the cgroup itself.
@@ -64,67 +37,62 @@ impl Directories {
     }
 }
 
-/// Finds the directories of a process's cgroup among all cgroup mounts, oldest first: below the
-/// mount that shows the cgroup from nearest by. If there is none, as in a container that sees its
-/// path on the host but a mount made for its own namespace, the root of a mount of the controller
-/// is its cgroup or an ancestor of it. Without a mount of the controller there is nothing to read.
+/// Finds the directories of a process's cgroup among all mounts in `mountinfo`, oldest first: below
+/// the mount that shows the cgroup from nearest by. If there is none, as in a container that sees
+/// its path on the host but a mount made for its own namespace, the root of a mount of the
+/// controller is its cgroup or an ancestor of it. Without a mount of the controller there is nothing
+/// to read.
 #[must_use]
-pub fn directories(
-    version: Version,
-    controller: &[u8],
-    membership: &[u8],
-    mounts: &[Mount<'_>],
-) -> Option<Directories> {
-    let mut nearest = None;
-    let mut any = None;
-    let mut later = mounts.iter();
+pub fn directories(cgroup: &Membership<'_>, mountinfo: &[u8]) -> Option<Directories> {
+    let mut best: Option<(usize, Option<&[u8]>, Mount<'_>)> = None;
+    let mut later = mounts(mountinfo);
     while let Some(mount) = later.next() {
-        let is_hidden = || later.clone().any(|over| over.point == mount.point);
-        if !mount.holds(version, controller) {
+        if !mount.holds(cgroup) {
             continue;
         }
-        let depth = components(&mount.root).count();
-        if let Some(rest) = below(membership, &mount.root) {
-            if nearest.as_ref().is_none_or(|(least, _)| *least < depth) && !is_hidden() {
-                let partial = depth > 0;
-                let found = Directories::join(&mount.point, rest);
-                nearest = Some((depth, Directories { partial, ..found }));
-            }
-        } else if any.is_none() && !is_hidden() {
-            any = Some(Directories::new(&mount.point, b"/").as_a_guess());
+        let rest = below(cgroup.path, &unescaped(mount.root));
+        let distance = rest.map_or(usize::MAX, <[u8]>::len);
+        if best.is_none_or(|(least, ..)| distance < least)
+            && !later.clone().any(|over| over.point == mount.point)
+        {
+            best = Some((distance, rest, mount));
         }
     }
-    nearest.map(|(_, directories)| directories).or(any)
+    let (_, rest, Mount { root, point, .. }) = best?;
+    let mut leaf = unescaped(point);
+    leaf.truncate(trimmed(&leaf).len());
+    let mount_point = leaf.len();
+    leaf.extend_from_slice(rest.unwrap_or_default());
+    let (guessed, partial) = (rest.is_none(), rest.is_some() && root != b"/");
+    Some(Directories { leaf, mount_point, guessed, partial })
 }
 
-/// Whether the path leaves the subtree it is in: a process moved out of its cgroup namespace is
-/// shown at `/../x` (cgroup_namespaces(7)). The name that `..` climbs from is not known, so it can
-/// not be taken back.
-#[must_use]
-pub fn climbs(membership: &[u8]) -> bool {
-    components(membership).any(|component| component == b"..")
+/// The way from a mount's root down to a cgroup in it. A process moved out of its cgroup namespace
+/// is shown at `/../x` (cgroup_namespaces(7)); the name that `..` climbs from is not known, so it
+/// cannot be taken back. Where both begin with `..` these are the same ancestor; further ones would
+/// lead out of the mount.
+fn below<'a>(cgroup: &'a [u8], root: &[u8]) -> Option<&'a [u8]> {
+    let rest = trimmed(cgroup).strip_prefix(trimmed(root))?;
+    let is_whole = rest.is_empty() || rest.starts_with(b"/");
+    (is_whole && !climbs(rest)).then_some(rest)
 }
 
-/// The way from a mount's root down to a cgroup in it. Where both begin with `..` these are the
-/// same ancestor; further ones would lead out of the mount.
-fn below<'a>(cgroup: &'a [u8], root: &[u8]) -> Option<impl Iterator<Item = &'a [u8]> + use<'a>> {
-    let mut rest = components(cgroup);
-    for component in components(root) {
-        if rest.next() != Some(component) {
-            return None;
-        }
+fn climbs(path: &[u8]) -> bool {
+    Fields::new(path, b'/').any(|component| component == b"..")
+}
+
+/// A path without slashes at its end, which the root's is all of.
+fn trimmed(mut path: &[u8]) -> &[u8] {
+    while let [directory @ .., b'/'] = path {
+        path = directory;
     }
-    rest.clone().all(|component| component != b"..").then_some(rest)
-}
-
-fn components(path: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
-    Fields::new(path, b'/').filter(|component| !component.is_empty())
+    path
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::proc::mounts;
     use super::*;
+    use crate::limits::Version;
     use proptest::prelude::*;
 
     fn all(directories: &Directories) -> Vec<&[u8]> {
@@ -143,11 +111,14 @@ mod tests {
                 "/a/b",
                 &["/sys/fs/cgroup/a/b", "/sys/fs/cgroup/a", "/sys/fs/cgroup"][..],
             ),
-            ("/sys/fs/cgroup/", "//a/", &["/sys/fs/cgroup/a", "/sys/fs/cgroup"]),
+            ("/sys/fs/cgroup/", "/a/", &["/sys/fs/cgroup/a", "/sys/fs/cgroup"]),
             ("/sys/fs/cgroup", "/", &["/sys/fs/cgroup"]),
             ("/", "/a", &["/a", ""]),
         ] {
-            let directories = Directories::new(mount_point.as_bytes(), cgroup.as_bytes());
+            let mountinfo = format!("1 2 0:3 / {mount_point} rw - cgroup2 cgroup2 rw\n");
+            let (version, path) = (Version::V2, cgroup.as_bytes());
+            let membership = Membership { controller: b"memory", version, path };
+            let directories = directories(&membership, mountinfo.as_bytes()).unwrap();
             let found: Vec<_> = all(&directories).into_iter().map(text).collect();
             assert_eq!(found, expected, "{cgroup} at {mount_point}");
         }
@@ -157,8 +128,9 @@ mod tests {
     fn a_cgroup_is_below_the_mount_whose_root_leads_to_it() {
         /// A guess is marked by a question mark.
         fn found(membership: &str, mountinfo: &str) -> Option<String> {
-            let mounts: Vec<_> = mounts(mountinfo.as_bytes()).collect();
-            let found = directories(Version::V1, b"memory", membership.as_bytes(), &mounts)?;
+            let path = membership.as_bytes();
+            let cgroup = Membership { controller: b"memory", version: Version::V1, path };
+            let found = directories(&cgroup, mountinfo.as_bytes())?;
             Some(format!("{}{}", text(found.leaf()), if found.guessed { "?" } else { "" }))
         }
         for (membership, roots_and_points, expected) in [
@@ -222,14 +194,11 @@ mod tests {
             membership in "(/(a|b|\\.\\.|\\.)){0,4}",
             root in "(/(a|b|\\.\\.)){0,3}",
         ) {
-            let mount = Mount {
-                version: Version::V2,
-                root: root.as_bytes().into(),
-                point: b"/m".into(),
-                options: b"",
-            };
-            let found = directories(Version::V2, b"memory", membership.as_bytes(), &[mount]);
-            let found = found.unwrap();
+            let root = if root.is_empty() { "/" } else { &root };
+            let mountinfo = format!("1 2 0:3 {root} /m rw - cgroup2 cgroup2 rw\n");
+            let path = membership.as_bytes();
+            let cgroup = Membership { controller: b"memory", version: Version::V2, path };
+            let found = directories(&cgroup, mountinfo.as_bytes()).unwrap();
             let walk = all(&found);
             prop_assert_eq!(walk.last(), Some(&&b"/m"[..]));
             for directory in walk {
@@ -239,7 +208,7 @@ mod tests {
             }
             if !found.guessed {
                 let rest = found.leaf().strip_prefix(b"/m").unwrap();
-                prop_assert_eq!(root + text(rest), membership);
+                prop_assert_eq!(root.trim_end_matches('/').to_owned() + text(rest), membership);
             }
         }
     }

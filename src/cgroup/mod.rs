@@ -11,114 +11,89 @@ mod v2;
 use crate::limits::{Limits, Reading, Readings, Value, Version};
 use crate::sys::{self, Errno};
 use core::ffi::CStr;
-use core::mem;
 use locate::Directories;
+use proc::Membership;
 
 /// Where the files of the kernel are looked up: in the running system, or in a captured tree.
-#[derive(Clone, Debug)]
-pub struct Root {
+#[derive(Clone, Copy, Debug)]
+pub struct Root<'a> {
     /// What goes before a path; empty for the running system.
-    prefix: Vec<u8>,
+    prefix: &'a [u8],
     is_system: bool,
 }
 
-impl Root {
+impl<'a> Root<'a> {
     /// The running system.
     #[must_use]
     pub const fn system() -> Self {
-        Self { prefix: Vec::new(), is_system: true }
+        Self { prefix: b"", is_system: true }
     }
 
     /// A tree with `proc` and `sys` in this directory.
     #[must_use]
-    pub fn at(directory: &[u8]) -> Self {
-        Self { prefix: directory.to_vec(), is_system: false }
+    pub const fn at(directory: &'a [u8]) -> Self {
+        Self { prefix: directory, is_system: false }
     }
 }
 
-const PROC: &[u8] = b"/proc";
-const PROC_SELF: &[u8] = b"/proc/self";
-
-/// One controller: its name, and where nearly every system has it.
+/// One controller: its name, and the files in which its limits are.
 struct Controller {
     name: &'static [u8],
-    v1: Place,
-    v2: Place,
+    v1: Files,
+    v2: Files,
 }
 
-/// A mount point, and a file that every cgroup with the controller has there.
-struct Place {
-    mount_point: &'static [u8],
-    file: &'static [u8],
+const MEMORY: Controller = Controller { name: b"memory", v1: v1::MEMORY, v2: v2::MEMORY };
+const CPU: Controller = Controller { name: b"cpu", v1: v1::CPU, v2: v2::CPU };
+
+/// The files of one controller in one version.
+struct Files {
+    /// Those in each cgroup; the first is there wherever the controller is.
+    each: &'static [File],
+    /// One in the process's own cgroup that knows the least of all limits that apply, those
+    /// outside of the mount included.
+    all: Option<File>,
 }
 
-const MEMORY: Controller = Controller {
-    name: b"memory",
-    v1: Place { mount_point: b"/sys/fs/cgroup/memory", file: v1::MEMORY },
-    v2: Place { mount_point: b"/sys/fs/cgroup", file: v2::MEMORY },
-};
+/// A file that holds a limit.
+struct File {
+    name: &'static [u8],
+    /// What its text says, none if that is no limit.
+    parse: fn(&[u8]) -> Option<Value>,
+    /// The file with the period that the limit is per, if that is not in the same one.
+    period: Option<&'static [u8]>,
+}
 
-const CPU: Controller = Controller {
-    name: b"cpu",
-    v1: Place { mount_point: b"/sys/fs/cgroup/cpu", file: v1::CPU },
-    v2: Place { mount_point: b"/sys/fs/cgroup", file: v2::CPU },
-};
-
-impl Controller {
-    const fn place(&self, version: Version) -> &Place {
-        match version {
-            Version::V1 => &self.v1,
-            Version::V2 => &self.v2,
-        }
+impl File {
+    const fn new(name: &'static [u8], parse: fn(&[u8]) -> Option<Value>) -> Self {
+        Self { name, parse, period: None }
     }
 }
 
-/// What `proc/self/cgroup` says about a controller, and where that was found.
-struct Search<'a> {
-    controller: &'a Controller,
-    version: Version,
-    membership: Vec<u8>,
-    directories: Option<Directories>,
-}
+/// What is mounted where on nearly every system, in the words of mountinfo.
+const USUAL: &[u8] = b"1 0 0:1 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw
+2 0 0:2 / /sys/fs/cgroup/memory rw - cgroup cgroup memory
+3 0 0:3 / /sys/fs/cgroup/cpu rw - cgroup cgroup cpu
+";
 
-/// Finds all the limits there are.
+/// Finds all the limits there are; `buffer` is replaced.
 #[must_use]
-pub fn read(root: &Root) -> Limits {
-    let mut tree = Tree::new(root);
+pub fn read(root: &Root<'_>, buffer: &mut Vec<u8>) -> Limits {
+    let mut tree = Tree::new(root, buffer);
     let (memory_total, cpus, pid) = if root.is_system {
-        (sys::memory_total(), sys::allowed_cpus(), Some(std::process::id()))
+        (sys::memory_total(), sys::allowed_cpus(), Some(std::process::id().into()))
     } else {
         tree.machine()
     };
-    let mut searches = tree.memberships();
-    for search in searches.iter_mut().flatten() {
-        search.directories = tree.conventional(search, pid);
+    tree.pid = pid;
+    let cgroups = tree.proc_file(b"self/cgroup").unwrap_or_default().to_vec();
+    if proc::is_garbage(&cgroups) {
+        let problem = Reading { file: tree.file(), value: garbage(&cgroups) };
+        tree.problems.push(problem);
     }
-    tree.search_mounts(&mut searches);
-
-    let [memory, cpu] = searches;
-    let memory = readings(memory, |version, directories| match version {
-        Version::V1 => v1::memory(&mut tree, directories),
-        Version::V2 => v2::memory(&mut tree, directories),
-    });
-    let cpu = readings(cpu, |version, directories| match version {
-        Version::V1 => v1::cpu(&mut tree, directories),
-        Version::V2 => v2::cpu(&mut tree, directories),
-    });
+    let memory = tree.readings(&MEMORY, &cgroups);
+    let cpu = tree.readings(&CPU, &cgroups);
     Limits { memory, cpu, memory_total, cpus, problems: tree.problems }
-}
-
-fn readings<T>(
-    search: Option<Search<'_>>,
-    files: impl FnOnce(Version, &Directories) -> Vec<Reading<T>>,
-) -> Readings<T> {
-    let Some(Search { version, directories, .. }) = search else {
-        return Readings::none();
-    };
-    let (guessed, partial) =
-        directories.as_ref().map_or((false, false), |it| (it.guessed, it.partial));
-    let files = directories.map_or_else(Vec::new, |it| files(version, &it));
-    Readings { version: Some(version), guessed, partial, files }
 }
 
 /// Limit files are a few bytes, `memory.stat` a few kilobytes.
@@ -130,170 +105,213 @@ const LARGE: usize = 1 << 20;
 struct Tree<'a> {
     prefix: &'a [u8],
     path: Vec<u8>,
-    text: Vec<u8>,
-    problems: Vec<Reading<()>>,
+    text: &'a mut Vec<u8>,
+    /// The process's ID in it, if it is known.
+    pid: Option<u64>,
+    /// What is mounted where, once that was asked for.
+    mounts: Option<Vec<u8>>,
+    problems: Vec<Reading>,
 }
 
 impl<'a> Tree<'a> {
-    const fn new(root: &'a Root) -> Self {
-        let prefix = root.prefix.as_slice();
-        Self { prefix, path: Vec::new(), text: Vec::new(), problems: Vec::new() }
+    const fn new(root: &Root<'a>, text: &'a mut Vec<u8>) -> Self {
+        Self {
+            prefix: root.prefix,
+            path: Vec::new(),
+            text,
+            pid: None,
+            mounts: None,
+            problems: Vec::new(),
+        }
     }
 
     /// The memory of the machine, the CPUs that the process may run on, and its ID, as a captured
     /// tree has them.
-    fn machine(&mut self) -> (Option<u64>, Option<u32>, Option<u32>) {
-        let meminfo = self.proc_file(PROC, b"meminfo").unwrap_or_default();
+    fn machine(&mut self) -> (Option<u64>, Option<u32>, Option<u64>) {
+        let meminfo = self.proc_file(b"meminfo").unwrap_or_default();
         let total = proc::value(meminfo, b"MemTotal:").and_then(proc::kilobytes);
-        let status = self.proc_file(PROC_SELF, b"status").unwrap_or_default();
+        let status = self.proc_file(b"self/status").unwrap_or_default();
         let cpus = proc::value(status, b"Cpus_allowed_list:").and_then(proc::count_cpus);
         let pid = proc::value(status, b"Pid:").and_then(crate::units::integer);
-        (total, cpus, pid.and_then(|pid| pid.try_into().ok()))
+        (total, cpus, pid)
     }
 
-    /// The cgroups of the process for memory and CPU.
-    fn memberships(&mut self) -> [Option<Search<'a>>; 2] {
-        const FILE: &[u8] = b"cgroup";
-        let Some(text) = self.proc_file(PROC_SELF, FILE) else {
-            return [None, None];
+    /// Reads all files of a controller, of which `cgroups` says where the process is.
+    fn readings(&mut self, controller: &Controller, cgroups: &[u8]) -> Readings {
+        let Some(membership) = proc::membership(cgroups, controller.name) else {
+            return Readings::none();
         };
-        let searches = [&MEMORY, &CPU].map(|controller| {
-            let proc::Membership { version, path } = proc::membership(text, controller.name)?;
-            Some(Search { controller, version, membership: path.to_vec(), directories: None })
-        });
-        let garbage = proc::is_garbage(text).then(|| garbage(text));
-        let problem = garbage.map(|value| Reading { file: file(PROC_SELF, FILE), value });
-        self.problems.extend(problem);
-        searches
+        let version = membership.version;
+        let files = match version {
+            Version::V1 => &controller.v1,
+            Version::V2 => &controller.v2,
+        };
+        let Some(directories) = self.directories(&membership, files) else {
+            return Readings { version: Some(version), ..Readings::none() };
+        };
+        let Directories { guessed, partial, .. } = directories;
+        Readings { version: Some(version), guessed, partial, files: self.walk(&directories, files) }
     }
 
-    /// Tries the place where the cgroup is in most containers, because the list of mounts is by
-    /// far the most expensive file to read.
+    /// Finds the directories of a cgroup. The usual place is tried first, because the list of
+    /// mounts is by far the most expensive file to read.
     ///
     /// What is there may still be another cgroup of the same name: a mount made outside of our
     /// cgroup namespace shows the cgroups of the host, and below a mount of a part of the
     /// hierarchy there may be the same path once more. So the cgroup has to list this process,
     /// unless it is the root of the mount: that is what the list of mounts would lead to as well,
     /// though as a guess where the mount was made outside; and the list of a host's root is long.
-    fn conventional(&mut self, search: &Search<'_>, pid: Option<u32>) -> Option<Directories> {
-        if locate::climbs(&search.membership) {
-            return None;
+    fn directories(&mut self, cgroup: &Membership<'_>, files: &Files) -> Option<Directories> {
+        let mut found = locate::directories(cgroup, USUAL)?;
+        let first = files.each.first()?;
+        if !found.guessed
+            && self.exists(found.leaf(), first.name)
+            && (found.above(found.leaf()).is_none() || self.is_ours(found.leaf()))
+        {
+            return Some(found);
         }
-        let place = search.controller.place(search.version);
-        let directories = Directories::new(place.mount_point, &search.membership);
-        let leaf = directories.leaf();
-        if !self.exists(leaf, place.file) {
-            return None;
+        if self.mounts.is_none() {
+            self.mounts = Some(self.proc_file(b"self/mountinfo").unwrap_or_default().to_vec());
         }
-        let is_ours = leaf == place.mount_point
-            || pid.is_some_and(|pid| {
-                self.read(leaf, b"cgroup.procs", SMALL).is_ok_and(|it| proc::lists(it, pid))
-            });
-        is_ours.then_some(directories)
+        match self.mounts.as_deref()? {
+            // Nobody can say: the usual place is as good as any.
+            [] => found.guessed = true,
+            mounts => found = locate::directories(cgroup, mounts)?,
+        }
+        // A sandbox may show the path on its host, and mounts of its own.
+        if !self.exists(found.leaf(), b"") {
+            found.cut_to_top();
+        }
+        Some(found)
     }
 
-    /// Looks through the mounts for what has not been found yet.
-    fn search_mounts(&mut self, searches: &mut [Option<Search<'_>>; 2]) {
-        let missing = searches.iter_mut().flatten().filter(|it| it.directories.is_none());
-        let mut missing = missing.peekable();
-        if missing.peek().is_none() {
-            return;
-        }
-        let is_readable = self.proc_file(PROC_SELF, b"mountinfo").is_some();
-        let text = mem::take(&mut self.text);
-        let mounts: Option<Vec<_>> = is_readable.then(|| proc::mounts(&text).collect());
-        for search in missing {
-            let Search { controller, version, membership, .. } = search;
-            let locate =
-                |mounts: &[_]| locate::directories(*version, controller.name, membership, mounts);
-            let found = match &mounts {
-                Some(mounts) => locate(mounts),
-                // Nobody can say what is mounted where: the usual place is as good as any.
-                None => {
-                    let point = controller.place(*version).mount_point.into();
-                    let (root, options) = (b"/".into(), controller.name);
-                    let usual = proc::Mount { version: *version, root, point, options };
-                    locate(&[usual]).map(Directories::as_a_guess)
+    /// Whether the process is in the cgroup of this directory.
+    fn is_ours(&mut self, directory: &[u8]) -> bool {
+        self.pid.is_some_and(|pid| {
+            self.read(directory, b"cgroup.procs", SMALL).is_ok_and(|list| proc::lists(list, pid))
+        })
+    }
+
+    /// Reads the files of the cgroup and its ancestors. Where one file knows the least of all
+    /// limits, the ancestor that has it is looked for, to name it; else every ancestor is taken to
+    /// apply.
+    fn walk(&mut self, directories: &Directories, files: &Files) -> Vec<Reading> {
+        let leaf = directories.leaf();
+        let all = files.all.as_ref().map(|file| self.reading(leaf, file));
+        let least = all.as_ref().and_then(|all| match all.value {
+            Value::Limit(limit) => Some(limit.amount),
+            Value::Unlimited => Some(u64::MAX),
+            _ => None,
+        });
+        let mut readings = Vec::new();
+        let mut directory = Some(leaf);
+        while let Some(cgroup) = directory {
+            directory = directories.above(cgroup);
+            for file in files.each {
+                let reading = self.reading(cgroup, file);
+                // No limit is more than any.
+                let limit = if let Value::Limit(it) = reading.value { it.amount } else { u64::MAX };
+                let is_leaf = cgroup.len() == leaf.len();
+                if least.is_some_and(|least| least == limit || (is_leaf && limit < least)) {
+                    directory = None;
+                } else if least.is_some() && !is_leaf {
+                    continue;
                 }
-            };
-            // A sandbox may show the path on its host, and mounts of its own.
-            search.directories = found.map(|directories| {
-                if self.exists(directories.leaf(), b"") { directories } else { directories.top() }
-            });
+                readings.push(reading);
+            }
         }
-        self.text = text;
+        if let Some(all) = all {
+            readings.push(all);
+        }
+        readings
     }
 
     /// Reads a file of proc(5). That there is none is no problem.
-    fn proc_file(&mut self, directory: &[u8], name: &[u8]) -> Option<&[u8]> {
-        if let Err(error) = self.read(directory, name, LARGE) {
+    fn proc_file(&mut self, name: &[u8]) -> Option<&[u8]> {
+        if let Err(error) = self.read(b"/proc", name, LARGE) {
             let value = failure(error);
             if value != Value::Absent {
-                self.problems.push(Reading { file: file(directory, name), value });
+                let problem = Reading { file: self.file(), value };
+                self.problems.push(problem);
             }
             return None;
         }
-        Some(&self.text)
+        Some(self.text)
     }
 
-    /// Reads a limit file; what `parse` does not take is garbage.
-    fn reading<T>(
+    /// Reads a limit. Only where there is one does its period matter.
+    fn reading(&mut self, directory: &[u8], file: &File) -> Reading {
+        let mut reading = self.value(directory, file.name, file.parse);
+        if let (Some(period), Value::Limit(time)) = (file.period, &mut reading.value) {
+            let period = self.value(directory, period, v1::positive);
+            if let Value::Limit(period) = period.value {
+                time.per = period.amount;
+            } else {
+                reading = period;
+                // The kernel has both or none.
+                if reading.value == Value::Absent {
+                    reading.value = Value::Unreadable(Errno(libc::ENOENT));
+                }
+            }
+        }
+        reading
+    }
+
+    /// Reads a file; what `parse` does not take is garbage.
+    fn value(
         &mut self,
         directory: &[u8],
         name: &[u8],
-        parse: impl FnOnce(&[u8]) -> Option<Value<T>>,
-    ) -> Reading<T> {
+        parse: fn(&[u8]) -> Option<Value>,
+    ) -> Reading {
         let value = match self.read(directory, name, SMALL) {
             Ok(text) => parse(text).unwrap_or_else(|| garbage(text)),
             Err(error) => failure(error),
         };
-        Reading { file: file(directory, name), value }
+        Reading { file: self.file(), value }
+    }
+
+    /// The file that was read last, as a process in the tree sees it.
+    fn file(&self) -> Vec<u8> {
+        let end = self.path.len().saturating_sub(1);
+        self.path.get(self.prefix.len()..end).unwrap_or_default().to_vec()
     }
 
     fn exists(&mut self, directory: &[u8], name: &[u8]) -> bool {
-        path(&mut self.path, [self.prefix, directory, name]).is_ok_and(sys::exists)
+        self.path(directory, name).is_ok_and(sys::exists)
     }
 
     /// Reads a file without the white space around its text.
     fn read(&mut self, directory: &[u8], name: &[u8], limit: usize) -> Result<&[u8], Errno> {
-        let path = path(&mut self.path, [self.prefix, directory, name])?;
-        sys::read_file(path, &mut self.text, limit)?;
+        self.path(directory, name)?;
+        sys::read_file(c_path(&self.path)?, self.text, limit)?;
         Ok(self.text.trim_ascii())
     }
-}
 
-/// Builds the path of a file in a directory below a prefix. A NUL within it can only come from a
-/// captured mountinfo that was tampered with (`\000`); the kernel allows none either.
-fn path<'a>(
-    buffer: &'a mut Vec<u8>,
-    [prefix, directory, name]: [&[u8]; 3],
-) -> Result<&'a CStr, Errno> {
-    buffer.clear();
-    for part in [prefix, directory, b"/", name, b"\0"] {
-        buffer.extend_from_slice(part);
+    /// Builds the path of a file. A NUL within it can only come from a captured mountinfo that was
+    /// tampered with (`\000`); the kernel allows none either.
+    fn path(&mut self, directory: &[u8], name: &[u8]) -> Result<&CStr, Errno> {
+        self.path.clear();
+        for part in [self.prefix, directory, b"/", name, b"\0"] {
+            self.path.extend_from_slice(part);
+        }
+        c_path(&self.path)
     }
-    let path = sys::c_str(buffer).filter(|path| path.to_bytes_with_nul().len() == buffer.len());
-    path.ok_or(Errno(libc::EINVAL))
 }
 
-/// The path of a file as a process in the tree sees it.
-fn file(directory: &[u8], name: &[u8]) -> Vec<u8> {
-    let length = directory.len().saturating_add(name.len()).saturating_add(1);
-    let mut file = Vec::with_capacity(length);
-    for part in [directory, b"/", name] {
-        file.extend_from_slice(part);
-    }
-    file
+fn c_path(path: &[u8]) -> Result<&CStr, Errno> {
+    let whole = sys::c_str(path).filter(|it| it.to_bytes_with_nul().len() == path.len());
+    whole.ok_or(Errno(libc::EINVAL))
 }
 
-fn failure<T>(error: Errno) -> Value<T> {
+fn failure(error: Errno) -> Value {
     match error.0 {
         libc::ENOENT | libc::ENOTDIR => Value::Absent,
         _ => Value::Unreadable(error),
     }
 }
 
-fn garbage<T>(text: &[u8]) -> Value<T> {
+fn garbage(text: &[u8]) -> Value {
     /// Enough to recognise it by.
     const SHOWN: usize = 32;
     Value::Garbage(text.get(..SHOWN).unwrap_or(text).to_vec())
@@ -320,16 +338,16 @@ mod tests {
     }
 
     fn read_at(tree: &Path) -> Limits {
-        read(&Root::at(tree.as_os_str().as_bytes()))
+        read(&Root::at(tree.as_os_str().as_bytes()), &mut Vec::new())
     }
 
-    fn names<T>(readings: &Readings<T>) -> Vec<&str> {
+    fn names(readings: &Readings) -> Vec<&str> {
         readings.files.iter().map(|it| core::str::from_utf8(&it.file).unwrap()).collect()
     }
 
     #[test]
     fn the_running_system_has_memory_and_cpus() {
-        let limits = read(&Root::system());
+        let limits = read(&Root::system(), &mut Vec::new());
         assert!(limits.memory_total > Some(0) && limits.cpus > Some(0));
         assert_eq!(limits.problems, []);
     }
@@ -372,11 +390,12 @@ mod tests {
             ]
         );
         let values: Vec<_> = limits.memory.files.into_iter().map(|it| it.value).collect();
-        let expected = [Value::Unlimited, Value::Absent, Value::Absent, Value::Limit(1000)];
+        let limit = Value::Limit(Quota::whole(1000));
+        let expected = [Value::Unlimited, Value::Absent, Value::Absent, limit];
         assert_eq!(values, expected);
         assert_eq!(names(&limits.cpu), ["/sys/fs/cgroup/a/cpu.max", "/sys/fs/cgroup/cpu.max"]);
-        let least = limits.cpu.least(|a, b| a.is_below(*b)).unwrap();
-        assert_eq!(least.0, &Quota { time: 50_000, period: 100_000 });
+        let least = limits.cpu.least().unwrap();
+        assert_eq!(least.0, Quota { amount: 50_000, per: 100_000 });
     }
 
     #[test]
@@ -393,7 +412,7 @@ mod tests {
                 fs::write(tree.path().join("proc/self/mountinfo"), text).unwrap();
             }
             let limits = read_at(tree.path());
-            (*limits.memory.least(u64::lt).unwrap().0, limits.memory.guessed)
+            (limits.memory.least().unwrap().0.amount, limits.memory.guessed)
         };
         // A mount of the parent of our namespace's root, and one of our cgroup elsewhere.
         let mountinfo = "1 2 0:3 /.. /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n\
@@ -403,6 +422,7 @@ mod tests {
         assert_eq!(found("7\n", "", Some(mountinfo)), (2, false));
         // Nothing to tell by.
         assert_eq!(found("7\n", "", None), (1, true));
+        assert_eq!(found("7\n", "", Some("")), (1, true));
     }
 
     #[test]
@@ -419,8 +439,9 @@ mod tests {
                 fs::write(stat, text).unwrap();
             }
             let limits = read_at(tree.path());
-            let least = limits.memory.least(u64::lt);
-            least.map(|(limit, file)| (*limit, core::str::from_utf8(file).unwrap().to_owned()))
+            let least = limits.memory.least();
+            least
+                .map(|(limit, file)| (limit.amount, core::str::from_utf8(file).unwrap().to_owned()))
         };
         let at = |limit, file: &str| Some((limit, format!("/sys/fs/cgroup/memory/a/{file}")));
         let stat = Some("cache 0\nhierarchical_memory_limit 300\n");
@@ -474,7 +495,7 @@ mod tests {
         ]);
         let limits = read_at(tree.path());
         let values: Vec<_> = limits.memory.files.into_iter().map(|it| it.value).collect();
-        assert_eq!(values, [Value::Unreadable(Errno(libc::EFBIG)), Value::Limit(1)]);
+        assert_eq!(values, [Value::Unreadable(Errno(libc::EFBIG)), Value::Limit(Quota::whole(1))]);
         let shown = Value::Garbage(b"x".repeat(32));
         assert!(limits.cpu.files.iter().all(|it| it.value == shown));
     }

@@ -3,11 +3,12 @@
 use crate::limits::Version;
 use crate::text::Fields;
 use crate::units::integer;
-use std::borrow::Cow;
 
 /// The cgroup of this process in the hierarchy of one controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Membership<'a> {
+    /// The controller.
+    pub controller: &'a [u8],
     /// The kind of that hierarchy.
     pub version: Version,
     /// The path in it, as the process's cgroup namespace shows it.
@@ -17,14 +18,14 @@ pub struct Membership<'a> {
 /// Finds a controller's cgroup in `proc/self/cgroup`: in its own v1 hierarchy, else in v2, which
 /// is all that a controller without one can be under.
 #[must_use]
-pub fn membership<'a>(text: &'a [u8], controller: &[u8]) -> Option<Membership<'a>> {
+pub fn membership<'a>(text: &'a [u8], controller: &'a [u8]) -> Option<Membership<'a>> {
     let mut unified = None;
     for [hierarchy, controllers, path] in memberships(text) {
         if Fields::new(controllers, b',').any(|name| name == controller) {
-            return Some(Membership { version: Version::V1, path });
+            return Some(Membership { controller, version: Version::V1, path });
         }
         if hierarchy == b"0" && controllers.is_empty() && unified.is_none() {
-            unified = Some(Membership { version: Version::V2, path });
+            unified = Some(Membership { controller, version: Version::V2, path });
         }
     }
     unified
@@ -54,30 +55,31 @@ const fn lines(text: &[u8]) -> Fields<'_> {
 }
 
 /// A mounted cgroup hierarchy, or a part of one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mount<'a> {
     /// The kind of hierarchy.
     pub version: Version,
-    /// The cgroup that is seen at the mount point.
-    pub root: Cow<'a, [u8]>,
-    /// Where it is mounted.
-    pub point: Cow<'a, [u8]>,
+    /// The cgroup that is seen at the mount point, escaped.
+    pub root: &'a [u8],
+    /// Where it is mounted, escaped.
+    pub point: &'a [u8],
     /// Options of the file system; in v1 its controllers are among them.
     pub options: &'a [u8],
 }
 
 impl Mount<'_> {
-    /// Whether this is where a controller of this version would be.
+    /// Whether this is where the cgroup's hierarchy would be.
     #[must_use]
-    pub fn holds(&self, version: Version, controller: &[u8]) -> bool {
+    pub fn holds(&self, cgroup: &Membership<'_>) -> bool {
         let mut options = Fields::new(self.options, b',');
-        self.version == version && (version == Version::V2 || options.any(|it| it == controller))
+        self.version == cgroup.version
+            && (self.version == Version::V2 || options.any(|it| it == cgroup.controller))
     }
 }
 
 /// The cgroup mounts in `proc/self/mountinfo`, oldest first. What is no cgroup mount, or is none
 /// that can be understood, is passed over.
-pub fn mounts(text: &[u8]) -> impl Iterator<Item = Mount<'_>> {
+pub fn mounts(text: &[u8]) -> impl Iterator<Item = Mount<'_>> + Clone {
     lines(text).filter_map(mount)
 }
 
@@ -87,22 +89,20 @@ fn mount(line: &[u8]) -> Option<Mount<'_>> {
     let mut fields = Fields::new(line, b' ');
     let (root, point, _) = (fields.nth(3)?, fields.next()?, fields.next()?);
     fields.find(|field| field == b"-")?;
-    let version = match fields.next()? {
-        b"cgroup" => Version::V1,
-        b"cgroup2" => Version::V2,
+    let version = match fields.next()?.strip_prefix(b"cgroup")? {
+        b"" => Version::V1,
+        b"2" => Version::V2,
         _ => return None,
     };
     let _source = fields.next()?;
     let options = fields.rest()?;
     let is_path = root.starts_with(b"/") && point.starts_with(b"/");
-    is_path.then(|| Mount { version, root: unescaped(root), point: unescaped(point), options })
+    is_path.then_some(Mount { version, root, point, options })
 }
 
 /// Undoes what the kernel does to spaces, tabs, newlines and backslashes: `\040`.
-fn unescaped(text: &[u8]) -> Cow<'_, [u8]> {
-    if text.iter().all(|byte| *byte != b'\\') {
-        return Cow::Borrowed(text);
-    }
+#[must_use]
+pub fn unescaped(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     loop {
@@ -111,7 +111,7 @@ fn unescaped(text: &[u8]) -> Cow<'_, [u8]> {
                 ((a & 3) << 6 | (b & 7) << 3 | (c & 7), tail)
             }
             [byte, tail @ ..] => (*byte, tail),
-            [] => return Cow::Owned(bytes),
+            [] => return bytes,
         };
         bytes.push(byte);
         rest = tail;
@@ -152,8 +152,8 @@ pub fn count_cpus(list: &[u8]) -> Option<u32> {
 
 /// Whether a list of process IDs, one a line, holds this one.
 #[must_use]
-pub fn lists(text: &[u8], pid: u32) -> bool {
-    lines(text).any(|line| integer(line) == Some(pid.into()))
+pub fn lists(text: &[u8], pid: u64) -> bool {
+    lines(text).any(|line| integer(line) == Some(pid))
 }
 
 #[cfg(test)]
@@ -192,9 +192,12 @@ mod tests {
             ("", "memory", None),
         ] {
             let found = membership(text.as_bytes(), controller.as_bytes());
-            let expected =
-                expected.map(|(version, path)| Membership { version, path: str::as_bytes(path) });
-            assert_eq!(found, expected, "{controller} in {text:?}");
+            let controller = controller.as_bytes();
+            let expected = expected.map(|(version, path)| {
+                let path = str::as_bytes(path);
+                Membership { controller, version, path }
+            });
+            assert_eq!(found, expected, "{controller:?} in {text:?}");
         }
     }
 
@@ -246,11 +249,14 @@ mod tests {
         ] {
             let expected = expected.map(|(version, root, point, options)| Mount {
                 version,
-                root: root.as_bytes().into(),
-                point: point.as_bytes().into(),
+                root: root.as_bytes(),
+                point: point.as_bytes(),
                 options: str::as_bytes(options),
             });
-            assert_eq!(mount(line.as_bytes()), expected, "{line:?}");
+            let found = mount(line.as_bytes());
+            let found = found.map(|it| (it, unescaped(it.root), unescaped(it.point)));
+            let found = found.as_ref().map(|(it, root, point)| Mount { root, point, ..*it });
+            assert_eq!(found, expected, "{line:?}");
         }
         let text =
             "bad\n1 2 0:3 / /a rw - cgroup2 c rw\n\n9 9\n1 2 0:3 / /b rw - cgroup c rw,cpu\n";
@@ -262,8 +268,9 @@ mod tests {
     fn a_v1_mount_holds_the_controllers_among_its_options() {
         let held = |version, options: &str, controller: &str| {
             let options = options.as_bytes();
-            let mount = Mount { version, root: b"/".into(), point: b"/m".into(), options };
-            mount.holds(V1, controller.as_bytes())
+            let mount = Mount { version, root: b"/", point: b"/m", options };
+            let (controller, path) = (controller.as_bytes(), &b"/"[..]);
+            mount.holds(&Membership { controller, version: V1, path })
         };
         assert!(held(V1, "rw,cpu,cpuacct", "cpu"));
         assert!(held(V1, "rw,cpuacct,cpu", "cpu"));
@@ -337,8 +344,9 @@ mod tests {
         fn no_input_is_too_strange(text in texts()) {
             let _ = (membership(&text, b"memory"), is_garbage(&text), unescaped(&text));
             let _ = (value(&text, b"memory"), kilobytes(&text), count_cpus(&text));
+            let cgroup = Membership { controller: b"memory", version: V1, path: b"/" };
             for mount in mounts(&text) {
-                let _ = mount.holds(V1, b"memory");
+                let _ = mount.holds(&cgroup);
             }
         }
 
@@ -360,9 +368,9 @@ mod tests {
                 rest.as_bytes(),
             ]
             .concat();
-            let (root, point) = (root.into(), point.into());
-            let expected = Mount { version, root, point, options: b"rw,memory" };
-            prop_assert_eq!(mount(&line), Some(expected));
+            let found = mount(&line).unwrap();
+            prop_assert_eq!((unescaped(found.root), unescaped(found.point)), (root, point));
+            prop_assert_eq!((found.version, found.options), (version, &b"rw,memory"[..]));
         }
 
         #[test]
@@ -375,7 +383,7 @@ mod tests {
             controllers.sort();
             let first = format!("4:{}:", controllers.join(","));
             let text = [first.as_bytes(), &path, b"\n0::/other\n"].concat();
-            let expected = Membership { version: V1, path: &path };
+            let expected = Membership { controller: b"memory", version: V1, path: &path };
             prop_assert_eq!(membership(&text, b"memory"), Some(expected));
         }
 

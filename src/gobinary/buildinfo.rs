@@ -3,65 +3,60 @@
 
 use super::{GoBinary, Release};
 use crate::text::Fields;
-use crate::units::integer;
 
 /// The length of the random bytes on either side of the module information, by which tools find
 /// it without knowing the file's format.
 const SENTINEL: usize = 16;
-
-/// The lines of the module information that matter: what they begin with, up to the value. They are
-/// `dep <tab> path <tab> version <tab> sum` and `build <tab> key=value`.
-const LINES: [&[u8]; 4] = [
-    b"build\tDefaultGODEBUG=",
-    b"build\tCGO_ENABLED=",
-    b"dep\tgo.uber.org/automaxprocs\t",
-    b"dep\tgithub.com/KimMachineGun/automemlimit\t",
-];
 
 /// Reads the version and the module information. A program always has the first.
 pub fn parse<'a>(version: &'a [u8], modules: &'a [u8]) -> Option<GoBinary<'a>> {
     if version.is_empty() {
         return None;
     }
-    let modules = unframed(modules);
-    let [defaults, cgo, automaxprocs, automemlimit] = values(modules.unwrap_or_default());
-    Some(GoBinary {
+    let mut cgo = None;
+    let mut program = GoBinary {
         version,
         release: release(version),
-        debug_defaults: modules.map(|_| defaults.map_or(&b""[..], unquoted)),
-        cgo: cgo.map(|value| value == b"1"),
-        automaxprocs,
-        automemlimit,
-    })
+        debug_defaults: None,
+        cgo: None,
+        automaxprocs: None,
+        automemlimit: None,
+    };
+    if let Some(lines) = unframed(modules) {
+        program.debug_defaults = Some(b"");
+        // What the lines that matter begin with, up to the value. They are
+        // `dep <tab> path <tab> version <tab> sum` and `build <tab> key=value`.
+        let mut values: [(&[u8], _); _] = [
+            (b"build\tDefaultGODEBUG=", &mut program.debug_defaults),
+            (b"build\tCGO_ENABLED=", &mut cgo),
+            (b"dep\tgo.uber.org/automaxprocs\t", &mut program.automaxprocs),
+            (b"dep\tgithub.com/KimMachineGun/automemlimit\t", &mut program.automemlimit),
+        ];
+        let mut previous: &[u8] = b"";
+        for line in Fields::new(lines, b'\n') {
+            // What the module in the line before is replaced by: path, version, sum.
+            let replacement = line.strip_prefix(b"=>\t");
+            for (beginning, value) in &mut values {
+                if let Some(module) = replacement {
+                    if previous.starts_with(beginning) {
+                        **value = Fields::new(module, b'\t').nth(1);
+                    }
+                } else if let Some(rest) = line.strip_prefix(*beginning) {
+                    **value = Fields::new(rest, b'\t').next();
+                }
+            }
+            previous = line;
+        }
+    }
+    program.debug_defaults = program.debug_defaults.map(unquoted);
+    program.cgo = cgo.map(|value| value == b"1");
+    Some(program)
 }
 
 /// The lines between the sentinels. Without modules there is nothing or something else.
 fn unframed(modules: &[u8]) -> Option<&[u8]> {
     let end = modules.len().checked_sub(SENTINEL)?;
     modules.get(SENTINEL..end).filter(|lines| lines.ends_with(b"\n"))
-}
-
-/// The values in the lines that matter.
-fn values(text: &[u8]) -> [Option<&[u8]>; LINES.len()] {
-    let mut values = [None; LINES.len()];
-    let mut last: Option<&mut Option<&[u8]>> = None;
-    for line in Fields::new(text, b'\n') {
-        // What the module in the line before is replaced by: path, version, sum.
-        if let Some(module) = line.strip_prefix(b"=>\t") {
-            if let Some(value) = last.take() {
-                *value = Fields::new(module, b'\t').nth(1);
-            }
-            continue;
-        }
-        last = None;
-        for (beginning, value) in LINES.iter().zip(&mut values) {
-            if let Some(rest) = line.strip_prefix(*beginning) {
-                *value = Fields::new(rest, b'\t').next();
-                last = Some(value);
-            }
-        }
-    }
-    values
 }
 
 /// A value without the quotes that it has where there are blanks or quotes in it, which no setting
@@ -75,16 +70,5 @@ fn unquoted(value: &[u8]) -> &[u8] {
 /// with whatever else a vendor put behind it.
 fn release(version: &[u8]) -> Option<Release> {
     let version = version.strip_prefix(b"devel ").unwrap_or(version);
-    let mut rest = version.strip_prefix(b"go");
-    let mut numbers = [0u32; 3];
-    for number in &mut numbers {
-        let Some(text) = rest else { break };
-        let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let Some((digits, behind)) = text.split_at_checked(digits) else { break };
-        let Some(value) = integer(digits) else { break };
-        *number = value.try_into().ok()?;
-        rest = behind.strip_prefix(b".");
-    }
-    let [major, minor, patch] = numbers;
-    (minor > 0).then_some(Release { major, minor, patch })
+    Some(Release::parse(version.strip_prefix(b"go")?)).filter(|release| release.minor > 0)
 }

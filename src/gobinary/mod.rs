@@ -8,6 +8,7 @@ mod buildinfo;
 mod elf;
 
 use crate::sys::{File, c_str};
+use crate::units::integer;
 use core::ffi::CStr;
 use core::ops::Range;
 
@@ -29,15 +30,45 @@ pub struct GoBinary<'a> {
     pub automemlimit: Option<&'a [u8]>,
 }
 
-/// A release of Go; candidates and development versions count as the release that they lead to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// A release of Go or of a module; candidates and development versions count as the release that
+/// they lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Release {
-    /// The first number, always 1 so far.
+    /// The first number, of Go always 1 so far.
     pub major: u32,
     /// The second, with which the runtime's behaviour changes.
     pub minor: u32,
     /// The third, 0 where there is none.
     pub patch: u32,
+}
+
+impl Release {
+    /// Whether another one is later.
+    #[must_use]
+    pub fn is_before(self, other: Self) -> bool {
+        let number = |Self { major, minor, patch }: Self| {
+            u128::from(major) << 64 | u128::from(minor) << 32 | u128::from(patch)
+        };
+        number(self) < number(other)
+    }
+
+    /// The numbers that a version begins with, whatever is behind them; 0 for those that are not
+    /// there.
+    #[must_use]
+    pub fn parse(version: &[u8]) -> Self {
+        let mut numbers = [0u32; 3];
+        let mut rest = Some(version);
+        for number in &mut numbers {
+            let Some(text) = rest else { break };
+            let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let Some((digits, behind)) = text.split_at_checked(digits) else { break };
+            let Some(value) = integer(digits).and_then(|it| it.try_into().ok()) else { break };
+            *number = value;
+            rest = behind.strip_prefix(b".");
+        }
+        let [major, minor, patch] = numbers;
+        Self { major, minor, patch }
+    }
 }
 
 /// Where bytes are read from: a file, or what a test puts in its place.

@@ -477,7 +477,8 @@ fn the_release_is_found_in_what_vendors_make_of_it() {
         assert_eq!(found, release, "{version}");
     }
     let release = |minor, patch| Release { major: 1, minor, patch };
-    assert!(release(9, 9) < release(25, 0) && release(25, 4) < release(25, 10));
+    assert!(release(9, 9).is_before(release(25, 0)) && release(25, 4).is_before(release(25, 10)));
+    assert!(!release(25, 0).is_before(release(9, 9)) && !release(25, 0).is_before(release(25, 0)));
 }
 
 fn c_path(path: &Path) -> CString {

@@ -10,20 +10,15 @@ const PLUS: Release = Release { major: 1, minor: 26, patch: 0 };
 /// Whether the Go runtime starts with this `GOMEMLIMIT` (`parseByteCount` in runtime/string.go):
 /// digits with `B`, `KiB`, `MiB`, `GiB`, `TiB` or nothing behind them, below 2^63; or `off`.
 pub(super) fn go_accepts(value: &[u8], release: Option<Release>) -> bool {
-    if value == b"off" {
-        return true;
-    }
-    let digits = value.iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-')).count();
-    let Some((number, unit)) = value.split_at_checked(digits) else {
-        return false;
-    };
-    let shift = match unit {
-        b"" | b"B" if number.last().is_some_and(u8::is_ascii_digit) => 0,
-        b"KiB" => 10,
-        b"MiB" => 20,
-        b"GiB" => 30,
-        b"TiB" => 40,
-        _ => return false,
+    let (number, shift) = match value {
+        [number @ .., b'K', b'i', b'B'] => (number, 10),
+        [number @ .., b'M', b'i', b'B'] => (number, 20),
+        [number @ .., b'G', b'i', b'B'] => (number, 30),
+        [number @ .., b'T', b'i', b'B'] => (number, 40),
+        [number @ .., b'B'] | number if number.last().is_some_and(u8::is_ascii_digit) => {
+            (number, 0)
+        }
+        _ => return value == b"off",
     };
     go_number(number, release).is_some_and(|number| (0..=i64::MAX >> shift).contains(&number))
 }
@@ -36,31 +31,45 @@ pub(super) fn go_integer(text: &[u8], release: Option<Release>) -> Option<i32> {
 
 /// A release that is not known may take what any does.
 fn go_number(text: &[u8], release: Option<Release>) -> Option<i64> {
-    let takes_plus = release.is_none_or(|release| release >= PLUS);
-    let takes_minus = release.is_none_or(|release| release < PLUS);
-    match text {
-        b"-" => takes_minus.then_some(0),
-        [b'-', digits @ ..] => i64::try_from(integer(digits)?).ok()?.checked_neg(),
-        [b'+', digits @ ..] if takes_plus => integer(digits)?.try_into().ok(),
-        digits => integer(digits)?.try_into().ok(),
+    let is_old = release.map(|release| release.is_before(PLUS));
+    let (sign, digits) = match text {
+        b"-" if is_old != Some(false) => return Some(0),
+        [b'-', digits @ ..] => (-1, digits),
+        [b'+', digits @ ..] if is_old != Some(true) => (1, digits),
+        digits => (1, digits),
+    };
+    i64::try_from(integer(digits)?).ok()?.checked_mul(sign)
+}
+
+/// What a `GODEBUG` such as `a=1,b=2` says about a key.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Setting {
+    /// Whether it is in there.
+    pub is_present: bool,
+    /// Whether its last value that is a number switches it on; others do not count
+    /// (`parsegodebug` in runtime/runtime1.go).
+    pub is_on: Option<bool>,
+}
+
+impl Setting {
+    /// Looks for a key.
+    pub(super) fn find(text: Option<&[u8]>, key: &str, release: Option<Release>) -> Self {
+        let mut setting = Self::default();
+        for field in Fields::new(text.unwrap_or_default(), b',') {
+            if let Some(value) = field.strip_prefix(key.as_bytes())
+                && let [b'=', value @ ..] = value
+            {
+                setting.is_present = true;
+                if let Some(number) = go_integer(value, release) {
+                    setting.is_on = Some(number > 0);
+                }
+            }
+        }
+        setting
     }
 }
 
-/// The values of a key in a `GODEBUG` such as `a=1,b=2`.
-pub(super) fn settings<'a>(text: &'a [u8], key: &str) -> impl Iterator<Item = &'a [u8]> {
-    Fields::new(text, b',').filter_map(|field| {
-        field.strip_prefix(key.as_bytes()).and_then(|rest| rest.strip_prefix(b"="))
-    })
-}
-
-/// The numbers of a module's version such as `v0.7.4`; what is behind them does not matter.
-pub(super) fn module_version(text: &[u8]) -> Option<[u64; 3]> {
-    let mut numbers = [0; 3];
-    let mut fields = Fields::new(text.strip_prefix(b"v")?, b'.');
-    for number in &mut numbers {
-        let field = fields.next()?;
-        let digits = field.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        *number = integer(field.get(..digits)?)?;
-    }
-    Some(numbers)
+/// Whether a module's version such as `v0.7.4` is known to be this release or a later one.
+pub(super) fn is_since(version: &[u8], release: Release) -> bool {
+    version.strip_prefix(b"v").is_some_and(|it| !Release::parse(it).is_before(release))
 }

@@ -1,29 +1,30 @@
 //! The memory limit, and `GOMEMLIMIT`.
 
-use super::go::{go_accepts, module_version};
-use super::{Decision, MemoryMode, Note, Reason, Tuning, find, warn};
+use super::go::{go_accepts, is_since};
+use super::{MemoryMode, Note, Plan, Reader, Reason, Tuning, warn};
 use crate::error::Error;
 use crate::gobinary::{GoBinary, Release};
 use crate::limits::Limits;
+use crate::units::Quota;
 
 /// The first release that knows `GOMEMLIMIT`.
 const GOMEMLIMIT: Release = Release { major: 1, minor: 19, patch: 0 };
-/// A library that sets the limit from inside of the program.
-pub(super) const AUTOMEMLIMIT: &str = "github.com/KimMachineGun/automemlimit";
+/// The first release of automemlimit that reads more than the process's own cgroup.
+const SEES_ANCESTORS: Release = Release { major: 0, minor: 7, patch: 5 };
 
 /// Decides what becomes of `GOMEMLIMIT`.
-pub(super) fn memory<'a>(
+pub(super) fn decide<'a>(
+    plan: &mut Plan<'a>,
     tuning: &Tuning,
     limits: &'a Limits,
     present: Option<&'a [u8]>,
-    program: Option<GoBinary<'_>>,
-    warnings: &mut Vec<Error<'a>>,
-) -> Decision<'a, u64> {
+    program: Option<&GoBinary<'_>>,
+) {
+    let Plan { memory: decision, warnings, .. } = plan;
     let release = program.and_then(|program| program.release);
-    let is_known = release.is_none_or(|release| release >= GOMEMLIMIT);
-    let (mut decision, files) = find(tuning.memory_limit, &limits.memory, u64::lt);
+    let is_known = release.is_none_or(|release| !release.is_before(GOMEMLIMIT));
     // The kernel never lets it be reached. Equal is a limit: lxcfs shows it as the total.
-    if let (Some(limit), Some(total)) = (decision.limit, limits.memory_total)
+    if let (Some(Quota { amount: limit, .. }), Some(total)) = (decision.limit, limits.memory_total)
         && limit > total
         && tuning.memory_limit.is_none()
     {
@@ -33,7 +34,7 @@ pub(super) fn memory<'a>(
     }
     if tuning.memory == MemoryMode::Off {
         decision.reason = Reason::Off;
-        return decision;
+        return;
     }
     if let Some(value) = present
         && tuning.memory == MemoryMode::Auto
@@ -43,33 +44,32 @@ pub(super) fn memory<'a>(
             warnings.push(Error::GoWillAbort(value));
         }
         decision.reason = Reason::Present;
-        return decision;
+        return;
     }
-    for reading in files {
-        warn(reading, warnings);
+    if tuning.memory_limit.is_none() {
+        warn(&limits.memory.files, warnings);
     }
     let Some(limit) = decision.limit else {
-        return decision;
+        return;
     };
     if tuning.memory == MemoryMode::Auto
         && tuning.leaves_memory_alone()
         && let Some(version) = program.and_then(|program| program.automemlimit)
     {
-        // Up to this one it reads the process's own cgroup only; and none finds an ancestor of a
-        // cgroup that it does not find.
-        let sees_ancestors = module_version(version) > Some([0, 7, 4]) && !limits.memory.guessed;
+        // None finds an ancestor of a cgroup that it does not find.
+        let sees_ancestors = is_since(version, SEES_ANCESTORS) && !limits.memory.guessed;
         let is_high = decision.source.is_some_and(|file| file.ends_with(b"/memory.high"));
-        if limits.memory.is_in_leaf(|found| *found == limit) || (sees_ancestors && !is_high) {
-            decision.reason = Reason::Library(AUTOMEMLIMIT);
-            return decision;
+        if limits.memory.is_in_leaf(limit) || (sees_ancestors && !is_high) {
+            decision.reason = Reason::Library(Reader::Automemlimit);
+            return;
         }
-        decision.note = Some(Note::OwnCgroupOnly(AUTOMEMLIMIT));
+        decision.note = Some(Note::OwnCgroupOnly(Reader::Automemlimit));
     }
     if !is_known {
         decision.note = Some(Note::NoEffect);
     }
     // More would stop Go at its start, and cannot be reached.
-    let limit = limit.min(i64::MAX.unsigned_abs());
+    let limit = limit.amount.min(i64::MAX.unsigned_abs());
     let share = tuning.ratio.of(limit);
     let (value, reason) = match limit.checked_sub(tuning.reserve) {
         Some(rest) if rest > 0 && rest < share => (rest, Reason::Reserve(tuning.reserve)),
@@ -84,5 +84,4 @@ pub(super) fn memory<'a>(
     // Zero would mean that Go collects without end.
     decision.value = (value > 0).then_some(value);
     decision.reason = if value > 0 { reason } else { Reason::Nothing };
-    decision
 }

@@ -12,7 +12,7 @@ use crate::limits::{Limits, Reading, Readings, Value};
 use crate::units::{Quota, Ratio};
 use go::go_integer;
 
-pub use reason::{Note, Reason};
+pub use reason::{Note, Reader, Reason};
 
 /// When `GOMEMLIMIT` is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,9 +108,9 @@ pub struct Present<'a> {
 
 /// A limit and what was decided from it.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Decision<'a, L> {
+pub struct Decision<'a> {
     /// The limit that counts, if there is one.
-    pub limit: Option<L>,
+    pub limit: Option<Quota>,
     /// The file it is from, if it is from one.
     pub source: Option<&'a [u8]>,
     /// What the variable is set to, if it is set.
@@ -127,9 +127,9 @@ pub struct Decision<'a, L> {
 #[derive(Debug)]
 pub struct Plan<'a> {
     /// From the memory limit, for `GOMEMLIMIT`.
-    pub memory: Decision<'a, u64>,
+    pub memory: Decision<'a>,
     /// From the CPU quota, for `GOMAXPROCS`.
-    pub cpu: Decision<'a, Quota>,
+    pub cpu: Decision<'a>,
     /// The value for `GODEBUG`, if it is to change.
     pub debug: Option<Vec<u8>>,
     /// What a person should know; nothing of it is fatal.
@@ -144,76 +144,74 @@ pub fn decide<'a>(
     limits: &'a Limits,
     present: Present<'a>,
     program: Option<GoBinary<'_>>,
-    mut warnings: Vec<Error<'a>>,
+    warnings: Vec<Error<'a>>,
 ) -> Plan<'a> {
-    for reading in &limits.problems {
-        warn(reading, &mut warnings);
-    }
-    let memory = memory::memory(tuning, limits, present.memory, program, &mut warnings);
-    let cpu = cpu::cpu(tuning, limits, present, program, &mut warnings);
+    let mut plan = Plan {
+        memory: undecided(tuning.memory_limit.map(Quota::whole), &limits.memory),
+        cpu: undecided(tuning.cpu_limit, &limits.cpu),
+        debug: None,
+        warnings,
+    };
+    warn(&limits.problems, &mut plan.warnings);
+    let program = program.as_ref();
+    memory::decide(&mut plan, tuning, limits, present.memory, program);
+    cpu::decide(&mut plan, tuning, limits, present, program);
     if let Some(value) = present.collector
         && value != b"off"
         && go_integer(value, program.and_then(|program| program.release)).is_none()
     {
         let (name, expected) = ("GOGC", "a percentage such as 100, or off");
-        warnings.push(Error::GoWillIgnore { name, value, expected });
+        plan.warnings.push(Error::GoWillIgnore { name, value, expected });
     }
-    let debug = (cpu.reason == Reason::Live).then(|| cpu::with_tracking(present.debug));
-    Plan { memory, cpu, debug, warnings }
+    if matches!(plan.cpu.reason, Reason::Live) {
+        plan.debug = Some(cpu::with_tracking(present.debug));
+    }
+    plan
 }
 
 /// The limit that counts, the one given or the least of those that were read, before anything is
-/// decided from it; and the files that were asked.
-fn find<L: Copy>(
-    given: Option<L>,
-    readings: &Readings<L>,
-    is_below: impl Fn(&L, &L) -> bool,
-) -> (Decision<'_, L>, &[Reading<L>]) {
-    if given.is_some() {
-        let reason = Reason::Unlimited;
-        let decision = Decision {
-            limit: given,
-            source: None,
-            value: None,
-            reason,
-            note: None,
-            guessed: false,
-        };
-        return (decision, &[]);
-    }
-    let least = readings.least(is_below);
-    let is_problem =
-        |reading: &Reading<L>| matches!(reading.value, Value::Unreadable(_) | Value::Garbage(_));
-    let reason = match readings.version {
-        None => Reason::NoCgroup,
-        Some(_) if readings.files.iter().any(is_problem) => Reason::Unknown,
-        Some(_) => Reason::Unlimited,
-    };
-    let decision = Decision {
-        limit: least.map(|(limit, _)| *limit),
-        source: least.map(|(_, file)| file),
+/// decided from it.
+fn undecided(given: Option<Quota>, readings: &Readings) -> Decision<'_> {
+    let mut decision = Decision {
+        limit: given,
+        source: None,
         value: None,
-        reason,
+        reason: Reason::Unlimited,
         note: None,
-        guessed: readings.guessed,
+        guessed: false,
     };
-    (decision, &readings.files)
+    if given.is_some() {
+        return decision;
+    }
+    decision.guessed = readings.guessed;
+    if let Some((limit, file)) = readings.least() {
+        decision.limit = Some(limit);
+        decision.source = Some(file);
+    }
+    let is_problem =
+        |reading: &Reading| matches!(reading.value, Value::Unreadable(_) | Value::Garbage(_));
+    if readings.version.is_none() {
+        decision.reason = Reason::NoCgroup;
+    } else if readings.files.iter().any(is_problem) {
+        decision.reason = Reason::Unknown;
+    }
+    decision
 }
 
-fn warn<'a, L>(reading: &'a Reading<L>, warnings: &mut Vec<Error<'a>>) {
-    let file = &reading.file;
-    match &reading.value {
-        Value::Unreadable(cause) => warnings.push(Error::Unreadable { file, cause: *cause }),
-        Value::Garbage(content) => warnings.push(Error::Garbage { file, content }),
-        Value::Absent | Value::Unlimited | Value::Limit(_) => {}
+/// Warns about the files that have not told anything.
+fn warn<'a>(files: &'a [Reading], warnings: &mut Vec<Error<'a>>) {
+    for Reading { file, value } in files {
+        warnings.push(match value {
+            Value::Unreadable(cause) => Error::Unreadable { file, cause: *cause },
+            Value::Garbage(content) => Error::Garbage { file, content },
+            Value::Absent | Value::Unlimited | Value::Limit(_) => continue,
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::cpu::{AUTOMAXPROCS, RUNTIME};
     use super::go::go_accepts;
-    use super::memory::AUTOMEMLIMIT;
     use super::*;
     use crate::gobinary::Release;
     use crate::limits::Version;
@@ -223,12 +221,16 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    fn readings<L>(value: Value<L>) -> Readings<L> {
+    fn readings(value: Value) -> Readings {
         let files = vec![Reading { file: b"/limit".to_vec(), value }];
         Readings { version: Some(Version::V2), guessed: false, partial: false, files }
     }
 
-    fn limits(memory: Value<u64>, cpu: Value<Quota>) -> Limits {
+    fn bytes(bytes: u64) -> Value {
+        Value::Limit(Quota::whole(bytes))
+    }
+
+    fn limits(memory: Value, cpu: Value) -> Limits {
         Limits {
             memory: readings(memory),
             cpu: readings(cpu),
@@ -239,7 +241,7 @@ mod tests {
     }
 
     fn limited(memory: u64, time: u64) -> Limits {
-        limits(Value::Limit(memory), Value::Limit(Quota::new(time, 100_000).unwrap()))
+        limits(bytes(memory), Value::Limit(Quota::new(time, 100_000).unwrap()))
     }
 
     fn decide<'a>(tuning: &Tuning, limits: &'a Limits, present: Present<'a>) -> Plan<'a> {
@@ -285,11 +287,11 @@ mod tests {
     #[test]
     fn a_limit_above_the_machine_is_none_and_an_equal_one_is_one() {
         let cpu = Value::Absent;
-        let above = limits(Value::Limit(1024 * MIB + 1), cpu.clone());
+        let above = limits(bytes(1024 * MIB + 1), cpu.clone());
         let plan = decide(&Tuning::DEFAULT, &above, Present::default());
         assert_eq!((plan.memory.limit, plan.memory.value), (None, None));
         assert!(matches!(plan.memory.reason, Reason::AboveTotal { .. }));
-        let equal = limits(Value::Limit(1000 * MIB), cpu);
+        let equal = limits(bytes(1000 * MIB), cpu);
         let tuning = Tuning { memory_limit: Some(2000 * MIB), ..Tuning::DEFAULT };
         assert_eq!(values(&Tuning::DEFAULT, &equal, Present::default())[0], Some(900 * MIB));
         assert_eq!(values(&tuning, &equal, Present::default())[0], Some(1800 * MIB));
@@ -328,7 +330,7 @@ mod tests {
             Present { memory: Some(b"300MiB"), processors: Some(b"4"), ..Present::default() };
         let plan = decide(&Tuning::DEFAULT, &limits, present);
         assert_eq!((plan.memory.value, plan.cpu.value), (None, None));
-        assert_eq!(plan.memory.limit, Some(400 * MIB), "the limit is still told");
+        assert_eq!(plan.memory.limit, Some(Quota::whole(400 * MIB)), "the limit is still told");
         assert_eq!(plan.memory.reason, Reason::Present);
         let tuning = Tuning { memory: MemoryMode::Always, cpu: CpuMode::Static, ..Tuning::DEFAULT };
         assert_eq!(values(&tuning, &limits, present), [Some(360 * MIB), Some(1)]);
@@ -375,7 +377,7 @@ mod tests {
             (Value::Unlimited, Reason::Unlimited, 0),
             (Value::Unreadable(Errno(13)), Reason::Unknown, 1),
             (Value::Garbage(b"x".to_vec()), Reason::Unknown, 1),
-            (Value::Limit(0), Reason::Nothing, 0),
+            (bytes(0), Reason::Nothing, 0),
         ] {
             let limits = limits(value, Value::Absent);
             let plan = decide(&Tuning::DEFAULT, &limits, Present::default());
@@ -405,14 +407,14 @@ mod tests {
     /// A leaf at `/a/b`, below it nothing, above it a tighter ancestor or none.
     fn nested(is_tighter_above: bool) -> Limits {
         let quota = |time| Value::Limit(Quota::new(time, 100_000).unwrap());
-        fn file<T>(file: &[u8], value: Value<T>) -> Reading<T> {
+        fn file(file: &[u8], value: Value) -> Reading {
             Reading { file: file.to_vec(), value }
         }
         let mut limits = limited(400 * MIB, 150_000);
-        limits.memory.files = vec![file(b"/a/b/memory.max", Value::Limit(400 * MIB))];
+        limits.memory.files = vec![file(b"/a/b/memory.max", bytes(400 * MIB))];
         limits.cpu.files = vec![file(b"/a/b/cpu.max", quota(150_000))];
         if is_tighter_above {
-            limits.memory.files.push(file(b"/a/memory.max", Value::Limit(300 * MIB)));
+            limits.memory.files.push(file(b"/a/memory.max", bytes(300 * MIB)));
             limits.cpu.files.push(file(b"/a/cpu.max", quota(50_000)));
         }
         limits
@@ -435,7 +437,7 @@ mod tests {
             debug_defaults: Some(b"asynctimerchan=1,containermaxprocs=0,updatemaxprocs=0"),
             ..go(minor)
         };
-        let own = Some(Note::OwnCgroupOnly(RUNTIME));
+        let own = Some(Note::OwnCgroupOnly(Reader::Runtime));
         let up = Reason::Rounded(Rounding::Up);
         for (program, above, cpu, value, reason, note) in [
             (go(24), false, Auto, Some(2), up, None),
@@ -489,7 +491,10 @@ mod tests {
         assert_eq!((plan.cpu.value, plan.cpu.reason), (None, Reason::Runtime));
         limits.cpu.guessed = true;
         let plan = decided(CpuMode::Auto, &limits, Present::default(), go(26));
-        assert_eq!((plan.cpu.value, plan.cpu.note), (Some(2), Some(Note::OwnCgroupOnly(RUNTIME))));
+        assert_eq!(
+            (plan.cpu.value, plan.cpu.note),
+            (Some(2), Some(Note::OwnCgroupOnly(Reader::Runtime)))
+        );
     }
 
     #[test]
@@ -552,16 +557,22 @@ mod tests {
             let limits = Box::leak(Box::new(nested(above)));
             decided(CpuMode::Auto, limits, Present::default(), program)
         };
-        assert_eq!(plan(false, threads).cpu.reason, Reason::Library(AUTOMAXPROCS));
+        assert_eq!(plan(false, threads).cpu.reason, Reason::Library(Reader::Automaxprocs));
         assert_eq!(plan(true, threads).cpu.value, Some(1));
-        assert_eq!(plan(true, threads).cpu.note, Some(Note::OwnCgroupOnly(AUTOMAXPROCS)));
-        assert_eq!(plan(false, memory("v0.7.4")).memory.reason, Reason::Library(AUTOMEMLIMIT));
+        assert_eq!(plan(true, threads).cpu.note, Some(Note::OwnCgroupOnly(Reader::Automaxprocs)));
+        assert_eq!(
+            plan(false, memory("v0.7.4")).memory.reason,
+            Reason::Library(Reader::Automemlimit)
+        );
         assert_eq!(plan(true, memory("v0.7.4")).memory.value, Some(270 * MIB));
         assert_eq!(plan(true, memory("(devel)")).memory.value, Some(270 * MIB));
-        assert_eq!(plan(true, memory("v0.7.5")).memory.reason, Reason::Library(AUTOMEMLIMIT));
+        assert_eq!(
+            plan(true, memory("v0.7.5")).memory.reason,
+            Reason::Library(Reader::Automemlimit)
+        );
         assert_eq!(plan(true, memory("v1.0.0-rc1")).memory.value, None);
         let mut limits = nested(false);
-        let high = Reading { file: b"/a/b/memory.high".to_vec(), value: Value::Limit(200 * MIB) };
+        let high = Reading { file: b"/a/b/memory.high".to_vec(), value: bytes(200 * MIB) };
         limits.memory.files.push(high);
         let plan = decided(CpuMode::Auto, &limits, Present::default(), memory("v0.7.5"));
         assert_eq!(plan.memory.value, Some(180 * MIB), "it knows no memory.high");

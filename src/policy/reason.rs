@@ -4,6 +4,27 @@ use super::Rounding;
 use crate::text::{Out, Put, put};
 use crate::units::{Bytes, Ratio};
 
+/// Who reads the limits too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// The runtime itself, of the quota.
+    Runtime,
+    /// A library that sets GOMAXPROCS from inside of the program.
+    Automaxprocs,
+    /// A library that sets the memory limit from inside of the program.
+    Automemlimit,
+}
+
+impl Put for Reader {
+    fn put(&self, out: &mut Out) {
+        match self {
+            Self::Runtime => put!(out, "the Go runtime"),
+            Self::Automaxprocs => put!(out, "go.uber.org/automaxprocs"),
+            Self::Automemlimit => put!(out, "github.com/KimMachineGun/automemlimit"),
+        }
+    }
+}
+
 /// Why a variable is set, or left alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -46,7 +67,7 @@ pub enum Reason {
     /// The runtime is told to find the limit by itself.
     Live,
     /// A library in the program finds the limit by itself.
-    Library(&'static str),
+    Library(Reader),
     /// The quota would give more threads than there are CPUs.
     Cpus(u64),
 }
@@ -91,13 +112,13 @@ pub enum Note {
     /// The runtime is too old for the variable.
     NoEffect,
     /// Who else would find a limit would not find this one.
-    OwnCgroupOnly(&'static str),
+    OwnCgroupOnly(Reader),
     /// Go 1.25 takes the path in the hierarchy for the path below the mount.
     PartOfHierarchy,
     /// The runtime cannot follow changes.
     CannotFollow,
-    /// A library in the program would find nothing on cgroup v2.
-    TooOldForV2(&'static str),
+    /// The library in the program would find nothing on cgroup v2.
+    TooOldForV2(Reader),
     /// The user's GODEBUG has the settings already.
     DebugPresent,
 }

@@ -28,7 +28,9 @@ fn read_all(file: c_int, buffer: &mut Vec<u8>, limit: usize) -> Result<(), Errno
         if buffer.len() > limit {
             return Err(Errno(libc::EFBIG));
         }
-        buffer.reserve(CHUNK);
+        if buffer.len() == buffer.capacity() {
+            buffer.reserve(CHUNK);
+        }
         let room = buffer.spare_capacity_mut();
         // SAFETY: the kernel writes at most the length given into the spare room.
         let read = unsafe { libc::read(file, room.as_mut_ptr().cast(), room.len()) };
