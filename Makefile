@@ -19,18 +19,25 @@ REMAP := --remap-path-prefix=$(CURDIR)=. \
          --remap-path-prefix=$(SYSROOT)=rust
 
 # Rust's own lld: it pads no segment to a page, which would be up to 4 KB each; relocations packed.
+# No section headers: nothing that runs a program reads them.
 LINK := -Clink-self-contained=+linker -Clinker-flavor=gnu-lld-cc \
-        -Clink-arg=-Wl,-z,pack-relative-relocs,--build-id=none
+        -Clink-arg=-Wl,-z,pack-relative-relocs,-z,nosectionheader,--no-rosegment,--build-id=none \
+        -Clink-arg=-Wl,--symbol-ordering-file=target/link/first,--no-warn-symbol-ordering
 
-# Where an empty library stands for the one that unwinds: nothing does, and nothing calls it, but
-# the linker would keep a kilobyte of stdio for it.
-EMPTY := target/empty
+# What the linker is given:
+# - An empty library in the place of the one that unwinds: nothing does, and nothing calls it, but
+#   a kilobyte of stdio would be kept for it.
+# - The C library's own variables to be put first, in the page that is dirty anyway, and not behind
+#   the allocator's region.
+FIRST := __environ main_tls builtin_tls __progname_full __progname
+LINKED := mkdir -p target/link && ar rc target/link/libunwind.a && \
+          printf '%s\n' $(FIRST) > target/link/first
 
 # The small build: the standard library is built again without its panic machinery, which only
 # an unstable flag can ask for, and then nothing unwinds, so there need be no tables for it.
 # A target directory of its own, as other flags rebuild everything.
 SMALL := RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zunstable-options -Cpanic=immediate-abort \
-         -Cforce-unwind-tables=no -Lnative=$(EMPTY) $(LINK) $(REMAP)" \
+         -Cforce-unwind-tables=no -Lnative=target/link $(LINK) $(REMAP)" \
          $(CARGO) build --release --locked --target $(TRIPLE) --target-dir target/artifact-build \
          -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size --bin loadline
 # The plain build: what any stable toolchain with the musl target makes.
@@ -46,14 +53,14 @@ help:
 artifact:
 	@tests/lab/rust
 	@echo 'building the small file, with the standard library rebuilt'
-	@mkdir -p $(EMPTY) && ar rc $(EMPTY)/libunwind.a
+	@$(LINKED)
 	@$(SMALL)
 	@tests/lab/place target/artifact-build/$(TRIPLE)/release/loadline target/artifact/loadline
 
 # For the tests: the same with fork in place of vfork, as emulators have it.
 fork:
 	@tests/lab/rust
-	@mkdir -p $(EMPTY) && ar rc $(EMPTY)/libunwind.a
+	@$(LINKED)
 	@$(SMALL) --features test-fork
 	@tests/lab/place target/artifact-build/$(TRIPLE)/release/loadline target/artifact/fork/loadline
 

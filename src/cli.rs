@@ -320,7 +320,9 @@ fn variable<'a>(entry: &'a [u8], options: &mut Options<'_>) -> Option<Error<'a>>
 fn is_variable_of(name: &[u8], setting: &str) -> bool {
     let upper = |byte: &u8| if *byte == b'-' { b'_' } else { byte.to_ascii_uppercase() };
     match (name.strip_prefix(b"LOADLINE"), setting.as_bytes()) {
-        (Some(name), [b'-', option @ ..]) => name.iter().copied().eq(option.iter().map(upper)),
+        (Some(name), [b'-', option @ ..]) => {
+            name.len() == option.len() && name.iter().zip(option).all(|(a, b)| *a == upper(b))
+        }
         (_, setting) => name == setting,
     }
 }

@@ -109,7 +109,7 @@ pub enum Error<'a> {
 const SEE_HELP: &str = "; see loadline --help";
 
 impl Put for Error<'_> {
-    fn put(&self, out: &mut Out) {
+    fn put(&self, out: &mut Out<'_>) {
         match self {
             Self::UnknownOption(option) => {
                 put!(out, "there is no option ", option, SEE_HELP);

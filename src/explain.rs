@@ -3,7 +3,7 @@
 
 use crate::environment::{DEBUG, MEMORY, PROCESSORS};
 use crate::gobinary::GoBinary;
-use crate::policy::{Decision, Note, Plan, Reason};
+use crate::policy::{Decision, Plan};
 use crate::text::{Json, Out, Plain, Put, Quoted, put};
 use crate::units::{Bytes, Quota};
 
@@ -18,79 +18,65 @@ pub struct Program<'a> {
     pub go: Option<GoBinary<'a>>,
 }
 
-/// One half of a plan, in the form that all reports need.
+/// One half of a plan.
 struct Topic<'a> {
+    is_memory: bool,
     variable: &'static str,
-    limit: Option<Amount>,
-    source: Option<&'a [u8]>,
-    value: Option<u64>,
-    why: Why,
-    guessed: bool,
+    decision: &'a Decision<'a>,
+}
+
+fn topics<'a>(plan: &'a Plan<'a>) -> [Topic<'a>; 2] {
+    [
+        Topic { is_memory: true, variable: MEMORY, decision: &plan.memory },
+        Topic { is_memory: false, variable: PROCESSORS, decision: &plan.cpu },
+    ]
+}
+
+impl Topic<'_> {
+    /// Adds the limit as a person reads it.
+    fn put_limit(&self, limit: Quota, out: &mut Out<'_>) {
+        if self.is_memory {
+            put!(out, Bytes(limit.amount));
+        } else {
+            put!(out, limit, " CPU");
+        }
+    }
 }
 
 /// The reason and what else there is to know.
-#[derive(Clone, Copy)]
-struct Why(Reason, Option<Note>);
+struct Why<'a>(&'a Decision<'a>);
 
-impl Put for Why {
-    fn put(&self, out: &mut Out) {
-        put!(out, self.0);
-        if let Some(note) = self.1 {
+impl Put for Why<'_> {
+    fn put(&self, out: &mut Out<'_>) {
+        put!(out, self.0.reason);
+        if let Some(note) = self.0.note {
             put!(out, "; ", note);
         }
     }
-}
-
-/// A limit of either kind.
-#[derive(Clone, Copy)]
-enum Amount {
-    Memory(u64),
-    Cpu(Quota),
-}
-
-/// As a person reads it.
-impl Put for Amount {
-    fn put(&self, out: &mut Out) {
-        match self {
-            Self::Memory(bytes) => put!(out, Bytes(*bytes)),
-            Self::Cpu(quota) => put!(out, quota, " CPU"),
-        }
-    }
-}
-
-fn topics<'a>(plan: &Plan<'a>) -> [Topic<'a>; 2] {
-    fn topic<'a>(
-        variable: &'static str,
-        decision: &Decision<'a>,
-        amount: fn(Quota) -> Amount,
-    ) -> Topic<'a> {
-        let Decision { limit, source, value, reason, note, guessed } = *decision;
-        let why = Why(reason, note);
-        Topic { variable, limit: limit.map(amount), source, value, why, guessed }
-    }
-    [
-        topic(MEMORY, &plan.memory, |bytes| Amount::Memory(bytes.amount)),
-        topic(PROCESSORS, &plan.cpu, Amount::Cpu),
-    ]
 }
 
 /// One line: what is set, and from where.
 pub struct Line<'a>(pub &'a Plan<'a>);
 
 impl Put for Line<'_> {
-    fn put(&self, out: &mut Out) {
+    fn put(&self, out: &mut Out<'_>) {
         let mut separator = "";
-        for Topic { variable, limit, source, value, why, .. } in &topics(self.0) {
-            put!(out, separator, variable);
+        for topic in &topics(self.0) {
+            put!(out, separator, topic.variable);
             separator = "; ";
-            match (value, limit) {
-                (Some(value), Some(limit)) => {
-                    put!(out, "=", value, " (", why, ": ", limit);
-                    if let Some(source) = source {
-                        put!(out, " in ", Quoted(source));
-                    }
+            match topic.decision.value {
+                Some(value) => put!(out, "=", value),
+                None => put!(out, " not set"),
+            }
+            put!(out, " (", Why(topic.decision));
+            if topic.decision.value.is_some()
+                && let Some(limit) = topic.decision.limit
+            {
+                put!(out, ": ");
+                topic.put_limit(limit, out);
+                if let Some(source) = topic.decision.source {
+                    put!(out, " in ", Quoted(source));
                 }
-                _ => put!(out, " not set (", why),
             }
             put!(out, ")");
         }
@@ -104,18 +90,20 @@ impl Put for Line<'_> {
 pub struct Text<'a>(pub &'a Plan<'a>, pub Program<'a>);
 
 impl Put for Text<'_> {
-    fn put(&self, out: &mut Out) {
+    fn put(&self, out: &mut Out<'_>) {
         let Self(plan, program) = self;
         let titles = ["memory", "cpu"];
         for (title, topic) in titles.iter().zip(&topics(plan)) {
-            let Topic { variable, limit, source, value, why, guessed } = topic;
+            let Decision { limit, source, value, guessed, .. } = topic.decision;
             put!(out, title, "\n  limit       ");
             match limit {
-                Some(limit) => put!(out, limit),
+                Some(limit) => topic.put_limit(*limit, out),
                 None => put!(out, "none"),
             }
-            if let Some(Amount::Memory(bytes)) = limit {
-                put!(out, " (", bytes, " bytes)");
+            if topic.is_memory
+                && let Some(limit) = limit
+            {
+                put!(out, " (", limit, " bytes)");
             }
             put!(out, "\n  source      ");
             match source {
@@ -129,12 +117,12 @@ impl Put for Text<'_> {
                     " (a guess: the own cgroup is out of sight, so the mount's root was read)"
                 );
             }
-            put!(out, "\n  ", variable, "  ");
+            put!(out, "\n  ", topic.variable, "  ");
             match value {
                 Some(value) => put!(out, value),
                 None => put!(out, "not set"),
             }
-            put!(out, "\n  reason      ", why, "\n");
+            put!(out, "\n  reason      ", Why(topic.decision), "\n");
         }
         line(out, "  GODEBUG     ", plan.debug.as_deref());
         if let Some(name) = program.name {
@@ -168,28 +156,27 @@ impl Put for Text<'_> {
 pub struct AsJson<'a>(pub &'a Plan<'a>, pub Program<'a>);
 
 impl Put for AsJson<'_> {
-    fn put(&self, out: &mut Out) {
+    fn put(&self, out: &mut Out<'_>) {
         let Self(plan, program) = self;
         let heads = ["{\"memory\":{\"limit_bytes\":", ",\"cpu\":{\"limit_cpus\":"];
         for (head, topic) in heads.iter().zip(&topics(plan)) {
-            let Topic { variable, limit, source, value, why, guessed } = topic;
+            let Decision { limit, source, value, guessed, .. } = topic.decision;
             put!(out, head);
             match limit {
-                Some(Amount::Memory(bytes)) => put!(out, bytes),
-                Some(Amount::Cpu(quota)) => put!(out, quota),
+                Some(limit) => put!(out, limit),
                 None => put!(out, "null"),
             }
             string_or_null(out, ",\"source\":", *source);
-            put!(out, ",\"", variable, "\":");
+            put!(out, ",\"", topic.variable, "\":");
             match value {
                 Some(value) => put!(out, "\"", value, "\""),
                 None => put!(out, "null"),
             }
             let guessed = if *guessed { "true" } else { "false" };
-            if *variable == PROCESSORS {
+            if !topic.is_memory {
                 string_or_null(out, ",\"GODEBUG\":", plan.debug.as_deref());
             }
-            put!(out, ",\"reason\":\"", why, "\",\"guessed\":", guessed, "}");
+            put!(out, ",\"reason\":\"", Why(topic.decision), "\",\"guessed\":", guessed, "}");
         }
         let go = program.go;
         let debug_defaults = go.and_then(|go| go.debug_defaults);
@@ -206,11 +193,10 @@ impl Put for AsJson<'_> {
         };
         put!(out, ",\"cgo\":", cgo, "},\"warnings\":[");
         let mut separator = "";
-        let mut message = Out::default();
         for warning in &plan.warnings {
-            message.clear();
+            let mut message = Out::default();
             warning.put(&mut message);
-            put!(out, separator, Json(message.as_bytes()));
+            put!(out, separator, Json(&message.into_bytes()));
             separator = ",";
         }
         put!(out, "]}\n");
@@ -218,14 +204,14 @@ impl Put for AsJson<'_> {
 }
 
 /// A line of the report, if there is anything to say.
-fn line(out: &mut Out, title: &str, value: Option<&[u8]>) {
+fn line(out: &mut Out<'_>, title: &str, value: Option<&[u8]>) {
     if let Some(value) = value {
         put!(out, title, Plain(value), "\n");
     }
 }
 
 /// A member of a JSON object.
-fn string_or_null(out: &mut Out, head: &str, value: Option<&[u8]>) {
+fn string_or_null(out: &mut Out<'_>, head: &str, value: Option<&[u8]>) {
     put!(out, head);
     match value {
         Some(value) => put!(out, Json(value)),
@@ -237,6 +223,7 @@ fn string_or_null(out: &mut Out, head: &str, value: Option<&[u8]>) {
 mod tests {
     use super::*;
     use crate::error::Error;
+    use crate::policy::{Note, Reason};
 
     fn plan() -> Plan<'static> {
         Plan {

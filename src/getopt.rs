@@ -18,7 +18,7 @@ impl Opt<'_> {
 
 /// As it is written on the command line.
 impl Put for Opt<'_> {
-    fn put(&self, out: &mut Out) {
+    fn put(&self, out: &mut Out<'_>) {
         put!(out, if self.is_long() { "" } else { "-" }, Plain(self.0));
     }
 }

@@ -37,32 +37,36 @@ use cgroup::Root;
 use cli::{Command, Format, Request};
 use core::ffi::CStr;
 use core::mem::ManuallyDrop;
+use core::ops::ControlFlow::{self, Break, Continue};
 use error::Error;
 use explain::{AsJson, Line, Program, Text};
 use stderr::{INFO, Stderr, WARNING};
-use supervise::Image;
+use supervise::{Image, Started};
 use sys::SignalSet;
 use text::{Out, Put, Strings, put};
 
-/// Does what the command line asks for and returns the exit code. Every signal is blocked, and
-/// `mask` is what was blocked before.
-#[must_use]
-pub fn run(arguments: &[&CStr], environment: &[&CStr], mask: SignalSet) -> u8 {
+/// Does what the command line asks for: that is the exit code, or a program that was started and
+/// is to be supervised. Every signal is blocked, and `mask` is what was blocked before.
+pub fn start(
+    arguments: &[&CStr],
+    environment: &[&CStr],
+    mask: SignalSet,
+) -> ControlFlow<u8, Started> {
     let arguments = arguments.get(1..).unwrap_or_default();
     let Request { command, options, warnings } = cli::parse(arguments, environment);
     let mut stderr = Stderr::new(options.verbosity);
-    let command = match command {
+    let command = match &command {
         Ok(Command::Show(texts)) => {
-            let mut out = ManuallyDrop::new(Out::default());
+            let mut out = Out::default();
             texts.iter().for_each(|text| put!(&mut out, text));
-            return show(&out, &mut stderr);
+            return Break(show(out, &mut stderr));
         }
-        Ok(command) => command,
-        Err(error) => return fail(error, &mut stderr),
+        Ok(command) => *command,
+        Err(error) => return Break(fail(error, &mut stderr)),
     };
 
     let root = options.root.map_or_else(Root::system, Root::at);
-    // Kept to the end of the process, which is where all memory is given back.
+    // Never freed one by one: all memory is given back at once, when the program is started.
     let mut buffer = ManuallyDrop::new(Vec::new());
     let limits = ManuallyDrop::new(cgroup::read(&root, &mut buffer));
     let present = environment::present(environment);
@@ -79,12 +83,12 @@ pub fn run(arguments: &[&CStr], environment: &[&CStr], mask: SignalSet) -> u8 {
     if let Command::Explain(format) = command {
         let (name, path) = (name.map(CStr::to_bytes), path.map(|path| path.to_bytes()));
         let program = Program { name, path, go };
-        let mut report = ManuallyDrop::new(Out::default());
+        let mut report = Out::default();
         match format {
             Format::Text => Text(&plan, program).put(&mut report),
             Format::Json => AsJson(&plan, program).put(&mut report),
         }
-        return show(&report, &mut stderr);
+        return Break(show(report, &mut stderr));
     }
 
     for warning in &plan.warnings {
@@ -101,23 +105,23 @@ pub fn run(arguments: &[&CStr], environment: &[&CStr], mask: SignalSet) -> u8 {
         if options.is_for_an_init() {
             stderr.at(WARNING, &Error::NoInit);
         }
-        return become_it(&mut image, mask, &mut stderr);
+        return Break(become_it(&mut image, mask, &mut stderr));
     }
-    match supervise::run(&options, &mut image, mask, &mut stderr) {
-        Ok(outcome) => exit::code(outcome, options.remap),
-        Err(cause) => fail(Error::Spawn(cause), &mut stderr),
+    match supervise::start(&options, &mut image, mask, &mut stderr) {
+        Ok(started) => Continue(started),
+        Err(cause) => Break(fail(&Error::Spawn(cause), &mut stderr)),
     }
 }
 
-fn fail(error: Error<'_>, stderr: &mut Stderr) -> u8 {
-    stderr.fatal(&error);
+fn fail(error: &Error<'_>, stderr: &mut Stderr) -> u8 {
+    stderr.fatal(error);
     exit::FAILURE
 }
 
-fn show(out: &Out, stderr: &mut Stderr) -> u8 {
-    match sys::write_stdout(out.as_bytes()) {
+fn show(out: Out<'_>, stderr: &mut Stderr) -> u8 {
+    match sys::write_stdout(&out.into_bytes()) {
         Ok(()) => 0,
-        Err(cause) => fail(Error::Output(cause), stderr),
+        Err(cause) => fail(&Error::Output(cause), stderr),
     }
 }
 

@@ -11,24 +11,19 @@ pub const INFO: u32 = 2;
 /// The level from which events are said.
 pub const DEBUG: u32 = 3;
 
-/// A line is written whole or not at all: at most PIPE_BUF bytes (pipe(7)).
-const SIZE: usize = 4096;
-
 /// Standard error, and how much is to be said there.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Stderr {
     verbosity: u32,
     dropped: u32,
     broken: bool,
-    /// Made beforehand, as it may be needed by a child that must not allocate.
-    line: Out,
 }
 
 impl Stderr {
     /// Levels above `verbosity` are not said.
     #[must_use]
-    pub fn new(verbosity: u32) -> Self {
-        Self { verbosity, dropped: 0, broken: false, line: Out::with_room(SIZE) }
+    pub const fn new(verbosity: u32) -> Self {
+        Self { verbosity, dropped: 0, broken: false }
     }
 
     /// Says one line, whatever the verbosity.
@@ -50,18 +45,46 @@ impl Stderr {
     }
 
     fn say(&mut self, message: &dyn Put) {
-        let line = &mut self.line;
-        line.clear();
-        put!(line, "loadline: ");
+        let mut line = Line { bytes: [0; Line::SIZE], length: 0 };
+        let mut out = Out::Line(&mut line);
+        put!(&mut out, "loadline: ");
         if self.dropped > 0 {
-            put!(line, "(", self.dropped, " messages lost) ");
+            put!(&mut out, "(", self.dropped, " messages lost) ");
         }
-        message.put(line);
+        message.put(&mut out);
         match write_if_ready(line.finish()) {
             Writable::Yes => self.dropped = 0,
             Writable::No => self.dropped = self.dropped.saturating_add(1),
             Writable::Broken => self.broken = true,
         }
+    }
+}
+
+/// A line that is written whole or not at all: at most PIPE_BUF bytes (pipe(7)), on the stack,
+/// as it may be written by a child that must not allocate.
+#[derive(Debug)]
+pub struct Line {
+    bytes: [u8; Self::SIZE],
+    length: usize,
+}
+
+impl Line {
+    const SIZE: usize = 4096;
+
+    /// Adds what has room, and keeps a byte for the newline.
+    pub fn add(&mut self, bytes: &[u8]) {
+        let end = self.length.saturating_add(bytes.len()).min(Self::SIZE - 1);
+        if let Some(room) = self.bytes.get_mut(self.length..end) {
+            room.copy_from_slice(bytes.get(..room.len()).unwrap_or_default());
+            self.length = end;
+        }
+    }
+
+    fn finish(&mut self) -> &[u8] {
+        if let Some(end) = self.bytes.get_mut(self.length) {
+            *end = b'\n';
+        }
+        self.bytes.get(..=self.length).unwrap_or_default()
     }
 }
 
@@ -71,12 +94,13 @@ mod tests {
 
     #[test]
     fn a_line_is_cut_to_what_a_pipe_takes_at_once() {
-        let mut line = Out::with_room(SIZE);
-        put!(&mut line, "short");
+        let mut line = Line { bytes: [0; Line::SIZE], length: 0 };
+        line.add(b"short");
         assert_eq!(line.finish(), b"short\n");
-        line.clear();
-        put!(&mut line, *"x".repeat(SIZE));
-        assert_eq!(line.finish().len(), SIZE);
+        line.add(&[b'x'; Line::SIZE]);
+        assert_eq!(line.finish().len(), Line::SIZE);
         assert_eq!(line.finish().last(), Some(&b'\n'));
+        line.add(b"more");
+        assert_eq!(line.finish().len(), Line::SIZE);
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! What we say is put together here and not by `core::fmt`, which would be more than what is said.
 
+use crate::stderr::Line;
 use crate::sys::c_str;
 use core::ffi::CStr;
 
@@ -56,55 +57,38 @@ impl<'a> Iterator for Strings<'a> {
     }
 }
 
-/// A text that is put together. Nothing about that can fail: what is beyond its room is cut off.
+/// A text that is put together. Nothing about that can fail.
 #[derive(Debug)]
-pub struct Out {
-    text: Vec<u8>,
-    room: usize,
+pub enum Out<'a> {
+    /// One that grows.
+    Text(Vec<u8>),
+    /// One that allocates nothing: what is beyond its end is cut off.
+    Line(&'a mut Line),
 }
 
-/// A text of any length.
-impl Default for Out {
+/// A text that grows.
+impl Default for Out<'_> {
     fn default() -> Self {
-        Self { text: Vec::new(), room: usize::MAX }
+        Self::Text(Vec::new())
     }
 }
 
-impl Out {
-    /// A text of limited length, which allocates nothing from here on.
-    #[must_use]
-    pub fn with_room(room: usize) -> Self {
-        Self { text: Vec::with_capacity(room), room }
-    }
-
+impl Out<'_> {
     /// Adds bytes as they are.
     pub fn bytes(&mut self, bytes: &[u8]) {
-        let room = self.room.saturating_sub(self.text.len()).min(bytes.len());
-        self.text.extend_from_slice(bytes.get(..room).unwrap_or_default());
+        match self {
+            Self::Text(text) => text.extend_from_slice(bytes),
+            Self::Line(line) => line.add(bytes),
+        }
     }
 
-    /// Ends the line, which loses its end for that where it is full.
-    pub fn finish(&mut self) -> &[u8] {
-        self.text.truncate(self.room.saturating_sub(1));
-        self.text.push(b'\n');
-        &self.text
-    }
-
-    /// Starts anew.
-    pub fn clear(&mut self) {
-        self.text.clear();
-    }
-
-    /// What has been put together.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.text
-    }
-
-    /// The same, to be kept.
+    /// The text that has grown.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
-        self.text
+        match self {
+            Self::Text(text) => text,
+            Self::Line(_) => Vec::new(),
+        }
     }
 
     fn byte(&mut self, byte: u8) {
@@ -188,7 +172,7 @@ fn character(text: &[u8]) -> (usize, bool) {
 /// What can be part of a text.
 pub trait Put {
     /// Adds it to the text.
-    fn put(&self, out: &mut Out);
+    fn put(&self, out: &mut Out<'_>);
 
     /// It alone.
     #[cfg(test)]
@@ -208,19 +192,19 @@ macro_rules! put {
 pub(crate) use put;
 
 impl Put for str {
-    fn put(&self, out: &mut Out) {
+    fn put(&self, out: &mut Out<'_>) {
         out.bytes(self.as_bytes());
     }
 }
 
 impl Put for u32 {
-    fn put(&self, out: &mut Out) {
+    fn put(&self, out: &mut Out<'_>) {
         out.decimal((*self).into());
     }
 }
 
 impl Put for u64 {
-    fn put(&self, out: &mut Out) {
+    fn put(&self, out: &mut Out<'_>) {
         out.decimal(*self);
     }
 }
@@ -230,7 +214,7 @@ impl Put for u64 {
 pub struct Plain<'a>(pub &'a [u8]);
 
 impl Put for Plain<'_> {
-    fn put(&self, out: &mut Out) {
+    fn put(&self, out: &mut Out<'_>) {
         out.escaped(self.0, false);
     }
 }
@@ -240,7 +224,7 @@ impl Put for Plain<'_> {
 pub struct Quoted<'a>(pub &'a [u8]);
 
 impl Put for Quoted<'_> {
-    fn put(&self, out: &mut Out) {
+    fn put(&self, out: &mut Out<'_>) {
         out.quoted(self.0, false);
     }
 }
@@ -251,7 +235,7 @@ impl Put for Quoted<'_> {
 pub struct Json<'a>(pub &'a [u8]);
 
 impl Put for Json<'_> {
-    fn put(&self, out: &mut Out) {
+    fn put(&self, out: &mut Out<'_>) {
         out.quoted(self.0, true);
     }
 }

@@ -51,7 +51,7 @@ impl Quota {
 
 /// CPUs as a decimal number with up to six digits after the point, as JSON takes it too.
 impl Put for Quota {
-    fn put(&self, out: &mut Out) {
+    fn put(&self, out: &mut Out<'_>) {
         const MILLION: u64 = 1_000_000;
         let (mut time, mut period) = (self.amount, self.per.get());
         // No kernel has such periods; what is cut off is far below a millionth.
@@ -97,7 +97,7 @@ impl Ratio {
 
 /// As a percentage.
 impl Put for Ratio {
-    fn put(&self, out: &mut Out) {
+    fn put(&self, out: &mut Out<'_>) {
         const PERCENT: u64 = Ratio::WHOLE as u64 / 100;
         let ratio = u64::from(self.0);
         put_decimal(out, ratio / PERCENT, ratio % PERCENT, PERCENT / 10);
@@ -110,7 +110,7 @@ impl Put for Ratio {
 pub struct Bytes(pub u64);
 
 impl Put for Bytes {
-    fn put(&self, out: &mut Out) {
+    fn put(&self, out: &mut Out<'_>) {
         const UNITS: [&str; 7] = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
         let power = self.0.max(1).ilog2() / 10;
         let unit = UNITS.get(power as usize).copied().unwrap_or_default();
@@ -123,7 +123,7 @@ impl Put for Bytes {
 }
 
 /// Adds a number with its decimals, without the zeros at the end; the first of them is `unit`s.
-fn put_decimal(out: &mut Out, whole: u64, mut part: u64, mut unit: u64) {
+fn put_decimal(out: &mut Out<'_>, whole: u64, mut part: u64, mut unit: u64) {
     put!(out, whole);
     if part > 0 {
         put!(out, ".");

@@ -75,7 +75,7 @@ pub enum Reason {
 const THE_CPUS: &str = " the CPUs that the process may run on, ";
 
 impl Put for Reason {
-    fn put(&self, out: &mut Out) {
+    fn put(&self, out: &mut Out<'_>) {
         match self {
             Self::Off => put!(out, "switched off"),
             Self::Present => put!(out, "left alone, as it has a value already"),
@@ -124,7 +124,7 @@ pub enum Note {
 }
 
 impl Put for Note {
-    fn put(&self, out: &mut Out) {
+    fn put(&self, out: &mut Out<'_>) {
         match self {
             Self::NoEffect => put!(out, "no effect on this program, as Go knows it from 1.19 on"),
             Self::OwnCgroupOnly(who) => {

@@ -64,7 +64,7 @@ pub fn forward(received: &Received, target: i32) -> Result<(), Errno> {
 pub struct Target(pub i32);
 
 impl Put for Target {
-    fn put(&self, out: &mut Out) {
+    fn put(&self, out: &mut Out<'_>) {
         put!(out, if self.0 < 0 { "group " } else { "process " }, self.0.unsigned_abs());
     }
 }
@@ -74,7 +74,7 @@ impl Put for Target {
 pub struct Name(pub i32);
 
 impl Put for Name {
-    fn put(&self, out: &mut Out) {
+    fn put(&self, out: &mut Out<'_>) {
         match signal_hook::low_level::signal_name(self.0) {
             Some(name) => put!(out, name),
             None => put!(out, "signal ", self.0.unsigned_abs()),
