@@ -393,7 +393,7 @@ mod tests {
         assert_eq!(plan.memory.reason, Reason::NoCgroup);
     }
 
-    fn go(minor: u32) -> GoBinary<'static> {
+    fn go(minor: u16) -> GoBinary<'static> {
         GoBinary {
             version: b"",
             release: Some(Release { major: 1, minor, patch: 3 }),
