@@ -199,11 +199,11 @@ impl<'a> Tree<'a> {
     fn walk(&mut self, directories: &Directories, files: &Files) -> Vec<Reading> {
         let leaf = directories.leaf();
         let all = files.all.as_ref().map(|file| self.reading(leaf, file));
-        let least = all.as_ref().and_then(|all| match all.value {
-            Value::Limit(limit) => Some(limit.amount),
-            Value::Unlimited => Some(u64::MAX),
+        let least = match all {
+            Some(Reading { value: Value::Limit(limit), .. }) => Some(limit.amount),
+            Some(Reading { value: Value::Unlimited, .. }) => Some(u64::MAX),
             _ => None,
-        });
+        };
         let mut readings = Vec::new();
         let mut directory = Some(leaf);
         while let Some(cgroup) = directory {
