@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::exit::Remap;
 use crate::getopt::Parser;
 use crate::policy::{CpuMode, MemoryMode, Rounding, Tuning};
+use crate::text::Fields;
 use crate::units::{CPUS, Ratio, SIZE, cpus, integer, size};
 use core::ffi::{CStr, c_int};
 
@@ -305,8 +306,8 @@ pub fn parse<'a>(arguments: &'a [&'a CStr], environment: &[&'a CStr]) -> Request
 
 /// Takes what one of our variables says; an empty one says nothing, an unknown one is not ours.
 fn variable<'a>(entry: &'a [u8], options: &mut Options<'_>) -> Option<Error<'a>> {
-    let end = entry.iter().position(|byte| *byte == b'=')?;
-    let (name, value) = (entry.get(..end)?, entry.get(end.saturating_add(1)..)?);
+    let mut parts = Fields::new(entry, b'=');
+    let (name, value) = (parts.next()?, parts.rest()?);
     // Kubernetes makes LOADLINE_PORT for a service by our name.
     let Setting { expected, set, .. } =
         SETTINGS.iter().find(|setting| is_variable_of(name, setting.name))?;

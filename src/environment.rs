@@ -1,7 +1,7 @@
 //! The environment of the program: the inherited one with the planned changes. Pure.
 
 use crate::policy::{Plan, Present};
-use crate::text::{Out, Put, Strings, put};
+use crate::text::{Fields, Out, Put, Strings, put};
 use crate::units::integer;
 use core::ffi::CStr;
 
@@ -15,11 +15,11 @@ pub const DEBUG: &str = "GODEBUG";
 /// The value of a variable; of several by one name the first, as for getenv(3) and for Go.
 #[must_use]
 pub fn lookup<'a>(environment: &[&'a CStr], name: &str) -> Option<&'a [u8]> {
-    environment.iter().find_map(|entry| value(entry.to_bytes(), name))
+    environment.iter().find_map(|entry| value(entry.to_bytes(), name.as_bytes()))
 }
 
-fn value<'a>(entry: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
+fn value<'a>(entry: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    entry.strip_prefix(name)?.strip_prefix(b"=")
 }
 
 /// What an environment says to Go already. An empty value says nothing to Go.
@@ -58,8 +58,8 @@ pub fn settings(plan: &Plan<'_>) -> Vec<u8> {
 pub fn apply<'a>(inherited: &[&'a CStr], settings: Strings<'a>) -> Vec<&'a CStr> {
     let is_replaced = |entry: &CStr| {
         settings.clone().any(|setting| {
-            let name = setting.to_bytes().split_inclusive(|byte| *byte == b'=').next();
-            name.is_some_and(|name| entry.to_bytes().starts_with(name))
+            let name = Fields::new(setting.to_bytes(), b'=').next().unwrap_or_default();
+            value(entry.to_bytes(), name).is_some()
         })
     };
     let mut environment = Vec::with_capacity(inherited.len());
@@ -77,7 +77,7 @@ pub fn apply<'a>(inherited: &[&'a CStr], settings: Strings<'a>) -> Vec<&'a CStr>
 /// is meant, which becomes another one if it is spawned.
 #[must_use]
 pub fn listener(environment: &[&CStr], own: u32) -> Option<(usize, &'static [u8])> {
-    const NAME: &str = "LISTEN_PID";
+    const NAME: &[u8] = b"LISTEN_PID";
     let mut entries = environment.iter().enumerate();
     let (place, named) =
         entries.find_map(|(place, entry)| Some((place, value(entry.to_bytes(), NAME)?)))?;

@@ -111,14 +111,15 @@ pub struct Bytes(pub u64);
 
 impl Put for Bytes {
     fn put(&self, out: &mut Out<'_>) {
-        const UNITS: [&str; 7] = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+        const UNITS: &[u8] = b"bytes KiB MiB GiB TiB PiB EiB";
         let power = self.0.max(1).ilog2() / 10;
-        let unit = UNITS.get(power as usize).copied().unwrap_or_default();
+        let unit = Fields::new(UNITS, b' ').nth(power as usize).unwrap_or_default();
         let shift = power.saturating_mul(10);
         let rest = self.0 & (1u64 << shift).wrapping_sub(1);
         let hundredths = (u128::from(rest).wrapping_mul(100) >> shift) as u64;
         put_decimal(out, self.0 >> shift, hundredths, 10);
-        put!(out, " ", unit);
+        put!(out, " ");
+        out.bytes(unit);
     }
 }
 
