@@ -141,7 +141,7 @@ fn run(options: &Options) -> Result<i32> {
                 "peak_bytes": confinement.peak(),
                 "oom_kills": confinement.oom_kills(),
             },
-            "cpu": { "limit_cpus": options.cpus.map(|quota| quota.amount as f64 / quota.per as f64) },
+            "cpu": { "limit_cpus": options.cpus.map(|quota| quota.amount as f64 / quota.per.get() as f64) },
         });
         fs::write(report, format!("{ending:#}\n"))
             .map_err(|error| format!("{}: {error}", report.display()))?;

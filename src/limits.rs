@@ -27,6 +27,8 @@ pub struct Reading {
     pub file: Vec<u8>,
     /// What it says.
     pub value: Value,
+    /// Whether it is in an ancestor, not in the process's own cgroup.
+    pub is_above: bool,
 }
 
 /// Which kernel interface a controller is under.
@@ -63,7 +65,7 @@ impl Readings {
     #[must_use]
     pub fn least(&self) -> Option<(Quota, &[u8])> {
         let mut least: Option<(Quota, &[u8])> = None;
-        for Reading { file, value } in &self.files {
+        for Reading { file, value, .. } in &self.files {
             if let Value::Limit(limit) = *value
                 && least.is_none_or(|(least, _)| limit.is_below(least))
             {
@@ -77,14 +79,10 @@ impl Readings {
     /// limit that is not above this one.
     #[must_use]
     pub fn is_in_leaf(&self, limit: Quota) -> bool {
-        let Some(Reading { file: first, .. }) = self.files.first() else {
-            return false;
-        };
-        let end = first.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
         !self.guessed
-            && self.files.iter().any(|Reading { file, value }| {
+            && self.files.iter().any(|Reading { file, value, is_above }| {
                 matches!(value, Value::Limit(found) if !limit.is_below(*found))
-                    && file.get(..=end) == first.get(..=end)
+                    && !is_above
                     && !file.ends_with(b"/memory.high")
             })
     }
@@ -121,7 +119,10 @@ mod tests {
             ("/y", Value::Unreadable(Errno(13))),
             ("/z", Value::Absent),
         ];
-        let files = files.map(|(file, value)| Reading { file: file.as_bytes().to_vec(), value });
+        let files = files.map(|(file, value)| {
+            let (file, is_above) = (file.as_bytes().to_vec(), false);
+            Reading { file, value, is_above }
+        });
         let readings = Readings {
             version: Some(Version::V2),
             guessed: false,
@@ -133,19 +134,19 @@ mod tests {
     }
 
     #[test]
-    fn the_leaf_is_the_directory_of_the_first_file() {
-        let file = |file: &[u8], limit| {
+    fn a_limit_in_the_leaf_is_found_there_unless_it_is_high_or_a_guess() {
+        let file = |file: &[u8], limit, is_above| {
             let value = Value::Limit(Quota::whole(limit));
-            Reading { file: file.to_vec(), value }
+            Reading { file: file.to_vec(), value, is_above }
         };
         let mut readings = Readings {
             version: Some(Version::V2),
             guessed: false,
             partial: false,
             files: vec![
-                file(b"/a/b/memory.max", 9),
-                file(b"/a/b/memory.high", 5),
-                file(b"/a/memory.max", 7),
+                file(b"/a/b/memory.max", 9, false),
+                file(b"/a/b/memory.high", 5, false),
+                file(b"/a/memory.max", 7, true),
             ],
         };
         let limits = [9, 5, 7].map(|limit| readings.is_in_leaf(Quota::whole(limit)));

@@ -2,6 +2,7 @@
 //! read. Integers throughout: a share of a CPU is microseconds over microseconds.
 
 use crate::text::{Fields, Out, Put, put};
+use core::num::NonZero;
 
 /// How much may be used: so many bytes of memory, or so much CPU time in each period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,42 +10,42 @@ pub struct Quota {
     /// Bytes, or microseconds of CPU time.
     pub amount: u64,
     /// What that is per: 1, or the length of a period in microseconds.
-    pub per: u64,
+    pub per: NonZero<u64>,
 }
 
 impl Quota {
     /// A quota of CPU time that the kernel could have: neither part is zero.
     #[must_use]
     pub const fn new(time: u64, period: u64) -> Option<Self> {
-        if time == 0 || period == 0 {
-            return None;
+        match NonZero::new(period) {
+            Some(per) if time > 0 => Some(Self { amount: time, per }),
+            _ => None,
         }
-        Some(Self { amount: time, per: period })
     }
 
     /// So much as a whole.
     #[must_use]
     pub const fn whole(amount: u64) -> Self {
-        Self { amount, per: 1 }
+        Self { amount, per: NonZero::<u64>::MIN }
     }
 
     /// Whether it allows less than another.
     #[must_use]
     pub fn is_below(self, other: Self) -> bool {
         let product = |a: u64, b: u64| u128::from(a).wrapping_mul(u128::from(b));
-        product(self.amount, other.per) < product(other.amount, self.per)
+        product(self.amount, other.per.get()) < product(other.amount, self.per.get())
     }
 
     /// The smallest number of CPUs that can spend all of it.
     #[must_use]
     pub fn rounded_up(self) -> u64 {
-        self.amount.div_ceil(self.per.max(1))
+        self.amount.div_ceil(self.per.get())
     }
 
     /// The whole CPUs in it.
     #[must_use]
     pub fn rounded_down(self) -> u64 {
-        self.amount.checked_div(self.per).unwrap_or(0)
+        self.amount / self.per
     }
 }
 
@@ -52,7 +53,7 @@ impl Quota {
 impl Put for Quota {
     fn put(&self, out: &mut Out<'_>) {
         const MILLION: u64 = 1_000_000;
-        let (mut time, mut period) = (self.amount, self.per.max(1));
+        let (mut time, mut period) = (self.amount, self.per.get());
         // No kernel has such periods; what is cut off is far below a millionth.
         while period > u64::MAX / (2 * MILLION) {
             time >>= 1;

@@ -10,6 +10,7 @@ mod v2;
 
 use crate::limits::{Limits, Reading, Readings, Value, Version};
 use crate::sys::{self, Errno};
+use crate::units::Quota;
 use core::ffi::CStr;
 use locate::Directories;
 use proc::Membership;
@@ -86,9 +87,10 @@ pub fn read(root: &Root<'_>, buffer: &mut Vec<u8>) -> Limits {
         tree.machine()
     };
     tree.pid = pid;
-    let cgroups = tree.proc_file(b"self/cgroup").unwrap_or_default().to_vec();
+    let cgroups = tree.proc_file(b"self/cgroup").to_vec();
     if proc::is_garbage(&cgroups) {
-        let problem = Reading { file: tree.file(), value: garbage(&cgroups) };
+        let problem =
+            Reading { file: tree.path.inside(), value: garbage(&cgroups), is_above: false };
         tree.problems.push(problem);
     }
     let memory = tree.readings(&MEMORY, &cgroups);
@@ -103,8 +105,7 @@ const LARGE: usize = 1 << 20;
 
 /// The files of a tree. All of them share one buffer for the path and one for the text.
 struct Tree<'a> {
-    prefix: &'a [u8],
-    path: Vec<u8>,
+    path: Path<'a>,
     text: &'a mut Vec<u8>,
     /// The process's ID in it, if it is known.
     pid: Option<u64>,
@@ -116,8 +117,7 @@ struct Tree<'a> {
 impl<'a> Tree<'a> {
     const fn new(root: &Root<'a>, text: &'a mut Vec<u8>) -> Self {
         Self {
-            prefix: root.prefix,
-            path: Vec::new(),
+            path: Path { prefix: root.prefix, bytes: Vec::new() },
             text,
             pid: None,
             mounts: None,
@@ -128,9 +128,9 @@ impl<'a> Tree<'a> {
     /// The memory of the machine, the CPUs that the process may run on, and its ID, as a captured
     /// tree has them.
     fn machine(&mut self) -> (Option<u64>, Option<u32>, Option<u64>) {
-        let meminfo = self.proc_file(b"meminfo").unwrap_or_default();
+        let meminfo = self.proc_file(b"meminfo");
         let total = proc::value(meminfo, b"MemTotal:").and_then(proc::kilobytes);
-        let status = self.proc_file(b"self/status").unwrap_or_default();
+        let status = self.proc_file(b"self/status");
         let cpus = proc::value(status, b"Cpus_allowed_list:").and_then(proc::count_cpus);
         let pid = proc::value(status, b"Pid:").and_then(crate::units::integer);
         (total, cpus, pid)
@@ -171,7 +171,8 @@ impl<'a> Tree<'a> {
             return Some(found);
         }
         if self.mounts.is_none() {
-            self.mounts = Some(self.proc_file(b"self/mountinfo").unwrap_or_default().to_vec());
+            let mounts = self.proc_file(b"self/mountinfo").to_vec();
+            self.mounts = Some(mounts);
         }
         match self.mounts.as_deref()? {
             // Nobody can say: the usual place is as good as any.
@@ -208,10 +209,11 @@ impl<'a> Tree<'a> {
         while let Some(cgroup) = directory {
             directory = directories.above(cgroup);
             for file in files.each {
-                let reading = self.reading(cgroup, file);
+                let mut reading = self.reading(cgroup, file);
                 // No limit is more than any.
                 let limit = if let Value::Limit(it) = reading.value { it.amount } else { u64::MAX };
                 let is_leaf = cgroup.len() == leaf.len();
+                reading.is_above = !is_leaf;
                 if least.is_some_and(|least| least == limit || (is_leaf && limit < least)) {
                     directory = None;
                 } else if least.is_some() && !is_leaf {
@@ -226,17 +228,17 @@ impl<'a> Tree<'a> {
         readings
     }
 
-    /// Reads a file of proc(5). That there is none is no problem.
-    fn proc_file(&mut self, name: &[u8]) -> Option<&[u8]> {
+    /// Reads a file of proc(5). Where there is none it counts as empty, which is no problem.
+    fn proc_file(&mut self, name: &[u8]) -> &[u8] {
         if let Err(error) = self.read(b"/proc", name, LARGE) {
             let value = failure(error);
             if value != Value::Absent {
-                let problem = Reading { file: self.file(), value };
+                let problem = Reading { file: self.path.inside(), value, is_above: false };
                 self.problems.push(problem);
             }
-            return None;
+            return b"";
         }
-        Some(self.text)
+        self.text
     }
 
     /// Reads a limit. Only where there is one does its period matter.
@@ -244,8 +246,10 @@ impl<'a> Tree<'a> {
         let mut reading = self.value(directory, file.name, file.parse);
         if let (Some(period), Value::Limit(time)) = (file.period, &mut reading.value) {
             let period = self.value(directory, period, v1::positive);
-            if let Value::Limit(period) = period.value {
-                time.per = period.amount;
+            if let Value::Limit(period) = period.value
+                && let Some(quota) = Quota::new(time.amount, period.amount)
+            {
+                *time = quota;
             } else {
                 reading = period;
                 // The kernel has both or none.
@@ -268,40 +272,46 @@ impl<'a> Tree<'a> {
             Ok(text) => parse(text).unwrap_or_else(|| garbage(text)),
             Err(error) => failure(error),
         };
-        Reading { file: self.file(), value }
-    }
-
-    /// The file that was read last, as a process in the tree sees it.
-    fn file(&self) -> Vec<u8> {
-        let end = self.path.len().saturating_sub(1);
-        self.path.get(self.prefix.len()..end).unwrap_or_default().to_vec()
+        Reading { file: self.path.inside(), value, is_above: false }
     }
 
     fn exists(&mut self, directory: &[u8], name: &[u8]) -> bool {
-        self.path(directory, name).is_ok_and(sys::exists)
+        self.path.set(directory, name).is_ok_and(sys::exists)
     }
 
     /// Reads a file without the white space around its text.
     fn read(&mut self, directory: &[u8], name: &[u8], limit: usize) -> Result<&[u8], Errno> {
-        self.path(directory, name)?;
-        sys::read_file(c_path(&self.path)?, self.text, limit)?;
+        sys::read_file(self.path.set(directory, name)?, self.text, limit)?;
         Ok(self.text.trim_ascii())
-    }
-
-    /// Builds the path of a file. A NUL within it can only come from a captured mountinfo that was
-    /// tampered with (`\000`); the kernel allows none either.
-    fn path(&mut self, directory: &[u8], name: &[u8]) -> Result<&CStr, Errno> {
-        self.path.clear();
-        for part in [self.prefix, directory, b"/", name, b"\0"] {
-            self.path.extend_from_slice(part);
-        }
-        c_path(&self.path)
     }
 }
 
-fn c_path(path: &[u8]) -> Result<&CStr, Errno> {
-    let whole = sys::c_str(path).filter(|it| it.to_bytes_with_nul().len() == path.len());
-    whole.ok_or(Errno(libc::EINVAL))
+/// The path of the file that is looked at.
+struct Path<'a> {
+    prefix: &'a [u8],
+    bytes: Vec<u8>,
+}
+
+impl Path<'_> {
+    /// Goes to another file. A NUL in its path can only come from a captured mountinfo that was
+    /// tampered with (`\000`); the kernel allows none either.
+    fn set(&mut self, directory: &[u8], name: &[u8]) -> Result<&CStr, Errno> {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(self.prefix);
+        self.bytes.extend_from_slice(directory);
+        self.bytes.push(b'/');
+        self.bytes.extend_from_slice(name);
+        self.bytes.push(0);
+        let path = sys::c_str(&self.bytes);
+        let whole = path.filter(|it| it.to_bytes_with_nul().len() == self.bytes.len());
+        whole.ok_or(Errno(libc::EINVAL))
+    }
+
+    /// The path as a process in the tree sees it.
+    fn inside(&self) -> Vec<u8> {
+        let end = self.bytes.len().saturating_sub(1);
+        self.bytes.get(self.prefix.len()..end).unwrap_or_default().to_vec()
+    }
 }
 
 fn failure(error: Errno) -> Value {
@@ -320,7 +330,6 @@ fn garbage(text: &[u8]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::Quota;
     use std::fs;
     use std::os::unix::ffi::OsStrExt;
     use std::path::Path;
@@ -395,7 +404,7 @@ mod tests {
         assert_eq!(values, expected);
         assert_eq!(names(&limits.cpu), ["/sys/fs/cgroup/a/cpu.max", "/sys/fs/cgroup/cpu.max"]);
         let least = limits.cpu.least().unwrap();
-        assert_eq!(least.0, Quota { amount: 50_000, per: 100_000 });
+        assert_eq!(Some(least.0), Quota::new(50_000, 100_000));
     }
 
     #[test]
@@ -479,7 +488,7 @@ mod tests {
         std::os::unix::fs::symlink("cgroup", &cgroup).unwrap();
         let limits = read_at(tree.path());
         let value = Value::Unreadable(Errno(libc::ELOOP));
-        let problem = Reading { file: b"/proc/self/cgroup".to_vec(), value };
+        let problem = Reading { file: b"/proc/self/cgroup".to_vec(), value, is_above: false };
         assert_eq!(limits.problems, [problem]);
         assert_eq!(limits.memory, Readings::none());
     }

@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn cpu_is_time_and_period() {
-        let limit = |amount, per| Some(Value::Limit(Quota { amount, per }));
+        let limit = |time, period| Quota::new(time, period).map(Value::Limit);
         for (text, value) in [
             ("max 100000", Some(Value::Unlimited)),
             ("max", Some(Value::Unlimited)),
@@ -83,7 +83,7 @@ mod tests {
         #[test]
         fn what_the_kernel_prints_parses_back(time in 1u64.., period in 1u64.., limit: u64) {
             let text = format!("{time} {period}");
-            let expected = Value::Limit(Quota { amount: time, per: period });
+            let expected = Value::Limit(Quota::new(time, period).unwrap());
             prop_assert_eq!(quota(text.as_bytes()), Some(expected));
             prop_assert_eq!(bytes(limit.to_string().as_bytes()), Some(Value::Limit(Quota::whole(limit))));
         }

@@ -35,11 +35,11 @@ pub struct GoBinary<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Release {
     /// The first number, of Go always 1 so far.
-    pub major: u32,
+    pub major: u16,
     /// The second, with which the runtime's behaviour changes.
-    pub minor: u32,
+    pub minor: u16,
     /// The third, 0 where there is none.
-    pub patch: u32,
+    pub patch: u16,
 }
 
 impl Release {
@@ -47,7 +47,7 @@ impl Release {
     #[must_use]
     pub fn is_before(self, other: Self) -> bool {
         let number = |Self { major, minor, patch }: Self| {
-            u128::from(major) << 64 | u128::from(minor) << 32 | u128::from(patch)
+            u64::from(major) << 32 | u64::from(minor) << 16 | u64::from(patch)
         };
         number(self) < number(other)
     }
@@ -56,7 +56,7 @@ impl Release {
     /// there.
     #[must_use]
     pub fn parse(version: &[u8]) -> Self {
-        let mut numbers = [0u32; 3];
+        let mut numbers = [0u16; 3];
         let mut rest = Some(version);
         for number in &mut numbers {
             let Some(text) = rest else { break };

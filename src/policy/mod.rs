@@ -200,7 +200,7 @@ fn undecided(given: Option<Quota>, readings: &Readings) -> Decision<'_> {
 
 /// Warns about the files that have not told anything.
 fn warn<'a>(files: &'a [Reading], warnings: &mut Vec<Error<'a>>) {
-    for Reading { file, value } in files {
+    for Reading { file, value, .. } in files {
         warnings.push(match value {
             Value::Unreadable(cause) => Error::Unreadable { file, cause: *cause },
             Value::Garbage(content) => Error::Garbage { file, content },
@@ -222,7 +222,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     fn readings(value: Value) -> Readings {
-        let files = vec![Reading { file: b"/limit".to_vec(), value }];
+        let files = vec![Reading { file: b"/limit".to_vec(), value, is_above: false }];
         Readings { version: Some(Version::V2), guessed: false, partial: false, files }
     }
 
@@ -393,7 +393,7 @@ mod tests {
         assert_eq!(plan.memory.reason, Reason::NoCgroup);
     }
 
-    fn go(minor: u32) -> GoBinary<'static> {
+    fn go(minor: u16) -> GoBinary<'static> {
         GoBinary {
             version: b"",
             release: Some(Release { major: 1, minor, patch: 3 }),
@@ -408,7 +408,8 @@ mod tests {
     fn nested(is_tighter_above: bool) -> Limits {
         let quota = |time| Value::Limit(Quota::new(time, 100_000).unwrap());
         fn file(file: &[u8], value: Value) -> Reading {
-            Reading { file: file.to_vec(), value }
+            let is_above = !file.starts_with(b"/a/b/");
+            Reading { file: file.to_vec(), value, is_above }
         }
         let mut limits = limited(400 * MIB, 150_000);
         limits.memory.files = vec![file(b"/a/b/memory.max", bytes(400 * MIB))];
@@ -572,7 +573,8 @@ mod tests {
         );
         assert_eq!(plan(true, memory("v1.0.0-rc1")).memory.value, None);
         let mut limits = nested(false);
-        let high = Reading { file: b"/a/b/memory.high".to_vec(), value: bytes(200 * MIB) };
+        let (file, value) = (b"/a/b/memory.high".to_vec(), bytes(200 * MIB));
+        let high = Reading { file, value, is_above: false };
         limits.memory.files.push(high);
         let plan = decided(CpuMode::Auto, &limits, Present::default(), memory("v0.7.5"));
         assert_eq!(plan.memory.value, Some(180 * MIB), "it knows no memory.high");
