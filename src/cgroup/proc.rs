@@ -20,7 +20,8 @@ pub struct Membership<'a> {
 #[must_use]
 pub fn membership<'a>(text: &'a [u8], controller: &'a [u8]) -> Option<Membership<'a>> {
     let mut unified = None;
-    for [hierarchy, controllers, path] in memberships(text) {
+    for line in lines(text) {
+        let Some([hierarchy, controllers, path]) = parts(line) else { continue };
         if Fields::new(controllers, b',').any(|name| name == controller) {
             return Some(Membership { controller, version: Version::V1, path });
         }
@@ -35,19 +36,18 @@ pub fn membership<'a>(text: &'a [u8], controller: &'a [u8]) -> Option<Membership
 /// kernel on which no hierarchy is mounted.
 #[must_use]
 pub fn is_garbage(text: &[u8]) -> bool {
-    !text.trim_ascii().is_empty() && memberships(text).next().is_none()
+    !text.trim_ascii().is_empty() && lines(text).all(|line| parts(line).is_none())
 }
 
-/// The lines `hierarchy-ID:controller-list:cgroup-path`. Only the path may hold more colons.
-fn memberships(text: &[u8]) -> impl Iterator<Item = [&[u8]; 3]> {
+/// The parts of a line `hierarchy-ID:controller-list:cgroup-path`. Only the path may hold more
+/// colons.
+fn parts(line: &[u8]) -> Option<[&[u8]; 3]> {
     /// The kernel prints the path from a buffer of this size; it also bounds our walk up.
     const PATH_MAX: usize = 4096;
-    lines(text).filter_map(|line| {
-        let mut fields = Fields::new(line, b':');
-        let (hierarchy, controllers) = (fields.next()?, fields.next()?);
-        let path = fields.rest().filter(|path| path.starts_with(b"/"))?;
-        (path.len() < PATH_MAX).then_some([hierarchy, controllers, path])
-    })
+    let mut fields = Fields::new(line, b':');
+    let (hierarchy, controllers) = (fields.next()?, fields.next()?);
+    let path = fields.rest().filter(|path| path.starts_with(b"/"))?;
+    (path.len() < PATH_MAX).then_some([hierarchy, controllers, path])
 }
 
 const fn lines(text: &[u8]) -> Fields<'_> {
