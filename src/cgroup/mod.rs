@@ -109,6 +109,8 @@ struct Tree<'a> {
     text: &'a mut Vec<u8>,
     /// The process's ID in it, if it is known.
     pid: Option<u64>,
+    /// A directory whose cgroup it is in.
+    ours: Vec<u8>,
     /// What is mounted where, once that was asked for.
     mounts: Option<Vec<u8>>,
     problems: Vec<Reading>,
@@ -120,6 +122,7 @@ impl<'a> Tree<'a> {
             path: Path { prefix: root.prefix, bytes: Vec::new() },
             text,
             pid: None,
+            ours: Vec::new(),
             mounts: None,
             problems: Vec::new(),
         }
@@ -146,39 +149,47 @@ impl<'a> Tree<'a> {
             Version::V1 => &controller.v1,
             Version::V2 => &controller.v2,
         };
-        let Some(directories) = self.directories(&membership, files) else {
-            return Readings { version: Some(version), ..Readings::none() };
+        let none = Readings { version: Some(version), ..Readings::none() };
+        if let Some(usual) = self.usual_place(&membership) {
+            let readings = self.walk(&usual, files);
+            let first = readings.first().map_or(&Value::Absent, |first| &first.value);
+            if *first != Value::Absent {
+                return Readings { files: readings, ..none };
+            }
+        }
+        let Some(directories) = self.listed_place(&membership) else {
+            return none;
         };
         let Directories { guessed, partial, .. } = directories;
-        Readings { version: Some(version), guessed, partial, files: self.walk(&directories, files) }
+        Readings { guessed, partial, files: self.walk(&directories, files), ..none }
     }
 
-    /// Finds the directories of a cgroup. The usual place is tried first, because the list of
-    /// mounts is by far the most expensive file to read.
+    /// The usual place of a cgroup, if it is there. It is tried first, because the list of mounts is
+    /// by far the most expensive file to read.
     ///
     /// What is there may still be another cgroup of the same name: a mount made outside of our
     /// cgroup namespace shows the cgroups of the host, and below a mount of a part of the
     /// hierarchy there may be the same path once more. So the cgroup has to list this process,
     /// unless it is the root of the mount: that is what the list of mounts would lead to as well,
     /// though as a guess where the mount was made outside; and the list of a host's root is long.
-    fn directories(&mut self, cgroup: &Membership<'_>, files: &Files) -> Option<Directories> {
-        let mut found = locate::directories(cgroup, USUAL)?;
-        let first = files.each.first()?;
-        if !found.guessed
-            && self.exists(found.leaf(), first.name)
-            && (found.above(found.leaf()).is_none() || self.is_ours(found.leaf()))
-        {
-            return Some(found);
-        }
+    fn usual_place(&mut self, cgroup: &Membership<'_>) -> Option<Directories> {
+        let usual = locate::directories(cgroup, USUAL)?;
+        let leaf = usual.leaf();
+        let is_it = !usual.guessed && (usual.above(leaf).is_none() || self.is_ours(leaf));
+        is_it.then_some(usual)
+    }
+
+    /// The place of a cgroup by the list of mounts.
+    fn listed_place(&mut self, cgroup: &Membership<'_>) -> Option<Directories> {
         if self.mounts.is_none() {
             let mounts = self.proc_file(b"self/mountinfo").to_vec();
             self.mounts = Some(mounts);
         }
-        match self.mounts.as_deref()? {
-            // Nobody can say: the usual place is as good as any.
-            [] => found.guessed = true,
-            mounts => found = locate::directories(cgroup, mounts)?,
-        }
+        let mounts = self.mounts.as_deref()?;
+        // Where nobody can say, the usual place is as good as any.
+        let is_known = !mounts.is_empty();
+        let mut found = locate::directories(cgroup, if is_known { mounts } else { USUAL })?;
+        found.guessed |= !is_known;
         // A sandbox may show the path on its host, and mounts of its own.
         if !self.exists(found.leaf(), b"") {
             found.cut_to_top();
@@ -188,9 +199,16 @@ impl<'a> Tree<'a> {
 
     /// Whether the process is in the cgroup of this directory.
     fn is_ours(&mut self, directory: &[u8]) -> bool {
-        self.pid.is_some_and(|pid| {
+        if self.ours == directory {
+            return true;
+        }
+        let is_ours = self.pid.is_some_and(|pid| {
             self.read(directory, b"cgroup.procs", SMALL).is_ok_and(|list| proc::lists(list, pid))
-        })
+        });
+        if is_ours {
+            self.ours = directory.to_vec();
+        }
+        is_ours
     }
 
     /// Reads the files of the cgroup and its ancestors. Where one file knows the least of all
