@@ -179,13 +179,15 @@ impl Put for AsJson<'_> {
             put!(out, ",\"reason\":\"", Why(topic.decision), "\",\"guessed\":", guessed, "}");
         }
         let go = program.go;
-        let debug_defaults = go.and_then(|go| go.debug_defaults);
         string_or_null(out, ",\"program\":{\"name\":", program.name);
         string_or_null(out, ",\"path\":", program.path);
-        string_or_null(out, ",\"go_version\":", go.map(|go| go.version));
-        string_or_null(out, ",\"go_debug_defaults\":", debug_defaults);
-        string_or_null(out, ",\"automaxprocs\":", go.and_then(|go| go.automaxprocs));
-        string_or_null(out, ",\"automemlimit\":", go.and_then(|go| go.automemlimit));
+        let texts =
+            go.map(|go| [Some(go.version), go.debug_defaults, go.automaxprocs, go.automemlimit]);
+        let [version, defaults, automaxprocs, automemlimit] = texts.unwrap_or_default();
+        string_or_null(out, ",\"go_version\":", version);
+        string_or_null(out, ",\"go_debug_defaults\":", defaults);
+        string_or_null(out, ",\"automaxprocs\":", automaxprocs);
+        string_or_null(out, ",\"automemlimit\":", automemlimit);
         let cgo = match go.and_then(|go| go.cgo) {
             Some(true) => "true",
             Some(false) => "false",
