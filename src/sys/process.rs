@@ -261,8 +261,9 @@ pub fn allowed_cpus() -> Option<u32> {
             mask.as_mut_ptr(),
         )
     };
-    let count = mask.iter().map(|word| word.count_ones()).sum();
-    (bytes > 0 && count > 0).then_some(count)
+    let words = usize::try_from(bytes).ok()?.div_ceil(size_of::<u64>());
+    let count = mask.iter().take(words).map(|word| word.count_ones()).sum();
+    (count > 0).then_some(count)
 }
 
 /// The machine's memory in bytes (sysinfo(2)): the same number as MemTotal in proc(5).
