@@ -31,16 +31,24 @@ MUSL := $(SYSROOT)/lib/rustlib/$(TRIPLE)/lib/self-contained
 LINK := -Clinker=rust-lld -Clink-self-contained=no -Lnative=$(MUSL) \
         $(addprefix -Clink-arg=,$(MUSL)/rcrt1.o -static -pie --no-dynamic-linker -ztext \
         -zpack-relative-relocs --build-id=none --hash-style=gnu)
+# And for the small build: no section headers, as nothing that runs a program reads them.
+SLIM := $(addprefix -Clink-arg=,-znosectionheader --no-rosegment \
+        --symbol-ordering-file=target/link/first --no-warn-symbol-ordering)
 
-# Where an empty library stands for the one that unwinds: nothing does, and nothing calls it, but
-# the linker would keep a kilobyte of stdio for it.
-EMPTY := target/empty
+# What the linker is given for it:
+# - An empty library in the place of the one that unwinds: nothing does, and nothing calls it, but
+#   a kilobyte of stdio would be kept for it.
+# - The C library's own variables to be put first, in the page that is dirty anyway, and not behind
+#   the allocator's region.
+FIRST := __environ main_tls builtin_tls __progname_full __progname
+LINKED := mkdir -p target/link && ar rc target/link/libunwind.a && \
+          printf '%s\n' $(FIRST) > target/link/first
 
 # The small build: the standard library is built again without its panic machinery, which only
 # an unstable flag can ask for, and then nothing unwinds, so there need be no tables for it.
 # A target directory of its own, as other flags rebuild everything.
 SMALL := RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zunstable-options -Cpanic=immediate-abort \
-         -Cforce-unwind-tables=no -Lnative=$(EMPTY) $(LINK) $(REMAP)" \
+         -Cforce-unwind-tables=no -Lnative=target/link $(LINK) $(SLIM) $(REMAP)" \
          $(CARGO) build --release --locked --target $(TRIPLE) --target-dir target/artifact-build \
          -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size --bin loadline
 # The plain build: with the standard library as it comes, by any stable toolchain.
@@ -56,14 +64,14 @@ help:
 artifact:
 	@tests/lab/rust $(TRIPLE)
 	@echo 'building the small file for $(TARGETED), with the standard library rebuilt'
-	@mkdir -p $(EMPTY) && ar rc $(EMPTY)/libunwind.a
+	@$(LINKED)
 	@$(SMALL)
 	@tests/lab/place target/artifact-build/$(TRIPLE)/release/loadline $(OUT)/loadline
 
 # For the tests: the same with fork in place of vfork, as emulators have it.
 fork:
 	@tests/lab/rust $(TRIPLE)
-	@mkdir -p $(EMPTY) && ar rc $(EMPTY)/libunwind.a
+	@$(LINKED)
 	@$(SMALL) --features test-fork
 	@tests/lab/place target/artifact-build/$(TRIPLE)/release/loadline $(OUT)/fork/loadline
 

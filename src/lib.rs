@@ -37,31 +37,35 @@ use cgroup::Root;
 use cli::{Command, Format, Request};
 use core::ffi::CStr;
 use core::mem::ManuallyDrop;
+use core::ops::ControlFlow::{self, Break, Continue};
 use error::Error;
 use explain::{AsJson, Line, Program, Text};
 use stderr::{INFO, Stderr, WARNING};
-use supervise::Image;
+use supervise::{Image, Started};
 use sys::SignalSet;
 
-/// Does what the command line asks for and returns the exit code. Every signal is blocked, and
-/// `mask` is what was blocked before.
-#[must_use]
-pub fn run(arguments: &[&CStr], environment: &[&CStr], mask: SignalSet) -> u8 {
+/// Does what the command line asks for: that is the exit code, or a program that was started and
+/// is to be supervised. Every signal is blocked, and `mask` is what was blocked before.
+pub fn start(
+    arguments: &[&CStr],
+    environment: &[&CStr],
+    mask: SignalSet,
+) -> ControlFlow<u8, Started> {
     let arguments = arguments.get(1..).unwrap_or_default();
     let Request { command, options, warnings } = cli::parse(arguments, environment);
     let mut stderr = Stderr::new(options.verbosity);
     let command = match command {
-        Ok(Command::Show(texts)) => return show(texts, &mut stderr),
+        Ok(Command::Show(texts)) => return Break(show(texts, &mut stderr)),
         Ok(command) => command,
         Err(error @ Error::NoProgram) => {
             stderr.fatal(format_args!("{error}\n\n{}", cli::HELP));
-            return exit::FAILURE;
+            return Break(exit::FAILURE);
         }
-        Err(error) => return fail(error, &mut stderr),
+        Err(error) => return Break(fail(error, &mut stderr)),
     };
 
     let root = options.root.map_or_else(Root::system, Root::at);
-    // Kept to the end of the process, which is where all memory is given back.
+    // Never freed one by one: all memory is given back at once, when the program is started.
     let limits = ManuallyDrop::new(cgroup::read(&root));
     let present = environment::present(environment);
 
@@ -82,7 +86,7 @@ pub fn run(arguments: &[&CStr], environment: &[&CStr], mask: SignalSet) -> u8 {
             Format::Text => Text(&plan, program).to_string(),
             Format::Json => AsJson(&plan, program).to_string(),
         };
-        return show(&[&report], &mut stderr);
+        return Break(show(&[&report], &mut stderr));
     }
 
     for warning in &plan.warnings {
@@ -99,11 +103,11 @@ pub fn run(arguments: &[&CStr], environment: &[&CStr], mask: SignalSet) -> u8 {
         if options.is_for_an_init() {
             stderr.at(WARNING, Error::NoInit);
         }
-        return become_it(&mut image, mask, &mut stderr);
+        return Break(become_it(&mut image, mask, &mut stderr));
     }
-    match supervise::run(&options, &mut image, mask, &mut stderr) {
-        Ok(outcome) => exit::code(outcome, options.remap),
-        Err(cause) => fail(Error::Spawn(cause), &mut stderr),
+    match supervise::start(&options, &mut image, mask, &mut stderr) {
+        Ok(started) => Continue(started),
+        Err(cause) => Break(fail(Error::Spawn(cause), &mut stderr)),
     }
 }
 

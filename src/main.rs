@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 use core::ffi::{c_char, c_int};
+use core::ops::ControlFlow::{Break, Continue};
 use loadline::sys;
 
 /// The allocator that costs the shipped binary least; see its module.
@@ -25,7 +26,19 @@ pub unsafe extern "C" fn main(
 ) -> c_int {
     // Before anything else, so that no signal finds its default action or gets lost.
     let mask = sys::block_all();
-    // SAFETY: the arrays are those the kernel made for this process (execve(2)).
-    let (arguments, environment) = unsafe { (sys::strings(argv), sys::strings(envp)) };
-    loadline::run(&arguments, &environment, mask).into()
+    let next = {
+        // SAFETY: the arrays are those the kernel made for this process (execve(2)).
+        let (arguments, environment) = unsafe { (sys::strings(argv), sys::strings(envp)) };
+        loadline::start(&arguments, &environment, mask)
+    };
+    let code = match next {
+        Break(code) => code,
+        Continue(started) => {
+            // SAFETY: what was allocated was local to the block above or borrowed from it, and
+            // nothing that the block returns borrows.
+            unsafe { ALLOCATOR.clear() };
+            started.supervise()
+        }
+    };
+    code.into()
 }

@@ -12,7 +12,7 @@ pub const INFO: u32 = 2;
 pub const DEBUG: u32 = 3;
 
 /// Standard error, and how much is to be said there.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Stderr {
     verbosity: u32,
     dropped: u32,

@@ -10,6 +10,7 @@ mod spawn;
 
 use crate::cli::Options;
 use crate::error::Error;
+use crate::exit::{self, Remap};
 use crate::stderr::{DEBUG, Stderr, WARNING};
 use crate::sys::{
     Disposition, Errno, How, Received, SignalSet, can_wait, disposition, let_go, send_signal,
@@ -29,29 +30,38 @@ pub use spawn::Image;
 /// each after one in vain comes twice as late.
 const MAX_PAUSE_MILLISECONDS: u32 = 256;
 
-/// The program at work, and what its init needs to know.
-struct Init<'a> {
-    options: &'a Options<'a>,
-    stderr: &'a mut Stderr,
+/// The program at work, and what its init needs to know: nothing that lies in memory which was
+/// allocated before.
+#[derive(Clone, Copy, Debug)]
+pub struct Started {
+    stderr: Stderr,
     own: Pid,
     program: Pid,
     terminal: Terminal,
+    group: bool,
+    warn_on_reap: bool,
+    remap: Remap,
+}
+
+/// The init, while the program runs.
+struct Init {
+    started: Started,
     /// Realtime signals that did not fit into the queue yet, in their order.
     backlog: Vec<Received>,
     /// How many milliseconds they wait for the next try.
     pause: u32,
 }
 
-/// Runs the program and returns how it ended.
+/// Starts the program.
 ///
 /// # Errors
 /// Where no process can be started, or could not be waited for.
-pub fn run(
+pub fn start(
     options: &Options<'_>,
     image: &mut Image<'_>,
     mask: SignalSet,
     stderr: &mut Stderr,
-) -> Result<How, Errno> {
+) -> Result<Started, Errno> {
     let own = getpid();
     let inherited = Inherited { mask, child: disposition(libc::SIGCHLD) };
     if inherited.child == Disposition::Ignored {
@@ -66,17 +76,31 @@ pub fn run(
     let program = spawn::start(image, stderr, inherited, terminal, dies_with_us)?;
     let_go();
     stderr.at(DEBUG, format_args!("started process {program}"));
-    let (backlog, pause) = (Vec::new(), 0);
-    let mut init = Init { options, stderr, own, program, terminal, backlog, pause };
+    let &Options { group, warn_on_reap, remap, .. } = options;
+    let started = Started { stderr: *stderr, own, program, terminal, group, warn_on_reap, remap };
     if let Some(signal) = is_due {
-        let _ = send_signal(init.target(), signal);
+        let _ = send_signal(started.target(), signal);
     }
-    let outcome = init.run();
-    // Whoever reads the terminal after us is not in the program's group.
-    if own.as_raw() != 1 {
-        Terminal::pass(program, getpgrp());
+    Ok(started)
+}
+
+impl Started {
+    /// Is the program's init until it ends, and returns the exit code for that.
+    #[must_use]
+    pub fn supervise(self) -> u8 {
+        let outcome = Init { started: self, backlog: Vec::new(), pause: 0 }.run();
+        // Whoever reads the terminal after us is not in the program's group.
+        if self.own.as_raw() != 1 {
+            Terminal::pass(self.program, getpgrp());
+        }
+        exit::code(outcome, self.remap)
     }
-    Ok(outcome)
+
+    /// Who gets the signals, in the terms of kill(2).
+    fn target(&self) -> i32 {
+        let program = self.program.as_raw();
+        if self.group { program.wrapping_neg() } else { program }
+    }
 }
 
 fn take_care_of_orphans(options: &Options<'_>, own: Pid, stderr: &mut Stderr) {
@@ -108,7 +132,7 @@ fn die_with_the_parent(options: &Options<'_>, stderr: &mut Stderr) -> Option<i32
     Some(number)
 }
 
-impl Init<'_> {
+impl Init {
     fn run(&mut self) -> How {
         loop {
             let (set, timeout) = if self.backlog.is_empty() {
@@ -127,9 +151,9 @@ impl Init<'_> {
     }
 
     fn handle(&mut self, received: &Received) -> Option<How> {
-        match route(received.signal(), sender(received), self.own.as_raw()) {
+        match route(received.signal(), sender(received), self.started.own.as_raw()) {
             Route::Reap => {
-                self.stderr.at(DEBUG, "Received SIGCHLD");
+                self.started.stderr.at(DEBUG, "Received SIGCHLD");
                 return self.reap();
             }
             Route::Forward => {
@@ -175,32 +199,28 @@ impl Init<'_> {
         is_sent
     }
 
-    /// Who gets the signals, in the terms of kill(2).
-    fn target(&self) -> i32 {
-        let program = self.program.as_raw();
-        if self.options.group { program.wrapping_neg() } else { program }
-    }
-
     fn forward(&mut self, received: &Received) -> Sent {
-        let (signal, target) = (received.signal(), self.target());
+        let (signal, target) = (received.signal(), self.started.target());
         match forward(received, target) {
             Ok(()) => {
                 let name = signals::name(signal);
-                self.stderr.at(DEBUG, format_args!("passed on {name} to {}", Target(target)));
+                self.started
+                    .stderr
+                    .at(DEBUG, format_args!("passed on {name} to {}", Target(target)));
             }
             Err(Errno(libc::EAGAIN)) if is_realtime(signal) => return Sent::QueueFull,
             Err(cause) => {
                 let error = Error::Forward { signal, target: Target(target), cause };
-                self.stderr.at(WARNING, error);
+                self.started.stderr.at(WARNING, error);
             }
         }
         Sent::Done
     }
 
     fn reap(&mut self) -> Option<How> {
-        let program = self.program.as_raw();
-        let warn = self.options.warn_on_reap;
-        let changes = reap::drain(program, warn, self.stderr);
+        let program = self.started.program.as_raw();
+        let warn = self.started.warn_on_reap;
+        let changes = reap::drain(program, warn, &mut self.started.stderr);
         if changes.ended.is_none()
             && let Some(signal) = changes.stopped
         {
@@ -214,7 +234,7 @@ impl Init<'_> {
     fn stop(&mut self, signal: i32) {
         let wants_terminal = matches!(signal, libc::SIGTTIN | libc::SIGTTOU);
         let is_job_control = signal == libc::SIGTSTP || wants_terminal;
-        if self.own.as_raw() == 1 {
+        if self.started.own.as_raw() == 1 {
             // Nobody can continue PID 1: where it is the program itself, Ctrl-Z does nothing.
             if signal == libc::SIGTSTP {
                 self.go_on();
@@ -223,7 +243,7 @@ impl Init<'_> {
         }
         // Away from terminals SIGSTOP is somebody's freezer, who will continue the program and
         // not us.
-        if !is_job_control && !self.terminal.is_there {
+        if !is_job_control && !self.started.terminal.is_there {
             return;
         }
         // Stopping discards a pending SIGCONT (signal(7)): one that has come already is for the
@@ -234,18 +254,18 @@ impl Init<'_> {
         }
         let group = getpgrp();
         // A shell's `fg` sends no SIGCONT to a job that runs: we got the terminal without a word.
-        if wants_terminal && Terminal::pass(group, self.program) {
+        if wants_terminal && Terminal::pass(group, self.started.program) {
             self.go_on();
             return;
         }
         // In a group of its own the program alone was stopped, by the terminal or for want of it;
         // without us it would have been the whole job, be it a pipeline or a script.
-        let had_terminal = Terminal::pass(self.program, group);
+        let had_terminal = Terminal::pass(self.started.program, group);
         let whole_job = wants_terminal || (is_job_control && had_terminal);
-        let target = if whole_job { 0 } else { self.own.as_raw() };
+        let target = if whole_job { 0 } else { self.started.own.as_raw() };
         let stopped = send_signal(target, libc::SIGTSTP).is_ok() && stop_by_default();
         // By `fg` the terminal is ours now, by `bg` it is not.
-        Terminal::pass(group, self.program);
+        Terminal::pass(group, self.started.program);
         // If we were not stopped, the kernel spares those that nobody could continue (setpgid(2))
         // from Ctrl-Z, and so do we. What else stopped the program is for others to undo.
         if stopped || signal == libc::SIGTSTP {
@@ -254,7 +274,7 @@ impl Init<'_> {
     }
 
     fn go_on(&self) {
-        let _ = send_signal(self.program.as_raw().wrapping_neg(), libc::SIGCONT);
+        let _ = send_signal(self.started.program.as_raw().wrapping_neg(), libc::SIGCONT);
     }
 }
 

@@ -7,8 +7,12 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
+use core::ffi::c_void;
 use core::ptr::{copy_nonoverlapping, null_mut};
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// The smallest page, which is what mmap aligns to at least.
+const PAGE: usize = 4096;
 
 /// Pages of .bss that are not touched cost nothing.
 const SIZE: usize = 64 * 1024;
@@ -18,9 +22,10 @@ const SIZE: usize = 64 * 1024;
 struct Region(UnsafeCell<[u8; SIZE]>);
 
 /// A bump allocator with a mapping of its own for what does not fit.
+#[repr(C)]
 pub struct Arena {
-    region: Region,
     used: AtomicUsize,
+    region: Region,
 }
 
 // SAFETY: `used` is atomic, and the ranges of `region` that it hands out never overlap.
@@ -30,7 +35,22 @@ impl Arena {
     /// An empty arena.
     #[must_use]
     pub const fn new() -> Self {
-        Self { region: Region(UnsafeCell::new([0; SIZE])), used: AtomicUsize::new(0) }
+        Self { used: AtomicUsize::new(0), region: Region(UnsafeCell::new([0; SIZE])) }
+    }
+
+    /// Takes everything back and gives the pages to the kernel: an init that waits needs none of
+    /// what it took to start the program.
+    ///
+    /// # Safety
+    /// Nothing that was allocated is used any more.
+    pub unsafe fn clear(&self) {
+        self.used.store(0, Relaxed);
+        // The ends lie in pages with other variables. Where pages are larger than this the kernel
+        // refuses, and they stay.
+        let first = self.start().next_multiple_of(PAGE);
+        let end = (self.start() + SIZE) / PAGE * PAGE;
+        // SAFETY: the pages lie within the region, of which nobody uses anything.
+        unsafe { libc::madvise(first as *mut c_void, end - first, libc::MADV_DONTNEED) };
     }
 
     fn start(&self) -> usize {
@@ -104,8 +124,6 @@ unsafe impl GlobalAlloc for Arena {
 }
 
 fn map(layout: Layout) -> *mut u8 {
-    /// The least that mmap aligns to.
-    const PAGE: usize = 4096;
     if layout.align() > PAGE {
         return null_mut();
     }

@@ -8,16 +8,16 @@
 #![allow(unsafe_code)]
 
 mod arena;
+mod errno;
 mod file;
 mod process;
 mod signal;
 
-use crate::text::Plain;
 use core::ffi::{CStr, c_char, c_int};
-use core::fmt;
 use std::os::fd::BorrowedFd;
 
 pub use arena::Arena;
+pub use errno::Errno;
 pub use file::{
     File, Writable, exists, is_executable, let_go, read_file, write_if_ready, write_stdout,
 };
@@ -28,40 +28,6 @@ pub use signal::{
     Disposition, Received, SignalSet, block_all, discard_own, disposition, forward_queued,
     set_disposition, set_mask, stop_by_default, wait_signal,
 };
-
-/// An error number of the kernel, shown as the C library words it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Errno(pub c_int);
-
-impl Errno {
-    /// The error of the call that has just failed.
-    #[must_use]
-    pub fn last() -> Self {
-        // SAFETY: the C library's own accessor; it returns the address of this thread's errno.
-        Self(unsafe { *libc::__errno_location() })
-    }
-
-    /// Whether it is what a seccomp filter makes of a system call.
-    #[must_use]
-    pub const fn is_refused(self) -> bool {
-        matches!(self.0, libc::EPERM | libc::ENOSYS | libc::EACCES)
-    }
-}
-
-impl From<nix::errno::Errno> for Errno {
-    fn from(error: nix::errno::Errno) -> Self {
-        Self(error as c_int)
-    }
-}
-
-impl fmt::Display for Errno {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // SAFETY: strerror returns a NUL-terminated string for any number; this program has one
-        // thread and translates no messages, so nothing overwrites it while it is read.
-        let text = unsafe { CStr::from_ptr(libc::strerror(self.0)) };
-        Plain(text.to_bytes()).fmt(f)
-    }
-}
 
 /// The result of a system call that returns -1 for an error.
 fn check(result: c_int) -> Result<c_int, Errno> {

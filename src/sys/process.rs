@@ -46,9 +46,28 @@ pub fn spawn<T>(plan: &mut T, child: fn(&mut T) -> c_int) -> Result<i32, Errno> 
     // On the heap: in this frame all its pages would be touched, to probe for an overflow.
     let mut stack = Vec::<StackUnit>::with_capacity(CHILD_STACK / size_of::<StackUnit>());
     let top = stack.spare_capacity_mut().as_mut_ptr_range().end;
+    let call = (&raw mut call).cast();
     // SAFETY: the stack grows down from one past its end, on every architecture we build for. It
     // and the call live longer than the child's use of our memory (vfork), or are copied (fork).
-    check(unsafe { libc::clone(enter::<T>, top.cast(), FLAGS, (&raw mut call).cast()) })
+    let process = unsafe { __clone(enter::<T>, top.cast(), FLAGS, call) };
+    match process {
+        // glibc's leaves the reason in errno, musl's returns it.
+        -1 if cfg!(target_env = "gnu") => Err(Errno::last()),
+        ..0 => Err(Errno(process.wrapping_neg())),
+        _ => Ok(process),
+    }
+}
+
+unsafe extern "C" {
+    /// What is behind clone(2) in both C libraries. musl's clone wraps it in what a fork needs in a
+    /// program with threads: more code than all of ours for processes.
+    fn __clone(
+        child: extern "C" fn(*mut c_void) -> c_int,
+        stack: *mut c_void,
+        flags: c_int,
+        argument: *mut c_void,
+        ...
+    ) -> c_int;
 }
 
 /// A program to become: where it may be, and what it is given.
