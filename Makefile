@@ -1,5 +1,5 @@
 # What there is to do here: `make demo` shows what loadline is for, `make test` runs everything,
-# `make release` writes the file to ship. Each sets up what it needs, below target/ where it can.
+# `make release` writes the files to ship. Each sets up what it needs, below target/ where it can.
 
 # The architectures that are released, by the names that container images have for them, and the
 # one to build for: this machine's, unless ARCH= names another. Rust has the kernel's names.
