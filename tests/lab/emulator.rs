@@ -25,13 +25,21 @@ fn main() -> ExitCode {
     let question = env::args().nth(1).unwrap_or_default();
     let answer = match question.as_str() {
         // SAFETY: takes integers.
-        "subreaper" => unsafe { prctl(PR_SET_CHILD_SUBREAPER, 1usize, 0usize, 0usize, 0usize) == 0 },
+        "subreaper" => unsafe {
+            prctl(PR_SET_CHILD_SUBREAPER, 1usize, 0usize, 0usize, 0usize) == 0
+        },
         // The first realtime signal of the C library that a shell has.
         "realtime" => shell("kill -34 $$").status().unwrap().signal() == Some(34),
         // To be started with SIGINT ignored: is it for a child?
         "ignored" => status("SigIgn") >> (SIGINT - 1) & 1 == 1,
         // To be started with SIGSEGV blocked: is it for a child?
         "faults" => status("SigBlk") >> (SIGSEGV - 1) & 1 == 1,
+        // Can it still be waited for when it came before?
+        "pending" => {
+            block_all();
+            shell(&format!("kill -{SIGSEGV} {}", id())).status().unwrap();
+            arrives(SIGSEGV)
+        }
         // A signal of the C library's own, from a program of this machine.
         "reserved" => {
             let script = format!("read line; kill -33 {}", id());
