@@ -23,7 +23,8 @@ def output(*command):
 def copy_sources(to):
     """A clone, and in it the files as they are here."""
     subprocess.run(["git", "clone", "--quiet", "--depth=1", f"file://{TOP}", to], check=True)
-    for name in output("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")[:-1]:
+    names = output("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    for name in names.split("\0")[:-1]:
         (to / name).unlink(missing_ok=True)
         if os.path.lexists(TOP / name):
             (to / name).parent.mkdir(parents=True, exist_ok=True)
