@@ -1,30 +1,41 @@
 # What there is to do here: `make demo` shows what loadline is for, `make test` runs everything,
-# `make release` writes the file to ship. Each sets up what it needs, below target/ where it can.
+# `make release` writes the files to ship. Each sets up what it needs, below target/ where it can.
 
-MACHINE := $(shell uname -m)
-TRIPLE  := $(MACHINE)-unknown-linux-musl
-# The name that container images use for the architecture.
-ARCH    := $(if $(filter x86_64,$(MACHINE)),amd64,$(if $(filter aarch64,$(MACHINE)),arm64,$(MACHINE)))
+# The architectures that are released, by the names that container images have for them, and the
+# one to build for: this machine's, unless ARCH= names another. Rust has the kernel's names.
+RELEASED := amd64 arm64
+NATIVE   := $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(shell uname -m)))
+ARCH     :=
+TARGETED := $(or $(ARCH),$(NATIVE))
+TRIPLE   := $(patsubst amd64,x86_64,$(patsubst arm64,aarch64,$(TARGETED)))-unknown-linux-musl
+# Where `make artifact` puts the file.
+OUT      := target/artifact
 # The toolchain of the demo's Go service, as in `make demo GO=1.27`; the oldest at hand if empty.
-GO      ?=
-CARGO   := cargo --quiet
-SYSROOT := $(shell rustc --print sysroot)
+GO       ?=
+CARGO    := cargo --quiet
+SYSROOT  := $(shell rustc --print sysroot)
 
-# What `loadline --version` calls the commit.
-export LOADLINE_COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+# What `loadline --version` calls the commit: of one length in every clone, however much is in it.
+export LOADLINE_COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 
 # No path of the building machine in the file: two machines with the same compiler get the same one.
 REMAP := --remap-path-prefix=$(CURDIR)=. \
          --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo \
          --remap-path-prefix=$(SYSROOT)=rust
 
-# Rust's own lld: it pads no segment to a page, which would be up to 4 KB each; relocations packed.
-# No section headers: nothing that runs a program reads them.
-LINK := -Clink-self-contained=+linker -Clinker-flavor=gnu-lld-cc \
-        -Clink-arg=-Wl,-z,pack-relative-relocs,-z,nosectionheader,--no-rosegment,--build-id=none \
-        -Clink-arg=-Wl,--symbol-ordering-file=target/link/first,--no-warn-symbol-ordering
+# Rust's own lld, for every architecture, with the musl that comes with the target: no C compiler
+# has a say. A static PIE is spelled out, as Rust does not know yet that arm64 has it; of musl's
+# start files it needs the one that relocates. lld pads no segment to a page, which would be up to
+# 4 KB each, and still lets pages be as large as the architecture has them.
+MUSL := $(SYSROOT)/lib/rustlib/$(TRIPLE)/lib/self-contained
+LINK := -Clinker=rust-lld -Clink-self-contained=no -Lnative=$(MUSL) \
+        $(addprefix -Clink-arg=,$(MUSL)/rcrt1.o -static -pie --no-dynamic-linker -ztext \
+        -zpack-relative-relocs --build-id=none --hash-style=gnu)
+# And for the small build: no section headers, as nothing that runs a program reads them.
+SLIM := $(addprefix -Clink-arg=,-znosectionheader --no-rosegment \
+        --symbol-ordering-file=target/link/first --no-warn-symbol-ordering)
 
-# What the linker is given:
+# What the linker is given for it:
 # - An empty library in the place of the one that unwinds: nothing does, and nothing calls it, but
 #   a kilobyte of stdio would be kept for it.
 # - The C library's own variables to be put first, in the page that is dirty anyway, and not behind
@@ -37,11 +48,11 @@ LINKED := mkdir -p target/link && ar rc target/link/libunwind.a && \
 # an unstable flag can ask for, and then nothing unwinds, so there need be no tables for it.
 # A target directory of its own, as other flags rebuild everything.
 SMALL := RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zunstable-options -Cpanic=immediate-abort \
-         -Cforce-unwind-tables=no -Lnative=target/link $(LINK) $(REMAP)" \
+         -Cforce-unwind-tables=no -Lnative=target/link $(LINK) $(SLIM) $(REMAP)" \
          $(CARGO) build --release --locked --target $(TRIPLE) --target-dir target/artifact-build \
          -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size --bin loadline
-# The plain build: what any stable toolchain with the musl target makes.
-PLAIN := RUSTFLAGS="$(REMAP)" $(CARGO) build --release --locked --target $(TRIPLE) \
+# The plain build: with the standard library as it comes, by any stable toolchain.
+PLAIN := RUSTFLAGS="$(LINK) $(REMAP)" $(CARGO) build --release --locked --target $(TRIPLE) \
          --target-dir target/plain-build --bin loadline
 
 .NOTPARALLEL:
@@ -51,23 +62,23 @@ help:
 	@sed -n '1,2s/^# *//p' Makefile
 
 artifact:
-	@tests/lab/rust
-	@echo 'building the small file, with the standard library rebuilt'
+	@tests/lab/rust $(TRIPLE)
+	@echo 'building the small file for $(TARGETED), with the standard library rebuilt'
 	@$(LINKED)
 	@$(SMALL)
-	@tests/lab/place target/artifact-build/$(TRIPLE)/release/loadline target/artifact/loadline
+	@tests/lab/place target/artifact-build/$(TRIPLE)/release/loadline $(OUT)/loadline
 
 # For the tests: the same with fork in place of vfork, as emulators have it.
 fork:
-	@tests/lab/rust
+	@tests/lab/rust $(TRIPLE)
 	@$(LINKED)
 	@$(SMALL) --features test-fork
-	@tests/lab/place target/artifact-build/$(TRIPLE)/release/loadline target/artifact/fork/loadline
+	@tests/lab/place target/artifact-build/$(TRIPLE)/release/loadline $(OUT)/fork/loadline
 
 plain:
-	@tests/lab/rust --plain
+	@tests/lab/rust --plain $(TRIPLE)
 	@$(PLAIN)
-	@tests/lab/place target/plain-build/$(TRIPLE)/release/loadline target/artifact/plain/loadline
+	@tests/lab/place target/plain-build/$(TRIPLE)/release/loadline $(OUT)/plain/loadline
 
 demo: artifact
 	@examples/demo.py $(if $(GO),--go $(GO))
@@ -78,14 +89,21 @@ test:
 lint:
 	@tests/run.py --only lint
 
+release: $(RELEASED:%=dist/loadline-linux-%)
+
 # The small build where the standard library's source is at hand, the plain one otherwise.
-release:
-	@if tests/lab/rust; then $(MAKE) --no-print-directory artifact && built=target/artifact/loadline && \
-	    echo "release: the small build, standard library rebuilt"; \
-	else $(MAKE) --no-print-directory plain && built=target/artifact/plain/loadline && \
-	    echo "release: the plain build, as the source of the standard library is not at hand"; fi && \
-	tests/lab/place $$built dist/loadline-linux-$(ARCH) && \
-	cd dist && sha256sum loadline-linux-$(ARCH) > loadline-linux-$(ARCH).sha256
+dist/loadline-linux-%: FORCE
+	@if tests/lab/rust; then \
+	    build=artifact built=loadline; \
+	else \
+	    build=plain built=plain/loadline; \
+	    echo 'release: the plain build, as the source of the standard library is not at hand'; \
+	fi && \
+	$(MAKE) --no-print-directory $$build ARCH=$* OUT=target/artifact/$* && \
+	tests/lab/place target/artifact/$*/$$built $@ && \
+	cd dist && sha256sum $(@F) > $(@F).sha256
+
+FORCE:
 
 clean:
 	rm -rf target dist

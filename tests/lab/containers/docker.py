@@ -208,9 +208,10 @@ class Service(Docker):
 # What the first two stages of Dockerfile.example run, where there is nothing to compile with: it
 # puts into place what was built before.
 MAKE = """#!/bin/sh -e
-[ "$*" = artifact ] && [ -f Cargo.toml ] && [ -f src/main.rs ]
-busybox mkdir -p target/artifact
-busybox cp /bin/loadline target/artifact/
+[ "$1" = artifact ] && [ -f Cargo.toml ] && [ -f src/main.rs ]
+case $2 in ARCH= | ARCH=amd64 | ARCH=arm64) ;; *) exit 2 ;; esac
+busybox mkdir -p "${3#OUT=}"
+busybox cp /bin/loadline "${3#OUT=}"
 """
 GO = """#!/bin/sh -e
 [ "$1" = build ] && [ "$CGO_ENABLED" = 0 ] && [ -f main.go ]

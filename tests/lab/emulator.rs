@@ -1,0 +1,86 @@
+//! Asks of the machine below what an emulator may not do as the kernel does: `emulator QUESTION`
+//! exits with 0 where the answer is the kernel's. A program of its own, without anything of loadline.
+
+use std::env;
+use std::ffi::c_int;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitCode, Stdio, id};
+use std::ptr::null_mut;
+
+/// Signals as the C library passes them to the kernel: bit n-1 of the first word is signal n.
+type Set = [u64; 16];
+
+const SIG_SETMASK: c_int = 2;
+const SIGINT: c_int = 2;
+const SIGSEGV: c_int = 11;
+const PR_SET_CHILD_SUBREAPER: c_int = 36;
+
+unsafe extern "C" {
+    fn prctl(option: c_int, ...) -> c_int;
+    fn sigprocmask(how: c_int, new: *const Set, old: *mut Set) -> c_int;
+    fn sigtimedwait(set: *const Set, info: *mut u8, timeout: *const [i64; 2]) -> c_int;
+}
+
+fn main() -> ExitCode {
+    let question = env::args().nth(1).unwrap_or_default();
+    let answer = match question.as_str() {
+        // SAFETY: takes integers.
+        "subreaper" => unsafe {
+            prctl(PR_SET_CHILD_SUBREAPER, 1usize, 0usize, 0usize, 0usize) == 0
+        },
+        // The first realtime signal of the C library that a shell has.
+        "realtime" => shell("kill -34 $$").status().unwrap().signal() == Some(34),
+        // To be started with SIGINT ignored: is it for a child?
+        "ignored" => status("SigIgn") >> (SIGINT - 1) & 1 == 1,
+        // To be started with SIGSEGV blocked: is it for a child?
+        "faults" => status("SigBlk") >> (SIGSEGV - 1) & 1 == 1,
+        // Can it still be waited for when it came before?
+        "pending" => {
+            block_all();
+            shell(&format!("kill -{SIGSEGV} {}", id())).status().unwrap();
+            arrives(SIGSEGV)
+        }
+        // A signal of the C library's own, from a program of this machine.
+        "reserved" => {
+            let script = format!("read line; kill -33 {}", id());
+            let mut child = shell(&script).stdin(Stdio::piped()).spawn().unwrap();
+            block_all();
+            drop(child.stdin.take());
+            arrives(33)
+        }
+        // To be started with an environment that begins with FIRST and SECOND: does a child's?
+        "environment" => {
+            let output = Command::new("env").output().unwrap().stdout;
+            output.starts_with(b"FIRST=\nSECOND=\n")
+        }
+        _ => panic!("no such question: {question}"),
+    };
+    ExitCode::from(u8::from(!answer))
+}
+
+fn shell(script: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", script]);
+    command
+}
+
+/// A set of signals in the status of a child, which is a program of this machine (proc(5)).
+fn status(name: &str) -> u64 {
+    let output = Command::new("cat").arg("/proc/self/status").output().unwrap().stdout;
+    let output = String::from_utf8(output).unwrap();
+    let line = output.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
+    u64::from_str_radix(line.unwrap(), 16).unwrap()
+}
+
+fn block_all() {
+    // SAFETY: reads a set.
+    unsafe { sigprocmask(SIG_SETMASK, &[!0; 16], null_mut()) };
+}
+
+/// Whether a signal that is blocked comes within a second.
+fn arrives(signal: c_int) -> bool {
+    let mut set = [0; 16];
+    set[0] = 1 << (signal - 1);
+    // SAFETY: reads a set and a time; nothing is to be written.
+    unsafe { sigtimedwait(&set, null_mut(), &[1, 0]) == signal }
+}
