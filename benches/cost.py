@@ -96,7 +96,8 @@ def confined(lab, plan, function):
         ended = subprocess.run([*lab.limits(MEMORY, CPUS), *inside], cwd=lab.top)
         if ended.returncode == 125:
             raise Cannot("no cgroup with limits can be made here")
-        ended.check_returncode()
+        if ended.returncode:
+            raise RuntimeError(f"{function.__name__} ended with {ended.returncode}; the reason is above")
         return json.loads(files[1].read_text(encoding="utf-8"))
 
 

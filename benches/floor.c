@@ -3,8 +3,8 @@
  * nobody else, so it is no init.
  *
  * With -DREADING it first reads the limits of its cgroup, as the cheapest program would that is
- * right where the hierarchies are mounted at the usual places: the files that loadline reads of
- * memory and CPU, and GOMEMLIMIT and GOMAXPROCS set from them by the same rules. It neither looks
+ * right where there is both and the hierarchies are mounted at the usual places: the files that loadline
+ * reads of memory and CPU, and GOMEMLIMIT and GOMAXPROCS set from them by the same rules. It neither looks
  * for the mounts, nor at the program, nor has it any option.
  *
  * With -DBECOMING in addition it does not stay, but becomes the program. */

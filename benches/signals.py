@@ -15,7 +15,7 @@ import subprocess
 import time
 
 from inits import inits, probe
-from lab import Bar, Cannot, awake, percentile, quartiles, table
+from lab import Bar, Cannot, percentile, quartiles, table
 
 NAME = "signals"
 TITLE = "Signals and zombies"
@@ -26,7 +26,7 @@ BURST = 1000
 # SIGRTMIN + 1 of a program on glibc.
 REALTIME = 35
 # Seconds for what takes milliseconds, and for a multitude to be made or reaped.
-PATIENCE, LONG_PATIENCE = 5, 60
+PATIENCE, LONG_PATIENCE = 5, 30
 
 
 class Hangs(Exception):
@@ -67,13 +67,13 @@ def joined(commands):
 def latency(signaller, known, rounds):
     receiver = [signaller, "receive"]
     commands = [receiver, *(init.as_pid_1() + receiver for init in known.values())]
-    with awake():
-        rows = signal_rows([signaller, "latency", str(rounds), *joined(commands)])
+    rows = signal_rows([signaller, "latency", str(rounds), *joined(commands)])
     found = {}
     for name, column in zip([NO_INIT, *known], zip(*rows)):
         times = [int(time) for time in column if time != "-1"]
         found[name] = {"sent": len(column), "lost": len(column) - len(times),
-                       "quartiles": quartiles(times), "p99": percentile(times, 99)}
+                       "quartiles": quartiles(times) if times else None,
+                       "p99": percentile(times, 99) if times else None}
     return found
 
 
@@ -94,11 +94,13 @@ def window(signaller, program, known, starts):
 
 
 class PidOne:
-    """An init that is PID 1 of a PID namespace, with the probe as its program."""
+    """An init that is PID 1 of a PID namespace, with the probe as its program; they and all that
+    comes of them on one processor, if that is wanted."""
 
-    def __init__(self, words, program, *arguments):
+    def __init__(self, words, program, *arguments, on_one=False):
+        placed = ["taskset", "--cpu-list", str(max(os.sched_getaffinity(0)))] if on_one else []
         self.outside = subprocess.Popen(
-            ["unshare", "--pid", "--fork", "--kill-child", "--", *words, program, *arguments],
+            [*placed, "unshare", "--pid", "--fork", "--kill-child", "--", *words, program, *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         self.said = b""
         self.pid = None
@@ -209,11 +211,13 @@ def zombies(known, program, count, rounds):
     for _ in range(rounds):
         for name, init in known.items():
             result = found[name]
+            if result["left"]:
+                continue
             try:
-                with PidOne(init.as_pid_1(), program, "orphans", str(count)) as running:
+                with PidOne(init.as_pid_1(), program, "orphans", str(count), on_one=True) as running:
                     reap(running, count, result)
             except Hangs:
-                result["left"] = max(result["left"], count)
+                result["left"] = count
     return found
 
 
@@ -232,9 +236,8 @@ def reap(running, count, result):
         while exists(orphan) and time.monotonic() < deadline:
             time.sleep(0.0002)
     seconds = time.monotonic() - begin
-    left = len([child for child in children(running.pid) if child != first])
-    result["left"] = max(result["left"], left)
-    if not left:
+    result["left"] = len([child for child in children(running.pid) if child != first])
+    if not result["left"]:
         result["seconds"].append(seconds)
         result["cpu"].append((on_cpu(running.pid) - cpu_before) / 1e9)
 
@@ -255,7 +258,7 @@ def on_cpu(pid):
 # The document.
 
 def micro(nanoseconds):
-    return f"{nanoseconds / 1000:.1f}"
+    return "never" if nanoseconds is None else f"{nanoseconds / 1000:.1f}"
 
 
 def milli(seconds):
@@ -270,7 +273,7 @@ def milli(seconds):
 def report(data):
     latency_rows = []
     for name, seen in data["latency"].items():
-        low, median, high = map(micro, seen["quartiles"])
+        low, median, high = map(micro, seen["quartiles"] or [None] * 3)
         latency_rows.append((name, median, f"{low} to {high}", micro(seen["p99"]), seen["lost"]))
     window_rows = []
     for name, modes in data["window"].items():
@@ -294,8 +297,9 @@ Each init is PID 1 of a PID namespace of its own.
 
 From just before SIGUSR1 is sent to the init until the program, which waits for it, has it:
 {data['latency'][LOADLINE]['sent']:,} signals to each, one at a time, all inits in turn, in an order drawn anew for each round. The median in
-microseconds, the quartiles, and what 99 of 100 stay below. The processors are kept awake, as for the
-times above. Without an init the signal is sent to the program.
+microseconds, the quartiles, and what 99 of 100 stay below. Sender, inits and programs are on one
+processor: on several it is chance, for as long as they run, which of them has to wake the other's.
+Without an init the signal is sent to the program.
 
 {table(["", "median, us", "quartiles", "99%", "lost"], *latency_rows)}
 
@@ -318,8 +322,9 @@ process group; dumb-init does so unless it is told `--single-child`.
 
 {some['count']:,} orphans, adopted by the init, end all at once. Milliseconds until the last of them is gone
 (each is asked for by its number until it is not there any more; most of the time is the kernel's, which
-ends the processes), and those that the init itself was on a CPU, kernel included: the median
-of {len(some['seconds'])} and the range.
+ends the processes), and those that the init itself was on the processor, kernel included: the median
+of {len(some['seconds'])} and the range. All are on one processor: on several, what the init waits for is chiefly a lock
+in the kernel.
 
 {table(["", "until all are gone, ms", "CPU time of the init, ms", "left"], *zombie_rows)}
 """
