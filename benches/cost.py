@@ -49,9 +49,9 @@ def measure(lab):
         raise Cannot("with one CPU there is no quota below it")
     lab.install("musl-tools", "strace", "valgrind")
     sources = lab.top / "benches"
-    floors = {
-        name: lab.compile(sources / "floor.c", f"floor{''.join(switches).lower()}", *switches, compiler="musl-gcc")
-        for name, switches in ((FLOOR, []), (READING, ["-DREADING"]), (BECOMING, ["-DREADING", "-DBECOMING"]))}
+    kinds = {FLOOR: [], READING: ["-DREADING"], BECOMING: ["-DREADING", "-DBECOMING"]}
+    floors = {name: lab.compile(sources / "floor.c", name.replace(" ", "-"), *kind, compiler="musl-gcc")
+              for name, kind in kinds.items()}
     trivial = lab.compile(sources / "trivial.c", "trivial", compiler="musl-gcc")
     spawner = lab.compile(sources / "spawner.c", "spawner")
     known = inits(lab)
@@ -182,8 +182,9 @@ def check_variables(plan):
     """loadline has to have read the limits, and to have set what it ought to, or it was measured
     at less than its work. The floors that read do the same work, and nobody else any of it."""
     for name, words in plan["commands"].items():
-        said = subprocess.run([*words, "/usr/bin/env"], env=ENVIRONMENT, stdin=subprocess.DEVNULL, check=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=PATIENCE).stdout
+        said = subprocess.run([*words, "/usr/bin/env"], env=ENVIRONMENT, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True,
+                              timeout=PATIENCE).stdout
         found = dict(line.split("=", 1) for line in said.splitlines())
         expected = SET if name in (READING, BECOMING) or name.startswith("loadline") else {}
         if {variable: found[variable] for variable in SET if variable in found} != expected:
@@ -214,7 +215,8 @@ def times(plan):
                           stdout=subprocess.PIPE, text=True).stdout
     held_up = [after - past for past, after in zip(before, throttled())]
     rounds = [[int(time) for time in line.split()] for line in said.splitlines()]
-    return {"samples": dict(zip(plan["commands"], zip(*rounds))), "throttled": held_up, "rounds": plan["rounds"]}
+    samples = dict(zip(plan["commands"], zip(*rounds)))
+    return {"samples": samples, "throttled": held_up, "rounds": plan["rounds"]}
 
 
 def system_calls(plan):
@@ -242,9 +244,9 @@ def instructions(plan):
         for _ in range(3):
             with tempfile.NamedTemporaryFile("r", encoding="utf-8") as log:
                 ended = subprocess.run(
-                    ["valgrind", "--tool=callgrind", f"--callgrind-out-file={log.name}", "--", *plan["commands"][name],
-                     plan["trivial"]], env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL, timeout=PATIENCE)
+                    ["valgrind", "--tool=callgrind", f"--callgrind-out-file={log.name}", "--",
+                     *plan["commands"][name], plan["trivial"]], env=ENVIRONMENT, stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=PATIENCE)
                 total = re.search(r"^totals: (\d+)$", log.read(), re.MULTILINE)
                 if total and ended.returncode == 0:
                     runs.append(int(total[1]))
@@ -278,6 +280,7 @@ def label(name):
 
 def report(data):
     held_up, periods = data["throttled"]
+    of = {name: with_bounds(found) for name, found in data["ratios"].items() if name != "of tini-static"}
     time_rows = [(label(name), micro(median), f"{micro(low)} to {micro(high)}",
                   with_bounds(data["ratios"]["of tini-static"][name]) if name != "tini-static" else "1")
                  for name, (low, median, high) in data["times"].items()]
@@ -301,9 +304,11 @@ def report(data):
 The inits are Debian's, the loadline files those of `make release` and of a plain `cargo build` for musl.
 The floors are C on musl ([benches/floor.c](../benches/floor.c)): the least program that blocks the signals,
 starts another with vfork and waits for it; the same that reads the limits of its cgroup and sets both
-variables first; and one that does so and then becomes the program, as `--exec` does. All is measured in one cgroup with {MEMORY}B and {CPUS} CPU, where loadline
-has to set both variables, which is checked. Where an init has the option, it is asked to adopt orphans
-(`-s`), for without that it warns where it is not PID 1.
+variables first; and one that does so and then becomes the program, as `--exec` does.
+
+All is measured in a cgroup with {MEMORY}B and {CPUS} CPU, where loadline has to set both variables, which is
+checked. Where an init has the option it is asked to adopt orphans (`-s`), for without that it warns where
+it is not PID 1.
 
 ### Start to finish
 
@@ -316,14 +321,15 @@ The processors are kept awake by processes of the idle scheduling class: to wake
 
 {table(["", "median, us", "quartiles", "of tini-static"], *time_rows)}
 
-loadline takes {with_bounds(data["ratios"]["of reading"])} of the time of the floor that reads the limits and
-starts the program; with `--exec` {with_bounds(data["ratios"]["exec of reading"])} of that, and
-{with_bounds(data["ratios"]["exec of becoming"])} of the floor that reads them and becomes the program.
+Of the time of the floor that reads the limits and stays loadline takes {of["of reading"]}, and with
+`--exec` {of["exec of reading"]}; of that of the floor that reads and becomes the program, with
+`--exec` {of["exec of becoming"]}.
 
 ### Bytes, memory, wake-ups
 
 The size of the file; resident memory while the program waits, in kB (the median of {STARTS} starts, the
-range where there is one); how often the init woke up in {data['idle_seconds']} idle seconds, all inits at the same time.
+range where there is one); how often the init woke up in {data['idle_seconds']} idle seconds, all inits at the
+same time.
 tini and dumb-init are linked dynamically: the pages of the C library count as resident in each process
 that maps them, and PSS divides them by the number of those.
 
@@ -338,7 +344,8 @@ of the same kind, tini so built took 393 us where tini-static took 725.
 
 What the init does itself, from its exec to its end, to run the trivial program: system calls as
 strace counts them, and instructions in user space as callgrind does (the median of three runs, the
-range where there is one). It does not see those of an init that becomes its program.
+range where there is one; under it vfork is fork). It does not see those of an init that becomes its
+program.
 
 {table(["", "system calls", "instructions"], *work_rows)}
 """
@@ -364,7 +371,8 @@ def bars(data):
             f"{data['wakeups'][LOADLINE]} in {data['idle_seconds']} s"),
         timed("start to finish, of tini-static", data["ratios"]["of tini-static"][LOADLINE], OF_TINI),
         timed("start to finish, of the floor that reads the limits", data["ratios"]["of reading"], OF_READING),
-        timed("`--exec`, of the floor that reads the limits and stays", data["ratios"]["exec of reading"], EXEC_OF_READING),
+        timed("with `--exec`, of the floor that reads the limits and stays", data["ratios"]["exec of reading"],
+              EXEC_OF_READING),
     ]
 
 

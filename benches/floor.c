@@ -124,7 +124,9 @@ static char **limits_in(char **environment)
     const char *v1_memory = "/sys/fs/cgroup/memory", *v1_cpu = "/sys/fs/cgroup/cpu", *v2 = "/sys/fs/cgroup";
     int memory_v1 = membership(list, ":memory:", v1_memory, memory);
     int cpu_v1 = membership(list, ":cpu:", v1_cpu, cpu) || membership(list, ":cpu,cpuacct:", v1_cpu, cpu);
-    if ((!memory_v1 && !membership(list, "0::", v2, memory)) || (!cpu_v1 && !membership(list, "0::", v2, cpu)))
+    if (!memory_v1 && !membership(list, "0::", v2, memory))
+        return variables;
+    if (!cpu_v1 && !membership(list, "0::", v2, cpu))
         return variables;
 
     uint64_t limit = NONE;

@@ -145,7 +145,8 @@ def machine():
 def commit():
     """Which loadline it is; `+` where what is at hand is not what was committed."""
     try:
-        changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "src", "Cargo.lock", "Makefile"], cwd=TOP)
+        sources = ["src", "Cargo.toml", "Cargo.lock", "Makefile"]
+        changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", *sources], cwd=TOP)
         return output(["git", "rev-parse", "--short", "HEAD"]) + "+" * bool(changed.returncode)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

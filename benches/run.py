@@ -54,11 +54,11 @@ def head(results):
     """How to repeat it, and on what it was done."""
     newest = max((result.run for result in results), key=lambda run: run["date"])
     minutes = sum(result.run["seconds"] for result in results) / 60
-    facts = [("date", newest["date"]), ("loadline", f"commit {newest['loadline']}"), *newest["machine"].items()]
     versions = {}
     for result in results:
         versions.update(result.run["versions"])
-    facts += sorted(versions.items())
+    facts = [("date", newest["date"]), ("loadline", f"commit {newest['loadline']}"),
+             *newest["machine"].items(), *sorted(versions.items())]
     return f"""# Benchmarks
 
 All of this is measured by one command, `make bench`, as root on a machine with Rust, gcc, Python and
@@ -87,8 +87,7 @@ def promises(results, quick):
 
 def section(result, results):
     text = f"## {result.module.TITLE}\n\n"
-    others = [other.run for other in results]
-    if any((other["date"], other["loadline"]) != (result.run["date"], result.run["loadline"]) for other in others):
+    if len({(other.run["date"], other.run["loadline"]) for other in results}) > 1:
         text += f"Measured on {result.run['date']} with loadline {result.run['loadline']}.\n\n"
     return text + result.module.report(result.run["data"]).strip() + "\n"
 
@@ -168,7 +167,8 @@ def main():
     document = write(results, docs, options.quick)
     text = document.read_text(encoding="utf-8")
     for result in results:
-        failed += check(f"\n## {result.module.TITLE}\n" in text, f"{result.name} is in {document.relative_to(labs.TOP)}")
+        failed += check(f"\n## {result.module.TITLE}\n" in text,
+                        f"{result.name} is in {document.relative_to(labs.TOP)}")
     for result in results:
         for bar in result.bars():
             if bar.timed and options.quick:

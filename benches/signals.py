@@ -160,8 +160,8 @@ def children(pid):
 
 def rests_without(pid, number):
     """Whether a process sleeps with no such signal waiting for it."""
-    fields = dict(line.split(":\t", 1) for line in
-                  pathlib.Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines() if ":\t" in line)
+    status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     waiting = int(fields["SigPnd"], 16) | int(fields["ShdPnd"], 16)
     return fields["State"].startswith("S") and not waiting >> (number - 1) & 1
 
@@ -289,17 +289,18 @@ def report(data):
                   for name, seen in data["burst"].items()]
     zombie_rows = [(name, milli(seen["seconds"]), milli(seen["cpu"]), seen["left"])
                    for name, seen in data["zombies"].items()]
-    some = data["zombies"][LOADLINE]
+    sent, some = data["latency"][LOADLINE]["sent"], data["zombies"][LOADLINE]
+    rounds = max(len(seen["seconds"]) for seen in data["zombies"].values())
     return f"""
 Each init is PID 1 of a PID namespace of its own.
 
 ### Forwarding
 
 From just before SIGUSR1 is sent to the init until the program, which waits for it, has it:
-{data['latency'][LOADLINE]['sent']:,} signals to each, one at a time, all inits in turn, in an order drawn anew for each round. The median in
-microseconds, the quartiles, and what 99 of 100 stay below. Sender, inits and programs are on one
-processor: on several it is chance, for as long as they run, which of them has to wake the other's.
-Without an init the signal is sent to the program.
+{sent:,} signals to each, one at a time, all inits in turn, in an order drawn anew for each round.
+The median in microseconds, the quartiles, and what 99 of 100 stay below. Sender, inits and programs are
+on one processor: on several it is chance, for as long as they run, which of them has to wake the
+other's. Without an init the signal is sent to the program.
 
 {table(["", "median, us", "quartiles", "99%", "lost"], *latency_rows)}
 
@@ -307,14 +308,15 @@ Without an init the signal is sent to the program.
 
 SIGTERM from the moment the init has blocked its signals to 2 ms later, in equal steps, a start for
 each; the program does not handle it. Lost is a signal that neither init nor program has any more while
-both of them rest: the container would wait for its SIGKILL. With `-g` the init signals the program's
-process group; dumb-init does so unless it is told `--single-child`.
+both of them rest: the container would wait for its SIGKILL. How often that happens depends on how busy
+the machine is. With `-g` the init signals the program's process group; dumb-init does so unless it is
+told `--single-child`.
 
 {table(["", "lost", "with -g, lost"], *window_rows)}
 
 ### A burst
 
-{BURST} realtime signals with a value each are sent before the program takes the first one.
+{BURST:,} realtime signals with a value each are sent before the program takes the first one.
 
 {table(["", "lost", "with their value", "in order", "goes on after that"], *burst_rows)}
 
@@ -323,7 +325,7 @@ process group; dumb-init does so unless it is told `--single-child`.
 {some['count']:,} orphans, adopted by the init, end all at once. Milliseconds until the last of them is gone
 (each is asked for by its number until it is not there any more; most of the time is the kernel's, which
 ends the processes), and those that the init itself was on the processor, kernel included: the median
-of {len(some['seconds'])} and the range. All are on one processor: on several, what the init waits for is chiefly a lock
+of {rounds} and the range. All are on one processor: on several, what the init waits for is chiefly a lock
 in the kernel.
 
 {table(["", "until all are gone, ms", "CPU time of the init, ms", "left"], *zombie_rows)}
@@ -331,16 +333,21 @@ in the kernel.
 
 
 def bars(data):
-    def none(name, *counts):
-        return Bar(name, not any(counts), f"{sum(counts)}")
+    def none(name, lost, sent):
+        return Bar(name, not lost, f"{lost:,} of {sent:,}")
 
-    seen, modes = data["burst"][LOADLINE], data["window"][LOADLINE]
-    spoilt = BURST - seen["with value"]
+    def lost_in(mode):
+        seen = data["window"][LOADLINE][mode]
+        return seen["lost"] + seen["ended otherwise"], seen["starts"]
+
+    one_by_one, burst, zombies = (data[what][LOADLINE] for what in ("latency", "burst", "zombies"))
     return [
-        none("signals lost one at a time", data["latency"][LOADLINE]["lost"]),
-        none("signals lost at the start", modes["program"]["lost"], modes["program"]["ended otherwise"]),
-        none("signals lost at the start, with `-g`", modes["group"]["lost"], modes["group"]["ended otherwise"]),
-        none("realtime signals lost in a burst, or their value", seen["lost"], spoilt),
-        Bar("realtime signals in order", seen["in order"] and seen["ended"], "yes" if seen["in order"] else "no"),
-        none("zombies left", data["zombies"][LOADLINE]["left"]),
+        none("signals lost one at a time", one_by_one["lost"], one_by_one["sent"]),
+        none("signals lost at the start", *lost_in("program")),
+        none("signals lost at the start, with `-g`", *lost_in("group")),
+        none("realtime signals lost in a burst, or their value", burst["sent"] - burst["with value"],
+             burst["sent"]),
+        Bar("realtime signals in order", burst["in order"] and burst["ended"],
+            "yes" if burst["in order"] else "no"),
+        none("zombies left", zombies["left"], zombies["count"]),
     ]
