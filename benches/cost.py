@@ -17,7 +17,7 @@ import tempfile
 import time
 
 from inits import inits, probe
-from lab import Bar, Cannot, awake, pyplot, quartiles, ratio, save, table
+from lab import Bar, Cannot, awake, pyplot, quartiles, ratio, save, table, to_its_end
 
 NAME = "cost"
 TITLE = "What an init costs"
@@ -93,11 +93,11 @@ def confined(lab, plan, function):
         files = [pathlib.Path(scratch) / name for name in ("plan.json", "result.json")]
         files[0].write_text(json.dumps(plan), encoding="utf-8")
         inside = [sys.executable, "-B", __file__, function.__name__, *files]
-        ended = subprocess.run([*lab.limits(MEMORY, CPUS), *inside], cwd=lab.top)
-        if ended.returncode == 125:
+        code = to_its_end([*lab.limits(MEMORY, CPUS), *inside])
+        if code == 125:
             raise Cannot("no cgroup with limits can be made here")
-        if ended.returncode:
-            raise RuntimeError(f"{function.__name__} ended with {ended.returncode}; the reason is above")
+        if code:
+            raise RuntimeError(f"{function.__name__} ended with {code}; the reason is above")
         return json.loads(files[1].read_text(encoding="utf-8"))
 
 

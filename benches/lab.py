@@ -21,6 +21,8 @@ CANNOT = 2
 PR_SET_PDEATHSIG = 1
 # No processor is kept awake for longer, whatever goes wrong.
 AWAKE_SECONDS = 300
+# After that long what was told to stop hangs.
+STOPPING_SECONDS = 10
 
 
 class Cannot(Exception):
@@ -118,6 +120,17 @@ def run(command, **how):
         subprocess.run(command, cwd=TOP, check=True, **how)
     except (OSError, subprocess.CalledProcessError) as error:
         raise Cannot(f"{' '.join(map(str, command))}: {error}") from error
+
+
+def to_its_end(command):
+    """Runs a command that has things to put away, and gives its exit code."""
+    with subprocess.Popen(command, cwd=TOP) as child:
+        try:
+            return child.wait()
+        except BaseException:
+            child.terminate()
+            child.wait(STOPPING_SECONDS)
+            raise
 
 
 def output(command):
