@@ -1,5 +1,6 @@
 # What there is to do here: `make demo` shows what loadline is for, `make test` runs everything,
-# `make release` writes the files to ship. Each sets up what it needs, below target/ where it can.
+# `make release` writes the files to ship, `make bench` measures them against what else there is.
+# Each sets up what it needs, below target/ where it can.
 
 # The architectures that are released, by the names that container images have for them, and the
 # one to build for: this machine's, unless ARCH= names another. Rust has the kernel's names.
@@ -56,10 +57,10 @@ PLAIN := RUSTFLAGS="$(LINK) $(REMAP)" $(CARGO) build --release --locked --target
          --target-dir target/plain-build --bin loadline
 
 .NOTPARALLEL:
-.PHONY: help artifact plain fork demo test lint release clean
+.PHONY: help artifact plain fork demo test lint bench release clean
 
 help:
-	@sed -n '1,2s/^# *//p' Makefile
+	@sed -n '1,3s/^# *//p' Makefile
 
 artifact:
 	@tests/lab/rust $(TRIPLE)
@@ -88,6 +89,9 @@ test:
 
 lint:
 	@tests/run.py --only lint
+
+bench:
+	@benches/run.py
 
 release: $(RELEASED:%=dist/loadline-linux-%)
 
