@@ -26,6 +26,7 @@ pub unsafe extern "C" fn main(
 ) -> c_int {
     // Before anything else, so that no signal finds its default action or gets lost.
     let mask = sys::block_all();
+    sys::protect_relocations();
     let next = {
         // SAFETY: the arrays are those the kernel made for this process (execve(2)).
         let (arguments, environment) = unsafe { (sys::strings(argv), sys::strings(envp)) };

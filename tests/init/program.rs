@@ -201,3 +201,15 @@ fn idle_init_is_not_woken() {
     std::thread::sleep(std::time::Duration::from_secs(10));
     assert_eq!(switches(init.pid()), before);
 }
+
+#[test]
+fn only_the_variables_of_an_init_are_writable() {
+    let mut init = Launch::new(Place::all()[0], &["pause"]).start();
+    init.expect("ready");
+    let maps = std::fs::read_to_string(format!("/proc/{}/maps", init.pid())).unwrap();
+    // What was relocated at the start is in a mapping of its own, between code and variables.
+    let of_the_file: Vec<_> = maps.lines().filter(|line| line.ends_with("/loadline")).collect();
+    let writable = of_the_file.iter().filter(|line| line.contains(" rw")).count();
+    assert_eq!(writable, 1, "{maps}");
+    assert!(of_the_file.len() > 2, "{maps}");
+}
