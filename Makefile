@@ -1,5 +1,6 @@
 # What there is to do here: `make demo` shows what loadline is for, `make test` runs everything,
-# `make release` writes the file to ship. Each sets up what it needs, below target/ where it can.
+# `make release` writes the file to ship, `make bench` measures it against other inits. Each sets up
+# what it needs, below target/ where it can.
 
 MACHINE := $(shell uname -m)
 TRIPLE  := $(MACHINE)-unknown-linux-musl
@@ -38,10 +39,10 @@ PLAIN := RUSTFLAGS="$(REMAP)" $(CARGO) build --release --locked --target $(TRIPL
          --target-dir target/plain-build --bin loadline
 
 .NOTPARALLEL:
-.PHONY: help artifact plain fork demo test lint release clean
+.PHONY: help artifact plain fork demo test lint bench release clean
 
 help:
-	@sed -n '1,2s/^# *//p' Makefile
+	@sed -n '1,3s/^# *//p' Makefile
 
 artifact:
 	@tests/lab/rust
@@ -70,6 +71,9 @@ test:
 
 lint:
 	@tests/run.py --only lint
+
+bench:
+	@benches/run.py
 
 # The small build where the standard library's source is at hand, the plain one otherwise.
 release:
