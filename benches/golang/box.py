@@ -9,6 +9,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import urllib.request
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.append(str(TOP / "examples"))
@@ -127,3 +128,9 @@ def side_by_side(jobs):
     """Does the jobs, SIDE_BY_SIDE at a time, and gives their results in order."""
     with concurrent.futures.ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         return [future.result() for future in [pool.submit(job) for job in jobs]]
+
+
+def fetch(address, path):
+    """A small answer, as text."""
+    with urllib.request.urlopen(f"http://{address}{path}", timeout=PATIENCE) as answer:
+        return answer.read().decode()

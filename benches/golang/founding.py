@@ -10,19 +10,24 @@ REQUESTS = 4
 ROWS = 315_000
 
 
-def ask(lab, setting, service, rows=ROWS, during=None):
-    """Starts the service, asks it and ends it: what came of it."""
+def ask(lab, setting, service, rows=ROWS, watch=None):
+    """Starts the service, asks it and ends it: what came of it. Whoever watches is told when it
+    begins and of each answer."""
     answers, variables = [], None
     with serve(lab, setting, [service, "-rows", str(rows)], f"{MEMORY_MIB}MiB", CPUS) as running:
         if running.address:
             variables = running.variables
+            if watch:
+                watch.begin(running)
             for _ in range(REQUESTS):
-                if during:
-                    during(running, len(answers))
                 text, whole = demo.get(running.address)
                 if not whole:
                     break
                 answers.append(int(text.split()[1].replace(",", "")))
+                if watch:
+                    watch.answered()
+            if watch:
+                watch.end()
     return {
         "answers": len(answers),
         "bytes": answers[0] if answers else None,
