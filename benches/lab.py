@@ -2,11 +2,14 @@
 installed, how a figure and its spread are told, and how a picture is drawn.
 """
 
+import contextlib
+import ctypes
 import datetime
 import os
 import pathlib
 import random
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -15,6 +18,9 @@ import typing
 TOP = pathlib.Path(__file__).resolve().parent.parent
 # What a script of ours says when the machine lacks something that it needs.
 CANNOT = 2
+PR_SET_PDEATHSIG = 1
+# No processor is kept awake for longer, whatever goes wrong.
+AWAKE_SECONDS = 300
 
 
 class Cannot(Exception):
@@ -75,6 +81,35 @@ class Lab:
         """The words before a command that is to run in a fresh cgroup."""
         return [str(self.confine), "--memory", memory, "--cpus", str(cpus),
                 *(["--report", str(report)] if report else []), "--"]
+
+
+@contextlib.contextmanager
+def awake():
+    """Keeps every processor from going to sleep, by a process of the idle class for each, which
+    gives way to whatever else wants to run. To wake a virtual processor takes longer than much of
+    what is measured, and whether one sleeps is up to whatever else goes on."""
+    prctl = ctypes.CDLL(None).prctl
+    pids = []
+    try:
+        for _ in range(os.cpu_count()):
+            pid = os.fork()
+            if not pid:
+                try:
+                    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+                        signal.signal(number, signal.SIG_DFL)
+                    prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+                    signal.alarm(AWAKE_SECONDS)
+                    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+                    while True:
+                        pass
+                finally:
+                    os._exit(1)
+            pids.append(pid)
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
 
 def run(command, **how):

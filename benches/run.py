@@ -23,6 +23,7 @@ from lab import CANNOT, Bar, Cannot, Lab
 # In the order of the document.
 PARTS = [
     "cost",
+    "signals",
 ]
 
 

@@ -1,0 +1,3 @@
+/* The program that the inits start where only their own cost counts. */
+
+int main(void) { return 0; }
