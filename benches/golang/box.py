@@ -20,6 +20,8 @@ MIB = 1 << 20
 SIDE_BY_SIDE = 2
 # Seconds for a program to end that was told to.
 PATIENCE = 30
+# The versions of Go that were used, by series.
+used = {}
 
 
 class Setting:
@@ -44,7 +46,8 @@ def go(version):
     command = found.stdout.strip()
     said = subprocess.run([command, "version"], env=go_environment(), check=True,
                           stdout=subprocess.PIPE, text=True).stdout
-    return command, said.split()[2].removeprefix("go")
+    used[version] = said.split()[2].removeprefix("go")
+    return command, used[version]
 
 
 def go_environment():

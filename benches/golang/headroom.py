@@ -15,10 +15,10 @@ from . import box
 VERSIONS = ["1.19", "1.24", "1.27"]
 MEMORY_MIB = 200
 LIVE_MIB = [90, 110, 130, 150, 165]
-CHURN_MIB = 4096
+CHURN_MIB = 2048
 RUNS = 3
 # Percent of the limit; at loadline's default it is loadline that sets it.
-PARTS = [100, 95, 90, 80]
+PARTS = [100, 95, 90, 85, 80]
 DEFAULT = 90
 # Times the median without any limit, from which on a program is called too slow, and ended.
 TOO_SLOW = 5
