@@ -11,6 +11,7 @@ PARTS = {"over_time": over_time, "answers": answers, "headroom": headroom, "thre
 
 
 def measure(lab):
+    box.check(lab)
     data = {name: part.measure(lab) for name, part in PARTS.items()}
     lab.versions["Go"] = ", ".join(sorted(box.used.values()))
     return data

@@ -14,12 +14,13 @@ import urllib.request
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.append(str(TOP / "examples"))
 import demo  # noqa: E402
+import lab as labs  # noqa: E402
 
 MIB = 1 << 20
 # Two cells of half a CPU each leave a CPU of two to the client.
 SIDE_BY_SIDE = 2
 # Seconds for a program to end that was told to.
-PATIENCE = 30
+PATIENCE = 60
 # The versions of Go that were used, by series.
 used = {}
 
@@ -40,9 +41,16 @@ class Setting:
         return [lab.artifact, "-s", *self.loadline, "--", *command]
 
 
+def check(lab):
+    """Whether there can be cgroups at all."""
+    labs.run([*lab.limits("100MiB", 0.5), "true"])
+
+
 def go(version):
     """The go command of a series, and its full version."""
-    found = subprocess.run([TOP / "tests/lab/go", version], check=True, stdout=subprocess.PIPE, text=True)
+    found = subprocess.run([TOP / "tests/lab/go", version], stdout=subprocess.PIPE, text=True)
+    if found.returncode:
+        raise labs.Cannot(f"Go {version} cannot be had")
     command = found.stdout.strip()
     said = subprocess.run([command, "version"], env=go_environment(), check=True,
                           stdout=subprocess.PIPE, text=True).stdout
@@ -129,8 +137,12 @@ def killed(report):
 
 def side_by_side(jobs):
     """Does the jobs, SIDE_BY_SIDE at a time, and gives their results in order."""
-    with concurrent.futures.ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+    pool = concurrent.futures.ThreadPoolExecutor(SIDE_BY_SIDE)
+    try:
         return [future.result() for future in [pool.submit(job) for job in jobs]]
+    finally:
+        # What has not begun never does, if one has failed or we are told to stop.
+        pool.shutdown(cancel_futures=True)
 
 
 def fetch(address, path):

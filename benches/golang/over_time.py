@@ -77,7 +77,7 @@ def report(data):
 ![The memory of the service over time: bare, the kernel kills it; under loadline it stays below the limit]({PICTURE})
 
 The founding case with Go {data["go"]}, one run each, the cgroup's memory read every {INTERVAL * 1000:.0f} ms: bare, the
-service was {"killed" if not bare["survived"] else "lucky"} after {bare["answers"]} answers; under loadline it gave {under["answers"]} of {founding.REQUESTS}, with `GOMEMLIMIT={under["variables"]["GOMEMLIMIT"]}` and
+service {"got away" if bare["survived"] else "was killed"} after {bare["answers"]} of {founding.REQUESTS} answers; under loadline it gave {under["answers"]} of {founding.REQUESTS}, with `GOMEMLIMIT={under["variables"]["GOMEMLIMIT"]}` and
 `GOMAXPROCS={under["variables"]["GOMAXPROCS"]}`, and took {under["peak"] / box.MIB:.0f} MiB at most.
 """
 
@@ -92,8 +92,7 @@ def draw(data, folder):
     plot = labs.pyplot()
     limit, goal = founding.MEMORY_MIB, int(data["loadline"]["variables"]["GOMEMLIMIT"]) / box.MIB
     figure, axes = plot.subplots(figsize=(8.6, 3.9))
-    ended = data["loadline"]["ended"]
-    right = ended * 1.02
+    right = max(data[name]["ended"] for name in ("bare", "loadline")) * 1.03
 
     # The labels stand to the left, where the lines have not come up yet.
     axes.axhline(limit, color="#444444", linewidth=1.2)
@@ -106,17 +105,18 @@ def draw(data, folder):
         times = [time for time, _ in ran["samples"]]
         used = [used / box.MIB for _, used in ran["samples"]]
         if name == "bare" and not ran["survived"]:
-            # What the kernel frees then is not the service's doing; its peak is the last it had.
+            # What the kernel frees then is not the service's doing; the last of it was between two
+            # samples, but the kernel keeps the most that there was.
             last = max(range(len(used)), key=used.__getitem__)
-            times, used = times[:last + 1], used[:last + 1]
+            times = [*times[:last + 1], ran["ended"]]
+            used = [*used[:last + 1], ran["peak"] / box.MIB]
         axes.plot(times, used, color=color, linewidth=1.8, solid_joinstyle="round", label=label, zorder=3)
         for count, at in enumerate(ran["answered_at"], 1):
             nearest = min(range(len(times)), key=lambda n: abs(times[n] - at))
             axes.plot(at, used[nearest], "o", color="white", markeredgecolor=color, markersize=6,
                       markeredgewidth=1.6, zorder=4)
-            if name == "loadline":
-                axes.annotate(f"answer {count}", (at, used[nearest]), (0, -9), textcoords="offset points",
-                              ha="left" if count < founding.REQUESTS else "right", va="top", color=color, fontsize=9)
+            axes.annotate(count, (at, used[nearest]), (0, -8), textcoords="offset points",
+                          ha="center", va="top", color=color)
         if name == "bare" and not ran["survived"]:
             axes.plot(times[-1], used[-1], "X", color=color, markersize=10, zorder=5)
             axes.annotate("OOM-killed", (times[-1], used[-1]), (0, 8), textcoords="offset points",
@@ -126,6 +126,8 @@ def draw(data, folder):
     axes.set_yticks(range(0, limit + 1, 100))
     axes.set_xlabel("seconds since the first request")
     axes.set_ylabel("memory of the container, MiB")
+    axes.plot([], [], "o", color="white", markeredgecolor="#444444", markersize=6, markeredgewidth=1.6,
+              label="answered: 66 MB of JSON")
     axes.legend(loc="lower right", frameon=False)
     labs.save(figure, folder / PICTURE)
     plot.close(figure)
