@@ -9,15 +9,13 @@ import lab as labs
 from . import box, founding
 from .founding import MEMORY_MIB
 
-# By Go version, the values of GOMEMLIMIT in MiB that are tried by hand.
-HAND_MIB = {
-    "1.19": range(300, 401, 20),
-    "1.24": range(300, 401, 10),
-    "1.27": range(300, 401, 20),
-}
+VERSIONS = ["1.19", "1.24", "1.27"]
+# The values of GOMEMLIMIT in MiB that are tried by hand, and then those beside the best of them.
+HAND_MIB = range(300, 401, 20)
+FINE_MIB = 10
 # Sizes are rows of the answer, and STEP of them 2.6 MB of JSON.
 STEP = 12_500
-LEAST, START, MOST = 8 * STEP, 20 * STEP, 36 * STEP
+LEAST, START, MOST = 8 * STEP, 20 * STEP, 40 * STEP
 # The size at which times are compared.
 COMMON = 24 * STEP
 # Whether a service survives is chance at the edge. Runs of each size in the search, and for what is
@@ -73,48 +71,59 @@ def first_death(climbed):
 
 
 def measure(lab):
-    result = {}
-    for version in ["1.24"] if lab.quick else HAND_MIB:
-        service, full = box.build(lab, version, "examples/service")
-        under = box.Setting("loadline", loadline=[])
-        # What loadline sets; for a fair comparison it is set by hand as well.
-        threads = founding.ask(lab, under, service, LEAST)["variables"]["GOMAXPROCS"]
-        same = {} if threads == "unset" else {"GOMAXPROCS": threads}
-        tries = [
-            (box.Setting("bare"), LEAST),
-            (box.Setting("100%", {"GOMEMLIMIT": str(MEMORY_MIB << 20)}), LEAST),
-            (under, START),
-        ]
+    return dict(measure_version(lab, version) for version in (VERSIONS[1:2] if lab.quick else VERSIONS))
+
+
+def measure_version(lab, version):
+    service, full = box.build(lab, version, "examples/service")
+    stride, runs, runs_again = (MOST, 1, 1) if lab.quick else (2 * STEP, RUNS, RUNS_AGAIN)
+    under = box.Setting("loadline", loadline=[])
+    # What loadline sets; for a fair comparison it is set by hand as well.
+    threads = founding.ask(lab, under, service, LEAST)["variables"]["GOMAXPROCS"]
+    same = {} if threads == "unset" else {"GOMAXPROCS": threads}
+
+    def by_hand(mib):
+        return box.Setting(f"{mib} MiB", {"GOMEMLIMIT": f"{mib}MiB", **same})
+
+    climbs = []
+
+    def search(setting, start):
+        climbs.append(climb(lab, setting, service, start, stride, runs))
+        tell(lab, full, climbs[-1])
+        return largest(climbs[-1])
+
+    search(box.Setting("bare"), START if lab.quick else LEAST)
+    found = search(under, START)
+    if not lab.quick:
+        search(box.Setting("100%", {"GOMEMLIMIT": str(MEMORY_MIB << 20)}), LEAST)
         if threads != "1":
-            tries.append((box.Setting("loadline, GOMAXPROCS=1 by hand", {"GOMAXPROCS": "1"}, loadline=[]), START))
-        if lab.quick:
-            tries = [(box.Setting("bare"), START), (under, START)]
-        hand = {}
-        for mib in [330] if lab.quick else HAND_MIB[version]:
-            hand[f"{mib} MiB"] = box.Setting(f"{mib} MiB", {"GOMEMLIMIT": f"{mib}MiB", **same})
-            tries.append((hand[f"{mib} MiB"], START))
-        climbs = []
-        for setting, start in tries:
-            climbs.append(climb(lab, setting, service, start, MOST if lab.quick else 2 * STEP, 1 if lab.quick else RUNS))
-            tell(lab, full, climbs[-1])
-        # Of those that do equally well the one that leaves Go the most.
-        best = max((it for it in climbs if it["setting"] in hand), key=lambda it: (largest(it), int(it["setting"].split()[0])))
-        found = {it["setting"]: largest(it) for it in climbs}
-        again = []
-        compared = [under, hand[best["setting"]]]
-        if same and not lab.quick:
-            compared.append(box.Setting(f"{best['setting']}, GOMAXPROCS unset",
-                                        {"GOMEMLIMIT": hand[best["setting"]].variables["GOMEMLIMIT"]}))
-        for setting in compared:
-            start = max(LEAST, found.get(setting.name, found[best["setting"]]) - 2 * STEP)
-            again.append(climb(lab, setting, service, start, MOST if lab.quick else STEP, 1 if lab.quick else RUNS_AGAIN))
-            tell(lab, f"{full} again", again[-1])
-        result[full] = {"threads": threads, "climbs": climbs, "best": best["setting"], "again": again}
-    return result
+            search(box.Setting("loadline, GOMAXPROCS=1 by hand", {"GOMAXPROCS": "1"}, loadline=[]), START)
+    hand = {mib: search(by_hand(mib), START) for mib in ([320] if lab.quick else HAND_MIB)}
+    # Of those that do equally well the one that leaves Go the most.
+    best = max(hand, key=lambda mib: (hand[mib], mib))
+    if not lab.quick:
+        for mib in (best - FINE_MIB, best + FINE_MIB):
+            if HAND_MIB[0] < mib < HAND_MIB[-1]:
+                hand[mib] = search(by_hand(mib), START)
+        best = max(hand, key=lambda mib: (hand[mib], mib))
+
+    again = []
+    compared = [(under, found), (by_hand(best), hand[best])]
+    if same and not lab.quick:
+        unset = box.Setting(f"{best} MiB, GOMAXPROCS unset", {"GOMEMLIMIT": f"{best}MiB"})
+        compared.append((unset, hand[best]))
+    for setting, reached in compared:
+        start = max(LEAST, reached - 2 * STEP)
+        again.append(climb(lab, setting, service, start, MOST if lab.quick else STEP, runs_again))
+        tell(lab, f"{full} again", again[-1])
+    # Those by hand in the order of their values.
+    climbs.sort(key=lambda it: it["setting"] if it["setting"].endswith(" MiB") else "")
+    return full, {"threads": threads, "climbs": climbs, "best": f"{best} MiB", "again": again}
 
 
 def tell(lab, full, climbed):
-    lab.say(f"golang: answers, Go {full}, {climbed['setting']}: {size(largest(climbed))}, one died at {size(first_death(climbed))}")
+    most, died = size(largest(climbed)), size(first_death(climbed))
+    lab.say(f"golang: answers, Go {full}, {climbed['setting']}: {most}, one died at {died}")
 
 
 def size(rows):
@@ -141,11 +150,12 @@ def compared(part):
 def report(data):
     text = f"""### The largest answer
 
-The founding case: a REST service that answers with all rows of a project as JSON, {founding.REQUESTS} requests in a row,
-{MEMORY_MIB} MiB without swap and {founding.CPUS} CPU. The largest answer is the largest size at which, as at all smaller ones
-that were tried, all of {RUNS} runs survived, in steps of {megabytes(STEP):.1f} MB up to {size(MOST)}; beside it the smallest at which one died.
-By hand GOMAXPROCS is what loadline sets. The last lines of each table were measured
-anew, with {RUNS_AGAIN} runs of each size, as the best of a search is also the luckiest.
+The founding case: a REST service that answers with all rows of a project as JSON, {founding.REQUESTS} requests
+in a row, {MEMORY_MIB} MiB without swap and {founding.CPUS} CPU. The largest answer is the largest size at which, as at
+all smaller ones that were tried, all of {RUNS} runs survived, in steps of {megabytes(STEP):.1f} MB up to {size(MOST)};
+beside it the smallest at which one died. By hand GOMAXPROCS is what loadline sets, bare and at 100%
+it is unset. The last lines of each table were measured anew, with {RUNS_AGAIN} runs of each size, as the
+best of a search is also the luckiest.
 
 ![The largest answer against GOMEMLIMIT, for each version of Go]({PICTURE})
 """

@@ -108,9 +108,9 @@ def report(data):
     heads = [f"{name} (loadline)" if name == f"{DEFAULT}%" else name for name in names]
     text = f"""### How much headroom
 
-A cgroup of {MEMORY_MIB} MiB without swap, no CPU quota; a program keeps a heap of pointers and blocks of mixed
-sizes alive and replaces {CHURN_MIB >> 10} GiB of it, as fast as it can, with two goroutines. `GOMEMLIMIT` is a part of
-the limit; {DEFAULT}% is the default of loadline, and there the program was run under loadline. {runs} runs a cell: how
+A cgroup of {MEMORY_MIB} MiB without swap, no CPU quota; a program keeps a heap of pointers and blocks of
+mixed sizes alive and replaces it piece by piece, {CHURN_MIB >> 10} GiB in all, as fast as it can, with two
+goroutines. `GOMEMLIMIT` is a part of the limit; {DEFAULT}% is the default of loadline, and there the program was run under loadline. {runs} runs a cell: how
 many ended well, in which multiple of the time that the program takes where there is no limit at all;
 `too slow` is more than {TOO_SLOW} times, and was ended.
 """

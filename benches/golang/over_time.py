@@ -74,11 +74,13 @@ def report(data):
     bare, under = data["bare"], data["loadline"]
     return f"""### Over time
 
-![The memory of the service over time: bare, the kernel kills it; under loadline it stays below the limit]({PICTURE})
+![Memory over time: bare, the kernel kills the service; under loadline it stays below]({PICTURE})
 
-The founding case with Go {data["go"]}, one run each, the cgroup's memory read every {INTERVAL * 1000:.0f} ms: bare, the
-service {"got away" if bare["survived"] else "was killed"} after {bare["answers"]} of {founding.REQUESTS} answers; under loadline it gave {under["answers"]} of {founding.REQUESTS}, with `GOMEMLIMIT={under["variables"]["GOMEMLIMIT"]}` and
-`GOMAXPROCS={under["variables"]["GOMAXPROCS"]}`, and took {under["peak"] / box.MIB:.0f} MiB at most.
+The founding case with Go {data["go"]}, one run each, the cgroup's memory read every
+{INTERVAL * 1000:.0f} ms: bare, the service {"got away" if bare["survived"] else "was killed"} after \
+{bare["answers"]} of {founding.REQUESTS} answers; under loadline it gave {under["answers"]} of {founding.REQUESTS}, with
+`GOMEMLIMIT={under["variables"]["GOMEMLIMIT"]}` and `GOMAXPROCS={under["variables"]["GOMAXPROCS"]}`, \
+and took {under["peak"] / box.MIB:.0f} MiB at most.
 """
 
 

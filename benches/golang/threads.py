@@ -3,6 +3,7 @@ load, and how long its users wait at a part of that; and what the number of thre
 memory of the founding case."""
 
 import json
+import os
 import statistics
 import subprocess
 
@@ -150,19 +151,22 @@ def report(data):
     return f"""### How many threads
 
 A service that decodes, sorts and encodes JSON for each request (some milliseconds of CPU, a megabyte
-of garbage), under a CPU quota. At full load {CLIENTS} clients ask without a pause for {FULL_SECONDS} seconds. At partial load requests
-come at random at {PARTIAL:.0%} of the rate that would use the quota up, whether the ones before are answered or
-not, for {PARTIAL_SECONDS} seconds. Medians of {ROUNDS} runs in turn, with the least and the most; in bold what there is under
-loadline; throttled are the periods of 0.1 s in which the quota was used up, and the time for which that
-held threads back, the sum over the CPUs. Go 1.24 knows nothing of the quota: unset is the number of CPUs, 2 on this
-machine; {LARGE} stands for a large node, though only 2 of its threads can run at a time here, where on such
-a node all {LARGE} could, and use up the quota of the whole period at once. Go 1.27, with a go.mod of its time, takes at least 2 by its own rule.
+of garbage), under a CPU quota. At full load {CLIENTS} clients ask without a pause for {FULL_SECONDS} seconds. At partial
+load requests come at random at {PARTIAL:.0%} of the rate that would use the quota up, whether the ones
+before are answered or not, for {PARTIAL_SECONDS} seconds. Medians of {ROUNDS} runs in turn, with the least and the
+most; in bold what there is under loadline. Throttled are the periods of 0.1 s in which the quota was
+used up, and the time for which that held threads back, the sum over the CPUs.
+
+Go 1.24 knows nothing of the quota: unset is the number of CPUs, {os.cpu_count()} on this machine. {LARGE} stands for a
+large node, but no more of its threads can run at a time than there are CPUs here; on such a node all
+{LARGE} could, and use up the quota of a whole period at once. Go 1.27, with a go.mod of its time, takes at
+least 2 by its own rule.
 
 {labs.table(["Go", "quota", "GOMAXPROCS", "full load: answers a second", "periods throttled", "for",
              "partial load: p50 ms", "p99 ms", "periods throttled", "for"], *rows)}
 
-The founding case, answers of 66 MB in {founding.MEMORY_MIB} MiB with {founding.CPUS} CPU and `GOMEMLIMIT` at 90%, with Go {cases["go"]} and a go.mod of
-Go 1.19, which switches the runtime's own rule off. Under loadline GOMAXPROCS is {chosen} there.
+The founding case, answers of 66 MB in {founding.MEMORY_MIB} MiB with {founding.CPUS} CPU and `GOMEMLIMIT` at 90%, with
+Go {cases["go"]} and a go.mod of Go 1.19, which switches the runtime's own rule off. Under loadline GOMAXPROCS is {chosen} there.
 
 {labs.table(["GOMAXPROCS", "survive four requests", "peak MiB", "seconds"], *lines)}
 """
