@@ -24,6 +24,7 @@ from lab import CANNOT, Bar, Cannot, Lab
 PARTS = [
     "cost",
     "signals",
+    "golang",
 ]
 
 

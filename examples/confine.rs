@@ -5,8 +5,8 @@
 //! confine [--memory SIZE] [--cpus CPUS] [--report FILE] [--] COMMAND [ARGS...]
 //! ```
 //!
-//! The report is JSON: how the command ended, the most memory that was in use and how many
-//! processes the OOM killer took. Whatever else still runs in the cgroup then is killed. SIGINT,
+//! The report is JSON: how the command ended, the most memory that was in use, how many processes
+//! the OOM killer took, and how long the quota held the command back. Whatever else still runs in the cgroup then is killed. SIGINT,
 //! SIGTERM, SIGHUP and SIGQUIT are passed on to the command. The exit code is the command's, 128+n
 //! for a signal, or 125 if there could be no such cgroup.
 //!
@@ -141,12 +141,23 @@ fn run(options: &Options) -> Result<i32> {
                 "peak_bytes": confinement.peak(),
                 "oom_kills": confinement.oom_kills(),
             },
-            "cpu": { "limit_cpus": options.cpus.map(|quota| quota.amount as f64 / quota.per.get() as f64) },
+            "cpu": {
+                "limit_cpus": options.cpus.map(|quota| quota.amount as f64 / quota.per.get() as f64),
+                "periods": confinement.cpu_count("nr_periods"),
+                "throttled_periods": confinement.cpu_count("nr_throttled"),
+                "throttled_seconds": confinement.throttled_seconds(),
+            },
         });
         fs::write(report, format!("{ending:#}\n"))
             .map_err(|error| format!("{}: {error}", report.display()))?;
     }
     Ok(status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(1))
+}
+
+/// The number behind a name at the start of a line.
+fn count(lines: &str, name: &str) -> Option<u64> {
+    let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
+    lines.lines().find_map(value)
 }
 
 /// A cgroup that lasts as long as the value.
@@ -252,8 +263,23 @@ impl Confinement {
 
     /// How many processes the OOM killer has taken.
     fn oom_kills(&self) -> Option<u64> {
-        let counts = self.memory_file("memory.oom_control", "memory.events")?;
-        counts.lines().find_map(|line| line.strip_prefix("oom_kill "))?.parse().ok()
+        count(&self.memory_file("memory.oom_control", "memory.events")?, "oom_kill")
+    }
+
+    /// A line of the CPU controller's statistics, which a cgroup without a quota may lack.
+    fn cpu_count(&self, name: &str) -> Option<u64> {
+        let controller = self.controller::<CpuController>().ok()?;
+        count(&fs::read_to_string(controller.path().join("cpu.stat")).ok()?, name)
+    }
+
+    /// How long the quota held threads back, the sum over the processors.
+    fn throttled_seconds(&self) -> Option<f64> {
+        let time = if self.v2 {
+            Duration::from_micros(self.cpu_count("throttled_usec")?)
+        } else {
+            Duration::from_nanos(self.cpu_count("throttled_time")?)
+        };
+        Some(time.as_secs_f64())
     }
 
     /// Kills what still runs inside and waits until it is gone.

@@ -31,9 +31,9 @@ type Store map[string][]Row
 // gauge is what measures.
 type gauge struct{ name, location, comment string }
 
-// load fills the store: one project of 315,000 rows, whose JSON takes 66 MB, and two others;
-// or a part of that, as for a machine that is slow.
-func load(part int) Store {
+// load fills the store: one project of so many rows, and two others; or a part of that, as for a
+// machine that is slow.
+func load(rows, part int) Store {
 	gauges := make([]gauge, 500)
 	for i := range gauges {
 		gauges[i] = gauge{
@@ -43,7 +43,7 @@ func load(part int) Store {
 		}
 	}
 	return Store{
-		"harbour": measure("harbour", gauges, 315_000/part),
+		"harbour": measure("harbour", gauges, rows/part),
 		"canal":   measure("canal", gauges, 300_000/part),
 		"lock":    measure("lock", gauges, 210_000/part),
 	}
@@ -88,10 +88,12 @@ func (s Store) rows(w http.ResponseWriter, r *http.Request) {
 
 func main() {
 	address := flag.String("listen", ":8080", "`address` to listen on")
+	// The JSON of so many takes 66 MB.
+	rows := flag.Int("rows", 315_000, "`number` of rows of the largest project")
 	part := flag.Int("part", 1, "hold one `n`th of the rows")
 	flag.Parse()
 
-	store := load(*part)
+	store := load(*rows, *part)
 	http.HandleFunc("/projects/", store.rows)
 	http.HandleFunc("/healthz", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(w, "ok")

@@ -1,0 +1,131 @@
+"""How much headroom the memory limit needs: a program that keeps a live heap of a given size and
+replaces it at full speed (benches/golang/churn), in a small cgroup, with GOMEMLIMIT at several parts
+of the limit. Too little headroom ends in the OOM killer, too much in a collector that never rests."""
+
+import json
+import pathlib
+import statistics
+import subprocess
+import tempfile
+
+import lab as labs
+
+from . import box
+
+VERSIONS = ["1.19", "1.24", "1.27"]
+MEMORY_MIB = 200
+LIVE_MIB = [90, 110, 130, 150, 165]
+CHURN_MIB = 2048
+RUNS = 3
+# Percent of the limit; at loadline's default it is loadline that sets it.
+PARTS = [100, 95, 90, 85, 80]
+DEFAULT = 90
+# Times the median without any limit, from which on a program is called too slow, and ended.
+TOO_SLOW = 5
+# Seconds for the run without any limit.
+PATIENCE = 120
+
+FREE, UNSET = "no limit at all", "unset"
+
+
+def settings(quick):
+    yield box.Setting(UNSET)
+    for part in [100, DEFAULT] if quick else PARTS:
+        limit = (MEMORY_MIB << 20) * part // 100
+        if part == DEFAULT:
+            yield box.Setting(f"{part}%", loadline=["-v"])
+        else:
+            yield box.Setting(f"{part}%", {"GOMEMLIMIT": str(limit)})
+
+
+def once(lab, program, setting, live, patience):
+    """One run: how it ended, and how long it took."""
+    with tempfile.TemporaryDirectory(dir=lab.scratch) as scratch:
+        report = pathlib.Path(scratch) / "report.json"
+        memory = [] if setting.name == FREE else ["--memory", f"{MEMORY_MIB}MiB"]
+        command = [program, "-live", str(live), "-total", str(CHURN_MIB)]
+        started = subprocess.Popen(
+            [lab.confine, *memory, "--report", report, "--", *setting.command(lab, command)],
+            env=box.environment(setting.variables), stderr=subprocess.PIPE, text=True,
+        )
+        ended = None
+        try:
+            _, said = started.communicate(timeout=patience)
+        except subprocess.TimeoutExpired:
+            started.terminate()
+            _, said = started.communicate(timeout=box.PATIENCE)
+            ended = "slow"
+        told = json.loads(report.read_text())
+    if setting.loadline is not None and f"GOMEMLIMIT={(MEMORY_MIB << 20) * DEFAULT // 100} " not in said:
+        raise RuntimeError(f"loadline did not set {DEFAULT}% of the limit: {said}")
+    if box.killed(told):
+        ended = "oom"
+    elif ended is None and told["exit_code"]:
+        raise RuntimeError(f"{program} failed: {said}")
+    return {"ended": ended or "ok", "seconds": told["seconds"], "peak": told["memory"]["peak_bytes"]}
+
+
+def measure(lab):
+    versions = VERSIONS[-1:] if lab.quick else VERSIONS
+    live_sizes = LIVE_MIB[:1] if lab.quick else LIVE_MIB
+    runs = 1 if lab.quick else RUNS
+    result = {}
+    for version in versions:
+        program, full = box.build(lab, version, "benches/golang/churn")
+        rows = []
+        for live in live_sizes:
+            free = [once(lab, program, box.Setting(FREE), live, PATIENCE) for _ in range(runs)]
+            reference = statistics.median(run["seconds"] for run in free)
+            cells = {FREE: free}
+            # The settings in turn, so that what the machine does meanwhile meets them all.
+            for _ in range(runs):
+                for setting in settings(lab.quick):
+                    ran = once(lab, program, setting, live, TOO_SLOW * reference)
+                    cells.setdefault(setting.name, []).append(ran)
+            rows.append({"live": live, "cells": cells})
+            lab.say(f"golang: headroom, Go {full}, {live} MiB alive: " + ", ".join(
+                f"{name} {cell(ran, reference)}" for name, ran in cells.items()))
+        result[full] = rows
+    return result
+
+
+def cell(runs, reference):
+    """As in `3 of 3, 1.2x`, or what else became of it."""
+    good = [run["seconds"] / reference for run in runs if run["ended"] == "ok"]
+    parts = []
+    if good:
+        parts.append(f"{len(good)} ok ({statistics.median(good):.1f}×)")
+    for ended, text in [("oom", "OOM"), ("slow", "too slow")]:
+        if count := sum(run["ended"] == ended for run in runs):
+            parts.append(f"{count} {text}")
+    return ", ".join(parts)
+
+
+def report(data):
+    first = next(iter(data.values()))
+    names = [name for name in first[0]["cells"] if name != FREE]
+    runs = len(first[0]["cells"][UNSET])
+    heads = [f"{name} (loadline)" if name == f"{DEFAULT}%" else name for name in names]
+    text = f"""### How much headroom
+
+A cgroup of {MEMORY_MIB} MiB without swap, no CPU quota; a program keeps a heap of pointers and blocks of
+mixed sizes alive and replaces it piece by piece, {CHURN_MIB >> 10} GiB in all, as fast as it can, with two
+goroutines. `GOMEMLIMIT` is a part of the limit; {DEFAULT}% is the default of loadline, and there the program was run under loadline. {runs} runs a cell: how
+many ended well, in which multiple of the time that the program takes where there is no limit at all;
+`too slow` is more than {TOO_SLOW} times, and was ended.
+"""
+    for full, rows in data.items():
+        lines, totals = [], dict.fromkeys(names, 0)
+        for row in rows:
+            reference = statistics.median(run["seconds"] for run in row["cells"][FREE])
+            lines.append([f"{row['live']} MiB", *(cell(row["cells"][name], reference) for name in names)])
+            for name in names:
+                totals[name] += sum(run["ended"] == "ok" for run in row["cells"][name])
+        count = sum(len(row["cells"][UNSET]) for row in rows)
+        lines.append([f"ended well, of {count}", *(totals[name] for name in names)])
+        text += f"\nGo {full}:\n\n{labs.table(['live heap', *heads], *lines)}\n"
+    return text
+
+
+def bars(_data):
+    return []
