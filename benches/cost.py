@@ -1,7 +1,8 @@
 """What an init costs: bytes, memory, wake-ups, time, instructions and system calls.
 
-All of it is measured in one cgroup with limits, by this file run as a script inside it: the limits
-are such that loadline sets both variables, and that is checked before anything is measured.
+All of it is measured as in a container, in a cgroup with limits that is the root of its cgroup
+namespace, by this file run as a script inside it: the limits are such that loadline sets both
+variables, and that is checked before anything is measured.
 """
 
 import collections
@@ -34,6 +35,8 @@ PATIENCE = 20
 NO_INIT, FLOOR, READING = "no init", "floor", "floor that reads the limits"
 BECOMING = "floor that reads and becomes"
 LOADLINE, EXEC, PLAIN = "loadline", "loadline --exec", "loadline, plain build"
+# What is timed on a host as well.
+ON_HOST = [FLOOR, READING, LOADLINE, EXEC, "tini-static"]
 # What stays while the program runs.
 STAYING = [FLOOR, READING, LOADLINE, PLAIN, "tini", "tini-static", "dumb-init", "catatonit"]
 ALL = [NO_INIT, FLOOR, READING, BECOMING, LOADLINE, EXEC, *STAYING[3:]]
@@ -70,6 +73,8 @@ def measure(lab):
     lab.say("cost: start to finish")
     with awake():
         data = confined(lab, plan, times)
+        on_host = {name: plan["commands"][name] for name in ON_HOST}
+        data["on host"] = confined(lab, plan | {"commands": on_host, "is_host": True}, times)
     lab.say(f"cost: memory, work, and {plan['idle_seconds']} idle seconds")
     data |= confined(lab, plan, everything_else)
     data["bytes"] = {name: pathlib.Path(words[0]).stat().st_size
@@ -84,15 +89,20 @@ def measure(lab):
         "exec of becoming": ratio(data["samples"][EXEC], data["samples"][BECOMING]),
     }
     data["times"] = {name: quartiles(samples) for name, samples in data.pop("samples").items()}
+    samples = data.pop("on host")["samples"]
+    data["on host"] = {name: {"time": quartiles(samples[name]), "of reading": ratio(samples[name], samples[READING])}
+                       for name in ON_HOST}
     return data
 
 
 def confined(lab, plan, function):
-    """What a function of this file gives in a cgroup with limits."""
+    """What a function of this file gives in a cgroup with limits, and in namespaces of its own unless
+    it is to be as on a host."""
     with tempfile.TemporaryDirectory(dir=lab.scratch) as scratch:
         files = [pathlib.Path(scratch) / name for name in ("plan.json", "result.json")]
         files[0].write_text(json.dumps(plan), encoding="utf-8")
-        inside = [sys.executable, "-B", __file__, function.__name__, *files]
+        apart = [] if plan.get("is_host") else ["unshare", "--cgroup", "--mount"]
+        inside = [*apart, sys.executable, "-B", __file__, function.__name__, *files]
         code = to_its_end([*lab.limits(MEMORY, CPUS), *inside])
         if code == 125:
             raise Cannot("no cgroup with limits can be made here")
@@ -102,6 +112,25 @@ def confined(lab, plan, function):
 
 
 # Inside the cgroup.
+
+def mount_anew():
+    """The hierarchies, as the cgroup namespace has them: its root is our cgroup. In a mount namespace
+    of our own."""
+    for line in pathlib.Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
+        mount, _, source = line.partition(" - ")
+        kind, _, options = source.split(" ", 2)
+        controllers = set(options.split(",")) - {"ro", "rw"}
+        if kind == "cgroup2":
+            chosen = []
+        elif kind == "cgroup" and controllers & {"cpu", "memory"}:
+            chosen = ["-o", ",".join(controllers)]
+        else:
+            continue
+        point = mount.split()[4]
+        # The same cannot be mounted over itself.
+        subprocess.run(["umount", "--lazy", point], check=True)
+        subprocess.run(["mount", "-t", kind, *chosen, "none", point], check=True)
+
 
 class Idle:
     """An init whose program waits for ever, once both have come to rest."""
@@ -284,6 +313,8 @@ def report(data):
     time_rows = [(label(name), micro(median), f"{micro(low)} to {micro(high)}",
                   with_bounds(data["ratios"]["of tini-static"][name]) if name != "tini-static" else "1")
                  for name, (low, median, high) in data["times"].items()]
+    host_rows = [(label(name), micro(median), f"{micro(low)} to {micro(high)}", with_bounds(it["of reading"]))
+                 for name, it in data["on host"].items() for low, median, high in [it["time"]]]
     memory_rows = []
     for name in STAYING:
         seen = data["memory"][name]
@@ -306,8 +337,8 @@ The floors are C on musl ([benches/floor.c](../benches/floor.c)): the least prog
 starts another with vfork and waits for it; the same that reads the limits of its cgroup and sets both
 variables first; and one that does so and then becomes the program, as `--exec` does.
 
-All is measured in a cgroup with {MEMORY}B and {CPUS} CPU, where loadline has to set both variables, which is
-checked. Where an init has the option it is asked to adopt orphans (`-s`), for without that it warns where
+All is measured in a cgroup with {MEMORY}B and {CPUS} CPU, the root of its cgroup namespace as a container's is;
+loadline has to set both variables there, which is checked. Where an init has the option it is asked to adopt orphans (`-s`), for without that it warns where
 it is not PID 1.
 
 ### Start to finish
@@ -324,6 +355,11 @@ The processors are kept awake by processes of the idle scheduling class: to wake
 Of the time of the floor that reads the limits and stays loadline takes {of["of reading"]}, and with
 `--exec` {of["exec of reading"]}; of that of the floor that reads and becomes the program, with
 `--exec` {of["exec of becoming"]}.
+
+Without a cgroup namespace, as on a host, loadline has to find out first that the cgroup by the name in
+/proc/self/cgroup is its own, by the processes in it; the floor takes that for granted. So measured apart:
+
+{table(["on a host", "median, us", "quartiles", "of the floor that reads"], *host_rows)}
 
 ### Bytes, memory, wake-ups
 
@@ -419,6 +455,8 @@ def main():
     what = {function.__name__: function for function in (times, everything_else)}[sys.argv[1]]
     plan_file, result_file = map(pathlib.Path, sys.argv[2:])
     plan = json.loads(plan_file.read_text(encoding="utf-8"))
+    if not plan.get("is_host"):
+        mount_anew()
     check_variables(plan)
     result_file.write_text(json.dumps(what(plan)), encoding="utf-8")
 

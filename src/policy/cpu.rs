@@ -71,10 +71,6 @@ pub(super) fn decide<'a>(
         Rounding::Down => quota.rounded_down().max(1),
     };
     decision.reason = Reason::Rounded(tuning.rounding);
-    if own_rule.is_some() && value < 2 {
-        value = 2;
-        decision.reason = Reason::RuntimeMinimum;
-    }
     if value < tuning.cpu_min {
         value = tuning.cpu_min;
         decision.reason = Reason::Minimum(value);

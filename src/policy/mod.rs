@@ -447,12 +447,12 @@ mod tests {
             (go(25), false, Auto, None, Reason::Runtime, None),
             (go(25), false, Live, None, Reason::Runtime, None),
             (go(25), false, Static, Some(2), up, None),
-            (go(25), true, Auto, Some(2), Reason::RuntimeMinimum, own),
-            (go(25), true, Live, Some(2), Reason::RuntimeMinimum, own),
+            (go(25), true, Auto, Some(1), up, own),
+            (go(25), true, Live, Some(1), up, own),
             (old(25), false, Auto, Some(2), up, None),
-            (old(25), true, Auto, Some(2), Reason::RuntimeMinimum, None),
+            (old(25), true, Auto, Some(1), up, None),
             (old(27), false, Live, None, Reason::Live, None),
-            (old(27), true, Live, Some(2), Reason::RuntimeMinimum, own),
+            (old(27), true, Live, Some(1), up, own),
         ] {
             let limits = nested(above);
             let plan = decided(cpu, &limits, Present::default(), program);
@@ -526,15 +526,15 @@ mod tests {
     #[test]
     fn what_only_we_can_do_is_not_left_to_others() {
         let limits = nested(false);
-        for tuning in [
-            Tuning { cpu_limit: Quota::new(3, 1), ..Tuning::DEFAULT },
-            Tuning { cpu_min: 3, ..Tuning::DEFAULT },
-            Tuning { rounding: Rounding::Down, ..Tuning::DEFAULT },
+        for (tuning, threads) in [
+            (Tuning { cpu_limit: Quota::new(3, 1), ..Tuning::DEFAULT }, 3),
+            (Tuning { cpu_min: 3, ..Tuning::DEFAULT }, 3),
+            (Tuning { rounding: Rounding::Down, ..Tuning::DEFAULT }, 1),
         ] {
             let program = GoBinary { automaxprocs: Some(b"v1.6.0"), ..go(25) };
             let present = Present::default();
             let plan = super::decide(&tuning, &limits, present, Some(program), Vec::new());
-            assert!(plan.cpu.value >= Some(2), "{tuning:?} {:?}", plan.cpu);
+            assert_eq!(plan.cpu.value, Some(threads), "{tuning:?}");
         }
         for tuning in [
             Tuning { memory_limit: Some(MIB), ..Tuning::DEFAULT },

@@ -60,8 +60,6 @@ pub enum Reason {
     Rounded(Rounding),
     /// The quota would give fewer threads than the least number wanted.
     Minimum(u64),
-    /// The quota would give fewer threads than the runtime itself ever uses.
-    RuntimeMinimum,
     /// The runtime finds the limit by itself.
     Runtime,
     /// The runtime is told to find the limit by itself.
@@ -93,7 +91,6 @@ impl Put for Reason {
             Self::Rounded(Rounding::Up) => put!(out, "the limit rounded up"),
             Self::Rounded(Rounding::Down) => put!(out, "the limit rounded down, at least 1"),
             Self::Minimum(least) => put!(out, "at least ", least, " as asked for"),
-            Self::RuntimeMinimum => put!(out, "at least 2, which is the Go runtime's own rule"),
             Self::Runtime => put!(out, "left to the Go runtime, which finds the same limit"),
             Self::Live => {
                 put!(out, "left to the Go runtime, told by GODEBUG to follow the limit")

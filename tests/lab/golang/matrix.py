@@ -87,9 +87,8 @@ def alone(program, place, debug=None):
     return place.seen_cpus
 
 
-def right(program, place):
-    """The number of threads that can spend the quota; from 1.25 on Go wants two."""
-    least = 2 if program.minor >= 25 else 1
+def right(place, least=1):
+    """The number of threads that can spend the quota, and no more."""
     return min(place.seen_cpus, max(least, math.ceil(place.quota))) if place.quota else place.seen_cpus
 
 
@@ -101,7 +100,7 @@ def expected_memory(program, place):
 
 
 def expected(program, place, mode="auto", debug=None):
-    threads, maxprocs = right(program, place), None
+    threads, maxprocs = right(place), None
     library, is_in_leaf = library_that_reads(program, place), place.leaf and place.leaf == place.quota
     if mode == "static" and place.quota:
         maxprocs = str(threads)
@@ -109,10 +108,13 @@ def expected(program, place, mode="auto", debug=None):
         threads = alone(program, place)
     elif (mode == "live" and (is_in_leaf or not place.quota and not library)
           and can_follow(program, place, debug)):
-        # Without a quota, for one that comes later.
+        # Without a quota, for one that comes later. The runtime's own rule is two at least.
+        threads = right(place, 2)
         missing = [f"{key}=1" for key in TRACKING if key not in (debug or "")]
         if not (follows(program, debug) and program.updates):
             debug = ",".join([*filter(None, [debug]), *missing])
+    elif is_in_leaf and follows(program, debug) and not is_lost(program, place):
+        threads = alone(program, place, debug)
     elif alone(program, place, debug) != threads:
         maxprocs = str(threads)
     return Expected(expected_memory(program, place), maxprocs, debug, threads)
@@ -187,13 +189,13 @@ DEBUG = [
 def heeds_debug(report, program, debug):
     """GOMAXPROCS is set just where the runtime, with this GODEBUG, goes by no quota."""
     environment = {"GODEBUG": debug}
-    goes_by_quota = SOME.bare(program.path, environment)["processors"] == right(program, SOME)
+    goes_by_quota = SOME.bare(program.path, environment)["processors"] == right(SOME)
     said = SOME.explain(program.path, environment=environment)
     seen, _ = SOME.under_loadline(program.path, environment=environment)
-    wanted = None if goes_by_quota else str(right(program, SOME))
+    wanted = None if goes_by_quota else str(right(SOME))
     report.check(f"{program.name}, GODEBUG={debug!r}: GOMAXPROCS {wanted or 'left alone'}",
                  explained=(said["cpu"]["GOMAXPROCS"], wanted),
-                 debug=(seen["GODEBUG"], debug), threads=(seen["processors"], right(program, SOME)))
+                 debug=(seen["GODEBUG"], debug), threads=(seen["processors"], right(SOME)))
 
 
 # Values of variables, such as people write, and where what Go takes ends.
