@@ -102,14 +102,25 @@ pub fn exists(path: &CStr) -> bool {
 #[must_use]
 pub fn is_executable(path: &CStr) -> bool {
     // SAFETY: the path is NUL-terminated.
-    let directory = unsafe { libc::open(path.as_ptr(), libc::O_PATH | libc::O_DIRECTORY) };
-    if directory >= 0 {
-        // SAFETY: the descriptor is ours.
-        unsafe { libc::close(directory) };
+    if unsafe { libc::access(path.as_ptr(), libc::X_OK) } != 0 {
         return false;
     }
-    // SAFETY: the path is NUL-terminated.
-    unsafe { libc::access(path.as_ptr(), libc::X_OK) == 0 }
+    // SAFETY: statx is a plain C structure, for which zero is a value; the path is NUL-terminated,
+    // and the kernel writes at most the structure. The C library would convert it to another.
+    let file = unsafe {
+        let mut file: libc::statx = core::mem::zeroed();
+        libc::syscall(
+            libc::SYS_statx,
+            c_long::from(libc::AT_FDCWD),
+            path.as_ptr(),
+            0 as c_long,
+            c_long::from(libc::STATX_TYPE),
+            &raw mut file,
+        );
+        file
+    };
+    // Where that cannot be asked, exec will tell.
+    u32::from(file.stx_mode) & libc::S_IFMT != libc::S_IFDIR
 }
 
 /// Lets go of what was inherited for the program alone: the descriptors above standard error and
