@@ -26,7 +26,7 @@ TITLE = "What an init costs"
 MEMORY = "400Mi"
 # Below the CPUs of any machine with two, or GOMAXPROCS would not have to be set.
 CPUS = 1
-SET = {"GOMEMLIMIT": str((400 << 20) * 9 // 10), "GOMAXPROCS": "1"}
+SET = {"GOMEMLIMIT": str((400 << 20) * 8 // 10), "GOMAXPROCS": "1"}
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 STARTS = 9
 # Seconds for what takes milliseconds.

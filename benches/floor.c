@@ -144,7 +144,7 @@ static char **limits_in(char **environment)
         } while (up(memory, strlen(v2)));
     }
     if (limit <= total) {
-        append(memory_limit, limit / 10 * 9 + limit % 10 * 9 / 10);
+        append(memory_limit, limit / 5 * 4 + limit % 5 * 4 / 5);
         variables[count++] = memory_limit;
     }
 

@@ -383,8 +383,8 @@ A REST service of a hundred lines, built with {go}; {REQUESTS} requests in a row
         wrong.append("the bare service was not killed")
     if not under.survived or under.kills:
         wrong.append("the service did not survive under loadline")
-    if under.variables["GOMEMLIMIT"] != str((MEMORY_MIB << 20) * 9 // 10):
-        wrong.append("loadline did not set GOMEMLIMIT to nine tenths of the limit")
+    if under.variables["GOMEMLIMIT"] != str((MEMORY_MIB << 20) * 8 // 10):
+        wrong.append("loadline did not set GOMEMLIMIT to four fifths of the limit")
     threads = under.variables["GOMAXPROCS"]
     said = "GOMAXPROCS not set" if threads == "unset" else f"GOMAXPROCS={threads} "
     if said not in "".join(under.said):

@@ -23,7 +23,7 @@ Limits (each also as a variable, LOADLINE_MEMORY and so on):
                             set GOMAXPROCS where it has no value, the quota is less
                             than the CPUs and Go would not know; always; let Go
                             follow the quota where it can; never
-  --memory-ratio R          the part of the memory limit for Go (default 0.9)
+  --memory-ratio R          the part of the memory limit for Go (default 0.8)
   --memory-reserve SIZE     leave Go that much less than the limit; the lesser counts
   --memory-limit SIZE       take this for the limit: 400MiB, 400Mi, 400M or bytes
   --cpu-limit CPUS          take this for the CPU quota: 0.5 or 500m
@@ -176,7 +176,7 @@ const SETTINGS: [Setting; 14] = [
     },
     Setting {
         name: "--memory-ratio",
-        expected: "a number above 0 and at most 1 such as 0.9",
+        expected: "a number above 0 and at most 1 such as 0.8",
         set: |options, value| Ratio::parse(value).map(|ratio| options.tuning.ratio = ratio),
     },
     Setting {
@@ -498,7 +498,7 @@ mod tests {
             (
                 "LOADLINE_MEMORY_RATIO=2",
                 "LOADLINE_MEMORY_RATIO is ignored: it takes a number above 0 and at most 1 such \
-                 as 0.9, not \"2\"",
+                 as 0.8, not \"2\"",
             ),
             (
                 "LOADLINE_EXEC=maybe",

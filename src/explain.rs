@@ -232,7 +232,7 @@ mod tests {
             memory: Decision {
                 limit: Some(Quota::whole(419_430_400)),
                 source: Some(b"/sys/\"\xff/memory.max"),
-                value: Some(377_487_360),
+                value: Some(335_544_320),
                 reason: Reason::Share(crate::units::Ratio::DEFAULT),
                 note: Some(Note::NoEffect),
                 guessed: false,
@@ -260,8 +260,8 @@ mod tests {
             "memory": {
                 "limit_bytes": 419_430_400,
                 "source": "/sys/\"\u{fffd}/memory.max",
-                "GOMEMLIMIT": "377487360",
-                "reason": format!("90% of the limit; {}", Note::NoEffect.text()),
+                "GOMEMLIMIT": "335544320",
+                "reason": format!("80% of the limit; {}", Note::NoEffect.text()),
                 "guessed": false,
             },
             "cpu": {
@@ -313,8 +313,8 @@ mod tests {
         for part in [
             "  limit       400 MiB (419430400 bytes)\n",
             "  source      \"/sys/\\\"\\xff/memory.max\"\n",
-            "  GOMEMLIMIT  377487360\n",
-            "  reason      90% of the limit; no effect",
+            "  GOMEMLIMIT  335544320\n",
+            "  reason      80% of the limit; no effect",
             "  limit       0.333333 CPU\n",
             "  source      as given (a guess",
             "  GOMAXPROCS  not set\n",
@@ -330,7 +330,7 @@ mod tests {
         let line = Line(&plan()).text();
         assert_eq!(
             line,
-            "GOMEMLIMIT=377487360 (90% of the limit; no effect on this program, as Go knows it from \
+            "GOMEMLIMIT=335544320 (80% of the limit; no effect on this program, as Go knows it from \
              1.19 on: 400 MiB in \"/sys/\\\"\\xff/memory.max\"); \
              GOMAXPROCS not set (not below the CPUs that the process may run on, 1); GODEBUG=a=1,b=\\xff"
         );

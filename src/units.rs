@@ -75,7 +75,7 @@ impl Ratio {
     const WHOLE: u32 = 1_000_000_000;
 
     /// Nine tenths: what Go services were measured to survive with.
-    pub const DEFAULT: Self = Self(900_000_000);
+    pub const DEFAULT: Self = Self(800_000_000);
 
     /// Parses `0.9`, `1` or `.75`.
     #[must_use]
@@ -303,8 +303,8 @@ mod tests {
             let ratio = Ratio::parse(text.as_bytes()).map(|ratio| ratio.text());
             assert_eq!(ratio.as_deref(), shown, "{text:?}");
         }
-        assert_eq!(Ratio::DEFAULT.of(419_430_400), 377_487_360);
-        assert_eq!(Ratio::DEFAULT.of(u64::MAX), u64::MAX / 10 * 9 + 4);
+        assert_eq!(Ratio::DEFAULT.of(419_430_400), 335_544_320);
+        assert_eq!(Ratio::DEFAULT.of(u64::MAX), u64::MAX / 5 * 4);
     }
 
     #[test]

@@ -11,7 +11,7 @@ from .founding import MEMORY_MIB
 
 VERSIONS = ["1.19", "1.24", "1.27"]
 # The values of GOMEMLIMIT in MiB that are tried by hand, and then those beside the best of them.
-HAND_MIB = range(300, 401, 20)
+HAND_MIB = range(280, 381, 20)
 FINE_MIB = 10
 # Sizes are rows of the answer, and STEP of them 2.6 MB of JSON.
 STEP = 12_500
@@ -195,14 +195,14 @@ def draw(data, folder):
         points = [(int(it["setting"].split()[0]), megabytes(largest(it)))
                   for it in part["climbs"] if it["setting"].endswith(" MiB")]
         axes.plot(*zip(*points), color=color, marker=mark, markersize=5, linewidth=1.6, label=f"Go {full}")
-    default = MEMORY_MIB * 9 // 10
+    default = MEMORY_MIB * 8 // 10
     axes.axvline(default, color="#444444", linewidth=1.0, linestyle=(0, (5, 4)))
     top = megabytes(MOST)
-    axes.text(default + 1, top * 1.06, "90%", color="#444444", va="bottom")
+    axes.text(default + 1, top * 1.06, "80%", color="#444444", va="bottom")
     axes.axhline(top, color="#999999", linewidth=0.8)
-    axes.text(300, top * 1.01, "nothing larger was tried", color="#777777", va="bottom", fontsize=9)
+    axes.text(270, top * 1.01, "nothing larger was tried", color="#777777", va="bottom", fontsize=9)
     axes.set_ylim(0, top * 1.15)
-    axes.set_xlim(298, 402)
+    axes.set_xlim(268, 392)
     axes.set_xlabel(f"GOMEMLIMIT, MiB, of a limit of {MEMORY_MIB} MiB")
     axes.set_ylabel("largest answer that survives, MB")
     axes.legend(loc="lower left", frameon=False)

@@ -14,12 +14,12 @@ from . import box
 
 VERSIONS = ["1.19", "1.24", "1.27"]
 MEMORY_MIB = 200
-LIVE_MIB = [90, 110, 130, 150, 165]
+LIVE_MIB = [70, 90, 110, 130, 150]
 CHURN_MIB = 2048
 RUNS = 3
 # Percent of the limit; at loadline's default it is loadline that sets it.
 PARTS = [100, 95, 90, 85, 80]
-DEFAULT = 90
+DEFAULT = 80
 # Times the median without any limit, from which on a program is called too slow, and ended.
 TOO_SLOW = 5
 # Seconds for the run without any limit.

@@ -92,7 +92,7 @@ def measure_quotas(lab):
 
 def measure_founding(lab):
     service, full = box.build(lab, FOUNDING_VERSION, "examples/service")
-    limit = str((founding.MEMORY_MIB << 20) * 9 // 10)
+    limit = str((founding.MEMORY_MIB << 20) * 8 // 10)
     jobs = []
     for _ in range(1 if lab.quick else FOUNDING_RUNS):
         for threads in FOUNDING_THREADS:
@@ -165,7 +165,7 @@ least 2 by its own rule.
 {labs.table(["Go", "quota", "GOMAXPROCS", "full load: answers a second", "periods throttled", "for",
              "partial load: p50 ms", "p99 ms", "periods throttled", "for"], *rows)}
 
-The founding case, answers of 66 MB in {founding.MEMORY_MIB} MiB with {founding.CPUS} CPU and `GOMEMLIMIT` at 90%, with
+The founding case, answers of 66 MB in {founding.MEMORY_MIB} MiB with {founding.CPUS} CPU and `GOMEMLIMIT` at 80%, with
 Go {cases["go"]} and a go.mod of Go 1.19, which switches the runtime's own rule off. Under loadline GOMAXPROCS is {chosen} there.
 
 {labs.table(["GOMAXPROCS", "survive four requests", "peak MiB", "seconds"], *lines)}

@@ -257,9 +257,9 @@ mod tests {
     fn the_limits_become_variables() {
         let limits = limited(400 * MIB, 20_000);
         let plan = decide(&Tuning::DEFAULT, &limits, Present::default());
-        assert_eq!(plan.memory.value, Some(360 * MIB));
+        assert_eq!(plan.memory.value, Some(320 * MIB));
         assert_eq!(plan.memory.source, Some(&b"/limit"[..]));
-        assert_eq!(plan.memory.reason.text(), "90% of the limit");
+        assert_eq!(plan.memory.reason.text(), "80% of the limit");
         assert_eq!(plan.cpu.value, Some(1));
         assert_eq!(plan.cpu.reason.text(), "the limit rounded up");
         assert!(plan.warnings.is_empty());
@@ -293,8 +293,8 @@ mod tests {
         assert!(matches!(plan.memory.reason, Reason::AboveTotal { .. }));
         let equal = limits(bytes(1000 * MIB), cpu);
         let tuning = Tuning { memory_limit: Some(2000 * MIB), ..Tuning::DEFAULT };
-        assert_eq!(values(&Tuning::DEFAULT, &equal, Present::default())[0], Some(900 * MIB));
-        assert_eq!(values(&tuning, &equal, Present::default())[0], Some(1800 * MIB));
+        assert_eq!(values(&Tuning::DEFAULT, &equal, Present::default())[0], Some(800 * MIB));
+        assert_eq!(values(&tuning, &equal, Present::default())[0], Some(1600 * MIB));
     }
 
     #[test]
@@ -333,7 +333,7 @@ mod tests {
         assert_eq!(plan.memory.limit, Some(Quota::whole(400 * MIB)), "the limit is still told");
         assert_eq!(plan.memory.reason, Reason::Present);
         let tuning = Tuning { memory: MemoryMode::Always, cpu: CpuMode::Static, ..Tuning::DEFAULT };
-        assert_eq!(values(&tuning, &limits, present), [Some(360 * MIB), Some(1)]);
+        assert_eq!(values(&tuning, &limits, present), [Some(320 * MIB), Some(1)]);
         let tuning = Tuning { memory: MemoryMode::Off, cpu: CpuMode::Off, ..Tuning::DEFAULT };
         assert_eq!(values(&tuning, &limits, Present::default()), [None, None]);
     }
@@ -385,7 +385,7 @@ mod tests {
             assert_eq!(plan.warnings.len(), warnings);
             let tuning = Tuning { memory_limit: Some(10 * MIB), ..Tuning::DEFAULT };
             let plan = decide(&tuning, &limits, Present::default());
-            assert_eq!(plan.memory.value, Some(9 * MIB));
+            assert_eq!(plan.memory.value, Some(8 * MIB));
             assert!(plan.warnings.is_empty(), "what is not used is no problem");
         }
         let none = Limits { memory: Readings::none(), ..limits(Value::Absent, Value::Absent) };
@@ -539,7 +539,7 @@ mod tests {
         for tuning in [
             Tuning { memory_limit: Some(MIB), ..Tuning::DEFAULT },
             Tuning { reserve: MIB, ..Tuning::DEFAULT },
-            Tuning { ratio: Ratio::parse(b"0.8").unwrap(), ..Tuning::DEFAULT },
+            Tuning { ratio: Ratio::parse(b"0.7").unwrap(), ..Tuning::DEFAULT },
             Tuning { memory: MemoryMode::Always, ..Tuning::DEFAULT },
         ] {
             let program = GoBinary { automemlimit: Some(b"v0.7.4"), ..go(25) };
@@ -565,8 +565,8 @@ mod tests {
             plan(false, memory("v0.7.4")).memory.reason,
             Reason::Library(Reader::Automemlimit)
         );
-        assert_eq!(plan(true, memory("v0.7.4")).memory.value, Some(270 * MIB));
-        assert_eq!(plan(true, memory("(devel)")).memory.value, Some(270 * MIB));
+        assert_eq!(plan(true, memory("v0.7.4")).memory.value, Some(240 * MIB));
+        assert_eq!(plan(true, memory("(devel)")).memory.value, Some(240 * MIB));
         assert_eq!(
             plan(true, memory("v0.7.5")).memory.reason,
             Reason::Library(Reader::Automemlimit)
@@ -577,18 +577,18 @@ mod tests {
         let high = Reading { file, value, is_above: false };
         limits.memory.files.push(high);
         let plan = decided(CpuMode::Auto, &limits, Present::default(), memory("v0.7.5"));
-        assert_eq!(plan.memory.value, Some(180 * MIB), "it knows no memory.high");
+        assert_eq!(plan.memory.value, Some(160 * MIB), "it knows no memory.high");
         let mut limits = nested(true);
         limits.memory.guessed = true;
         let plan = decided(CpuMode::Auto, &limits, Present::default(), memory("v0.7.5"));
-        assert_eq!(plan.memory.value, Some(270 * MIB), "it would not find its cgroup either");
+        assert_eq!(plan.memory.value, Some(240 * MIB), "it would not find its cgroup either");
     }
 
     #[test]
     fn a_runtime_without_gomemlimit_gets_it_all_the_same() {
         let limits = nested(false);
         let plan = decided(CpuMode::Auto, &limits, Present::default(), go(18));
-        assert_eq!((plan.memory.value, plan.memory.note), (Some(360 * MIB), Some(Note::NoEffect)));
+        assert_eq!((plan.memory.value, plan.memory.note), (Some(320 * MIB), Some(Note::NoEffect)));
         let present = Present { memory: Some(b"512MB"), ..Present::default() };
         assert!(decided(CpuMode::Auto, &limits, present, go(18)).warnings.is_empty());
         assert_eq!(decided(CpuMode::Auto, &limits, present, go(19)).warnings.len(), 1);

@@ -135,7 +135,7 @@ def variables(memory, cpus, allowed):
     """What loadline has to set for these limits."""
     values = {}
     if memory:
-        values["GOMEMLIMIT"] = str(memory * 9 // 10)
+        values["GOMEMLIMIT"] = str(memory * 8 // 10)
     if cpus and math.ceil(cpus) < allowed:
         values["GOMAXPROCS"] = str(math.ceil(cpus))
     return values

@@ -257,7 +257,7 @@ def check_service(title, container):
     child = pathlib.Path(f"/proc/{init}/task/{init}/children").read_text(encoding="utf-8").strip()
     environment = pathlib.Path(f"/proc/{child}/environ").read_text(encoding="utf-8").split("\0")
     set_by_loadline = sorted(entry for entry in environment if entry.startswith("GO"))
-    yield equal(set_by_loadline, ["GOMAXPROCS=1", f"GOMEMLIMIT={(400 << 20) * 9 // 10}"],
+    yield equal(set_by_loadline, ["GOMAXPROCS=1", f"GOMEMLIMIT={(400 << 20) * 8 // 10}"],
                 f"{title}: the service is given the variables")
     yield equal(os.stat(f"/proc/{child}").st_uid, 65532, f"{title}: it is not root")
     get = ("import urllib.request as r; "

@@ -96,7 +96,7 @@ def expected_memory(program, place):
     # On cgroup v1 automemlimit finds the limit of an ancestor too, in the leaf's memory.stat.
     library = version_of(program, AUTOMEMLIMIT)
     left = library and (place.leaf or not place.v2 or library > (0, 7, 4))
-    return str(MEMORY * 9 // 10) if place.quota and not left else None
+    return str(MEMORY * 8 // 10) if place.quota and not left else None
 
 
 def expected(program, place, mode="auto", debug=None):
@@ -319,7 +319,7 @@ def before_gomemlimit(report, program):
     shutil.copymode(program.path, older.path)
     said = HALF.explain(older.path)
     seen, messages = HALF.under_loadline(older.path)
-    wanted = [str(MEMORY * 9 // 10), "1"]
+    wanted = [str(MEMORY * 8 // 10), "1"]
     report.check("a Go before 1.19: GOMEMLIMIT is set, and it is said that it has no effect",
                  version=(said["program"]["go_version"][:6], "go1.18"),
                  explained=([said["memory"]["GOMEMLIMIT"], said["cpu"]["GOMAXPROCS"]], wanted),

@@ -96,7 +96,7 @@ def confine(guest, report):
     """examples/confine.rs, where v2 is all there is."""
     run = "confine --memory 64MiB --cpus 0.5 --report /tmp/report --"
     _, output = guest.sh(f"{run} loadline -s -- sh -c 'echo $GOMEMLIMIT $GOMAXPROCS'; echo $?")
-    report.check(output == f"{64 * MIB * 9 // 10} 1\n0\n", "confine: its limits are found", output)
+    report.check(output == f"{64 * MIB * 8 // 10} 1\n0\n", "confine: its limits are found", output)
     code, output = guest.sh(f"""
 {run} dd if=/dev/zero of=/dev/null bs=64M count=1
 code=$?
