@@ -26,7 +26,6 @@ pub unsafe extern "C" fn main(
 ) -> c_int {
     // Before anything else, so that no signal finds its default action or gets lost.
     let mask = sys::block_all();
-    sys::protect_relocations();
     let next = {
         // SAFETY: the arrays are those the kernel made for this process (execve(2)).
         let (arguments, environment) = unsafe { (sys::strings(argv), sys::strings(envp)) };
@@ -38,6 +37,8 @@ pub unsafe extern "C" fn main(
             // SAFETY: what was allocated was local to the block above or borrowed from it, and
             // nothing that the block returns borrows.
             unsafe { ALLOCATOR.clear() };
+            // Now, when it holds up nobody.
+            sys::protect_relocations();
             started.supervise()
         }
     };

@@ -100,6 +100,7 @@ pub fn exists(path: &CStr) -> bool {
 
 /// Whether exec would find a program here: something that we may execute and that is no directory.
 #[must_use]
+#[inline(never)]
 pub fn is_executable(path: &CStr) -> bool {
     // SAFETY: the path is NUL-terminated.
     if unsafe { libc::access(path.as_ptr(), libc::X_OK) } != 0 {

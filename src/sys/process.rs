@@ -6,6 +6,14 @@ use core::marker::PhantomData;
 use core::mem::zeroed;
 use core::ptr::{null, null_mut};
 
+/// What the child needs between clone and exec: the deepest of it writes one message.
+const CHILD_STACK: usize = 32 * 1024;
+
+/// Aligned as every ABI wants its stack.
+#[derive(Clone, Copy)]
+#[repr(align(16))]
+struct StackUnit(#[allow(dead_code, reason = "only for its size")] [u8; 16]);
+
 /// With the address space shared nothing is copied, and the parent sleeps until the child execs
 /// or exits: no signal can be forwarded to a child that is not yet there. Everything holds
 /// without it too, as under an emulator that turns vfork into fork.
@@ -35,16 +43,13 @@ pub fn spawn<T>(plan: &mut T, child: fn(&mut T) -> c_int) -> Result<i32, Errno> 
         unsafe { libc::_exit(code) }
     }
     let mut call = Call { plan, child };
-    // The child's stack is what of our own is not in use, as vfork(2) has it: the pages are there
-    // already. It begins below all that is in use while we wait in the call, aligned as every ABI
-    // wants it.
-    const IN_USE: usize = 1024;
-    let call = (&raw mut call).cast::<c_void>();
-    let top = call.wrapping_byte_sub(IN_USE).map_addr(|address| address & !15);
-    // SAFETY: our stack grows down, on every architecture we build for, and the child's part of it
-    // is nobody's: we are suspended in a function without a frame, and no handler runs, until the
-    // child has left our memory (vfork), or it has a copy of all this (fork). The call lives on.
-    let process = unsafe { __clone(enter::<T>, top, FLAGS, call) };
+    // On the heap: in this frame all its pages would be touched, to probe for an overflow.
+    let mut stack = Vec::<StackUnit>::with_capacity(CHILD_STACK / size_of::<StackUnit>());
+    let top = stack.spare_capacity_mut().as_mut_ptr_range().end;
+    let call = (&raw mut call).cast();
+    // SAFETY: the stack grows down from one past its end, on every architecture we build for. It
+    // and the call live longer than the child's use of our memory (vfork), or are copied (fork).
+    let process = unsafe { __clone(enter::<T>, top.cast(), FLAGS, call) };
     match process {
         // glibc's leaves the reason in errno, musl's returns it.
         -1 if cfg!(target_env = "gnu") => Err(Errno::last()),
@@ -272,7 +277,10 @@ pub fn protect_relocations() {
 }
 
 /// The number of CPUs this process may run on (sched_getaffinity(2)), cpusets included.
+///
+/// In a frame of its own, for the mask is the largest thing that is on the stack.
 #[must_use]
+#[inline(never)]
 pub fn allowed_cpus() -> Option<u32> {
     // Room for 8,192 CPUs, the most that Linux can be built for; with less than the kernel's own
     // mask it answers EINVAL. The raw call returns the bytes it wrote; the C library's does not.
