@@ -143,8 +143,19 @@ def line(climbed):
 
 
 def compared(part):
-    """What loadline and the best by hand came to, measured anew."""
-    return [largest(climbed) for climbed in part["again"][:2]]
+    """What loadline and the best by hand came to, measured anew. Where both are the same setting, it is
+    one measurement: of all its runs."""
+    under, best = part["again"][:2]
+    if is_same(part):
+        together = {"runs": under["runs"] + best["runs"]}
+        under = best = together
+    return [largest(climbed) for climbed in (under, best)]
+
+
+def is_same(part):
+    """Whether the best limit by hand is what loadline sets, as GOMAXPROCS is anyway."""
+    set_by_loadline = part["again"][0]["runs"][0]["variables"]["GOMEMLIMIT"]
+    return int(set_by_loadline) == int(part["best"].split()[0]) << 20
 
 
 def report(data):
@@ -169,12 +180,16 @@ best of a search is also the luckiest.
             lines.append([name, *line(climbed)])
         lines += [[f"anew: {climbed['setting']}", *line(climbed)] for climbed in part["again"]]
         under, best = compared(part)
+        verdict = f"loadline reaches {under / best if best else 0:.0%} of the best by hand ({part['best']})."
+        if is_same(part):
+            verdict = f"""The best by hand, {part['best']}, is what loadline sets: how far the two lines of it differ is
+chance, and both together come to {size(best)}."""
         text += f"""
 Go {full}, a go.mod of Go 1.19; GOMAXPROCS under loadline is {threads}:
 
 {labs.table(["", "largest answer", "one died at", f"seconds at {size(COMMON)}"], *lines)}
 
-loadline reaches {under / best if best else 0:.0%} of the best by hand ({part['best']}).
+{verdict}
 """
     return text
 
