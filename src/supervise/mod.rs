@@ -20,9 +20,9 @@ use crate::text::{Out, Put, put};
 use nix::sys::prctl::{get_child_subreaper, set_child_subreaper, set_pdeathsig};
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpgrp, getpid, getppid};
-use signals::{Route, forward, is_realtime, route, sender};
+use signals::{forward, is_realtime, sender};
 
-pub use signals::Target;
+pub use signals::{Rewrites, Target};
 use spawn::{Inherited, Terminal};
 
 pub use spawn::Image;
@@ -42,6 +42,7 @@ pub struct Started {
     group: bool,
     warn_on_reap: bool,
     remap: Remap,
+    rewrites: Rewrites,
 }
 
 /// The init, while the program runs.
@@ -70,19 +71,16 @@ pub fn start(
         set_disposition(libc::SIGCHLD, Disposition::Default);
     }
     take_care_of_orphans(options, own, stderr);
-    let is_due = die_with_the_parent(options, stderr);
+    die_with_the_parent(options, own, stderr);
     can_wait()?;
     let terminal = Terminal::find();
     let dies_with_us = options.parent_death == Some(libc::SIGKILL);
     let program = spawn::start(image, stderr, inherited, terminal, dies_with_us)?;
     let_go();
     stderr.at(DEBUG, &Event::Started(Target(program.as_raw())));
-    let &Options { group, warn_on_reap, remap, .. } = options;
-    let started = Started { stderr: *stderr, own, program, terminal, group, warn_on_reap, remap };
-    if let Some(signal) = is_due {
-        let _ = send_signal(started.target(), signal);
-    }
-    Ok(started)
+    let stderr = *stderr;
+    let &Options { group, warn_on_reap, remap, rewrites, .. } = options;
+    Ok(Started { stderr, own, program, terminal, group, warn_on_reap, remap, rewrites })
 }
 
 impl Started {
@@ -116,21 +114,17 @@ fn take_care_of_orphans(options: &Options<'_>, own: Pid, stderr: &mut Stderr) {
 }
 
 /// Asks for a signal for the time when the parent dies. If it is dead already the kernel will not
-/// send it: then it is returned, for the program. SIGKILL ends us here.
-fn die_with_the_parent(options: &Options<'_>, stderr: &mut Stderr) -> Option<i32> {
-    let number = options.parent_death?;
+/// send it: then we do, to be received like any other. SIGKILL ends us here.
+fn die_with_the_parent(options: &Options<'_>, own: Pid, stderr: &mut Stderr) {
+    let Some(number) = options.parent_death else {
+        return;
+    };
     let parent = getppid();
     if let Err(cause) = Signal::try_from(number).and_then(set_pdeathsig) {
         stderr.at(WARNING, &Error::ParentDeath(cause.into()));
-        return None;
+    } else if getppid() != parent {
+        let _ = send_signal(own.as_raw(), number);
     }
-    if getppid() == parent {
-        return None;
-    }
-    if number == libc::SIGKILL {
-        let _ = send_signal(getpid().as_raw(), number);
-    }
-    Some(number)
 }
 
 impl Init {
@@ -152,17 +146,12 @@ impl Init {
     }
 
     fn handle(&mut self, received: &Received) -> Option<How> {
-        match route(received.signal(), sender(received), self.started.own.as_raw()) {
-            Route::Reap => {
-                self.started.stderr.at(DEBUG, &Event::Changed);
-                return self.reap();
-            }
-            Route::Forward => {
-                if self.forward(received) == Sent::QueueFull {
-                    self.backlog.push(*received);
-                }
-            }
-            Route::Drop => {}
+        if received.signal() == libc::SIGCHLD {
+            self.started.stderr.at(DEBUG, &Event::Changed);
+            return self.reap();
+        }
+        if self.forward(received) == Sent::QueueFull {
+            self.backlog.push(*received);
         }
         None
     }
@@ -201,10 +190,15 @@ impl Init {
     }
 
     fn forward(&mut self, received: &Received) -> Sent {
-        let (signal, target) = (received.signal(), self.started.target());
-        match forward(received, target) {
+        let Started { rewrites, own, .. } = &self.started;
+        let Some(signal) = rewrites.of(received.signal(), sender(received), own.as_raw()) else {
+            return Sent::Done;
+        };
+        let target = self.started.target();
+        match forward(received, signal, target) {
             Ok(()) => {
-                self.started.stderr.at(DEBUG, &Event::PassedOn(signal, Target(target)));
+                let event = Event::PassedOn(received.signal(), signal, Target(target));
+                self.started.stderr.at(DEBUG, &event);
             }
             Err(Errno(libc::EAGAIN)) if is_realtime(signal) => return Sent::QueueFull,
             Err(cause) => {
@@ -281,7 +275,8 @@ enum Event {
     Started(Target),
     /// A child has.
     Changed,
-    PassedOn(i32, Target),
+    /// A signal, and what it was passed on as.
+    PassedOn(i32, i32, Target),
     Reaped(i32),
 }
 
@@ -291,8 +286,12 @@ impl Put for Event {
         match self {
             Self::Started(program) => put!(out, "started ", program),
             Self::Changed => put!(out, "Received SIGCHLD"),
-            Self::PassedOn(signal, target) => {
-                put!(out, "passed on ", signals::Name(*signal), " to ", target);
+            Self::PassedOn(from, to, target) => {
+                put!(out, "passed on ", signals::Name(*from));
+                if from != to {
+                    put!(out, " as ", signals::Name(*to));
+                }
+                put!(out, " to ", target);
             }
             Self::Reaped(process) => {
                 put!(out, "Reaped zombie process with pid=", process.unsigned_abs());

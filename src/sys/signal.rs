@@ -159,15 +159,16 @@ pub fn wait_signal(set: SignalSet, milliseconds: Option<u32>) -> Option<Received
     }
 }
 
-/// Sends a queued signal on with its value, as it came. The kernel allows this only for what a
-/// process queued (code below zero), not for what it would make itself (`rt_sigqueueinfo(2)`).
-pub fn forward_queued(process: i32, received: &Received) -> Result<(), Errno> {
+/// Sends a queued signal on with its value, under the number of `signal`, which the kernel puts in
+/// the place of the one it came by. It allows this only for what a process queued (code below
+/// zero), not for what it would make itself (`rt_sigqueueinfo(2)`).
+pub fn forward_queued(process: i32, signal: c_int, received: &Received) -> Result<(), Errno> {
     // SAFETY: the structure was filled by the kernel and is only read.
     let result = unsafe {
         libc::syscall(
             libc::SYS_rt_sigqueueinfo,
             c_long::from(process),
-            c_long::from(received.signal()),
+            c_long::from(signal),
             &raw const received.0,
         )
     };

@@ -6,6 +6,9 @@ mod exit;
 // Signals from outside reach the program, none lost, with their values.
 mod signals;
 
+// Signals that are to reach it as others.
+mod rewrite;
+
 // The same while the program is being started.
 mod start;
 
