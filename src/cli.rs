@@ -9,7 +9,7 @@ use crate::getopt::Parser;
 use crate::policy::{CpuMode, MemoryMode, Rounding, Tuning};
 use crate::supervise::Rewrites;
 use crate::text::Fields;
-use crate::units::{CPUS, Ratio, SIZE, cpus, integer, size};
+use crate::units::{CPUS, Micros, Ratio, SIZE, TIME, cpus, integer, size, time};
 use core::ffi::{CStr, c_int};
 
 /// The text of `--help`.
@@ -42,6 +42,8 @@ Init (as in tini):
   -v          say more; can be repeated (TINI_VERBOSITY)
   --rewrite FROM:TO  pass on the signal FROM as TO, or with TO 0 not at all: names or
                      numbers; can be repeated (LOADLINE_REWRITE=FROM:TO,...)
+  --kill-after TIME  kill the program if it has not ended so long after the first TERM,
+                     INT or QUIT: 10s, 1.5s, 500ms, 2m (LOADLINE_KILL_AFTER)
 
 Other:
   --explain[=text|json]  show what was found and would be set, and run nothing
@@ -117,6 +119,8 @@ pub struct Options<'a> {
     pub remap: Remap,
     /// What signals are passed on as.
     pub rewrites: Rewrites,
+    /// How long the program has to stop when it is told to.
+    pub kill_after: Option<Micros>,
     /// The program and its arguments; empty only where it is not run.
     pub program: &'a [&'a CStr],
     exec: bool,
@@ -132,6 +136,7 @@ impl Options<'_> {
             || self.parent_death.is_some()
             || self.remap != Remap::default()
             || self.rewrites != Rewrites::DEFAULT
+            || self.kill_after.is_some()
     }
 }
 
@@ -152,7 +157,7 @@ struct Setting {
     set: fn(&mut Options<'_>, &[u8]) -> Option<()>,
 }
 
-const SETTINGS: [Setting; 15] = [
+const SETTINGS: [Setting; 16] = [
     Setting {
         name: "--memory",
         expected: "auto, always or off",
@@ -269,6 +274,14 @@ const SETTINGS: [Setting; 15] = [
             Some(())
         },
     },
+    Setting {
+        name: "--kill-after",
+        expected: TIME,
+        set: |options, value| {
+            options.kill_after = Some(time(value)?);
+            Some(())
+        },
+    },
     // tini asks only whether these two are there.
     Setting {
         name: "TINI_SUBREAPER",
@@ -311,6 +324,7 @@ pub fn parse<'a>(arguments: &'a [&'a CStr], environment: &[&'a CStr]) -> Request
         verbosity: VERBOSITY,
         remap: Remap::default(),
         rewrites: Rewrites::DEFAULT,
+        kill_after: None,
         program: &[],
         exec: false,
     };
@@ -497,8 +511,8 @@ mod tests {
         let names = SETTINGS.iter().map(|setting| setting.name);
         let tunables = names.filter(|name| name.starts_with("--") && *name != "--exec");
         let tuned = |options: Options<'_>| {
-            let Options { tuning, rewrites, .. } = options;
-            format!("{tuning:?} {rewrites:?}")
+            let Options { tuning, rewrites, kill_after, .. } = options;
+            format!("{tuning:?} {rewrites:?} {kill_after:?}")
         };
         for option in tunables {
             let value = match option {

@@ -191,7 +191,9 @@ impl Put for Error<'_> {
                     put!(out, "; a seccomp filter may forbid clone, waitid or rt_sigtimedwait");
                 }
             }
-            Self::NoInit => put!(out, "-s, -g, -p, -e, -w and --rewrite do nothing with --exec"),
+            Self::NoInit => {
+                put!(out, "-s, -g, -p, -e, -w, --rewrite and --kill-after do nothing with --exec")
+            }
             Self::Output(cause) => put!(out, "could not write to standard output: ", cause),
         }
     }

@@ -287,6 +287,14 @@ int main(int count, char **arguments)
         say_signal("signal", &first);
         report("signal", SIGUSR1);
     }
+    if (!strcmp(what, "linger")) {
+        /* Takes so many microseconds to end, once it is told to. */
+        block_all();
+        dprintf(1, "ready\n");
+        next(only(SIGTERM));
+        usleep(number);
+        return 7;
+    }
     if (!strcmp(what, "signal-parent")) {
         block_all();
         kill(getppid(), number);

@@ -2,7 +2,8 @@
 //!
 //! Signals stay blocked throughout and are taken from the queue one by one: no handler runs, none
 //! is lost between a check and a wait, and nothing coalesces that the kernel did not. An idle
-//! init sleeps in one system call without a timeout.
+//! init sleeps in one system call without a timeout, but for `--kill-after` and signals that the
+//! program has no room for.
 
 mod reap;
 mod signals;
@@ -13,14 +14,15 @@ use crate::error::Error;
 use crate::exit::{self, Remap};
 use crate::stderr::{DEBUG, Stderr, WARNING};
 use crate::sys::{
-    Disposition, Errno, How, Received, SignalSet, can_wait, disposition, let_go, send_signal,
-    set_disposition, stop_by_default, wait_signal,
+    Disposition, Errno, How, Received, SignalSet, can_wait, disposition, let_go, now,
+    pending_signal, send_signal, set_disposition, stop_by_default, wait_signal,
 };
 use crate::text::{Out, Put, put};
+use crate::units::Micros;
 use nix::sys::prctl::{get_child_subreaper, set_child_subreaper, set_pdeathsig};
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpgrp, getpid, getppid};
-use signals::{forward, is_realtime, sender};
+use signals::{forward, is_realtime, is_stop, sender};
 
 pub use signals::{Rewrites, Target};
 use spawn::{Inherited, Terminal};
@@ -29,7 +31,7 @@ pub use spawn::Image;
 
 /// The longest that a full signal queue is given before the next try. The first comes at once, and
 /// each after one in vain comes twice as late.
-const MAX_PAUSE_MILLISECONDS: u32 = 256;
+const MAX_PAUSE: Micros = 256_000;
 
 /// The program at work, and what its init needs to know: nothing that lies in memory which was
 /// allocated before.
@@ -43,6 +45,7 @@ pub struct Started {
     warn_on_reap: bool,
     remap: Remap,
     rewrites: Rewrites,
+    kill_after: Option<Micros>,
 }
 
 /// The init, while the program runs.
@@ -50,8 +53,10 @@ struct Init {
     started: Started,
     /// Realtime signals that did not fit into the queue yet, in their order.
     backlog: Vec<Received>,
-    /// How many milliseconds they wait for the next try.
-    pause: u32,
+    /// How long they wait for the next try.
+    pause: Micros,
+    /// When the program is out of time, if it has been told to stop.
+    kill_at: Option<Micros>,
 }
 
 /// Starts the program.
@@ -79,15 +84,16 @@ pub fn start(
     let_go();
     stderr.at(DEBUG, &Event::Started(Target(program.as_raw())));
     let stderr = *stderr;
-    let &Options { group, warn_on_reap, remap, rewrites, .. } = options;
-    Ok(Started { stderr, own, program, terminal, group, warn_on_reap, remap, rewrites })
+    let &Options { group, warn_on_reap, remap, rewrites, kill_after, .. } = options;
+    Ok(Started { stderr, own, program, terminal, group, warn_on_reap, remap, rewrites, kill_after })
 }
 
 impl Started {
     /// Is the program's init until it ends, and returns the exit code for that.
     #[must_use]
     pub fn supervise(self) -> u8 {
-        let outcome = Init { started: self, backlog: Vec::new(), pause: 0 }.run();
+        let mut init = Init { started: self, backlog: Vec::new(), pause: 0, kill_at: None };
+        let outcome = init.run();
         // Whoever reads the terminal after us is not in the program's group.
         if self.own.as_raw() != 1 {
             Terminal::pass(self.program, getpgrp());
@@ -130,12 +136,19 @@ fn die_with_the_parent(options: &Options<'_>, own: Pid, stderr: &mut Stderr) {
 impl Init {
     fn run(&mut self) -> How {
         loop {
-            let (set, timeout) = if self.backlog.is_empty() {
+            let rest = self.kill_at.map(|time| time.saturating_sub(now()));
+            if rest == Some(0)
+                && let Some(outcome) = self.kill()
+            {
+                return outcome;
+            }
+            let (set, pause) = if self.backlog.is_empty() {
                 (SignalSet::ALL, None)
             } else {
                 // Further realtime signals keep their order in our own queue; all others go on.
                 (SignalSet::STANDARD, Some(self.pause))
             };
+            let timeout = rest.into_iter().chain(pause).min();
             if let Some(received) = wait_signal(set, timeout)
                 && let Some(outcome) = self.handle(&received)
             {
@@ -166,13 +179,13 @@ impl Init {
             if is_sent || self.backlog.is_empty() {
                 break;
             }
-            let Some(further) = wait_signal(SignalSet::REALTIME, Some(0)) else {
+            let Some(further) = pending_signal(SignalSet::REALTIME) else {
                 break;
             };
             self.backlog.push(further);
             is_sent = self.send_what_fits();
         }
-        let longer = self.pause.saturating_mul(2).clamp(1, MAX_PAUSE_MILLISECONDS);
+        let longer = self.pause.saturating_mul(2).clamp(1000, MAX_PAUSE);
         self.pause = if is_sent { 0 } else { longer };
     }
 
@@ -194,6 +207,9 @@ impl Init {
         let Some(signal) = rewrites.of(received.signal(), sender(received), own.as_raw()) else {
             return Sent::Done;
         };
+        if is_stop(received.signal()) || is_stop(signal) {
+            self.stop_in_time();
+        }
         let target = self.started.target();
         match forward(received, signal, target) {
             Ok(()) => {
@@ -207,6 +223,28 @@ impl Init {
             }
         }
         Sent::Done
+    }
+
+    /// From the first signal to stop on the program has so long to do so.
+    fn stop_in_time(&mut self) {
+        if let Some(time) = self.started.kill_after.take() {
+            self.kill_at = Some(now().saturating_add(time));
+        }
+    }
+
+    /// Kills the program with its group, unless it has ended: as long as it is not reaped, neither
+    /// number can be anybody else's.
+    fn kill(&mut self) -> Option<How> {
+        self.kill_at = None;
+        let outcome = self.reap();
+        if outcome.is_none() {
+            let program = self.started.program.as_raw();
+            let _ = send_signal(program.wrapping_neg(), libc::SIGKILL);
+            // It may have joined another group.
+            let _ = send_signal(program, libc::SIGKILL);
+            self.started.stderr.at(WARNING, &Event::Killed(Target(program)));
+        }
+        outcome
     }
 
     fn reap(&mut self) -> Option<How> {
@@ -240,7 +278,7 @@ impl Init {
         }
         // Stopping discards a pending SIGCONT (signal(7)): one that has come already is for the
         // program, and then there is nothing to stop for.
-        if let Some(received) = wait_signal(SignalSet::only(libc::SIGCONT), Some(0)) {
+        if let Some(received) = pending_signal(SignalSet::only(libc::SIGCONT)) {
             self.forward(&received);
             return;
         }
@@ -278,6 +316,8 @@ enum Event {
     /// A signal, and what it was passed on as.
     PassedOn(i32, i32, Target),
     Reaped(i32),
+    /// The program was, as its time was up.
+    Killed(Target),
 }
 
 /// In the words of tini where it has any, as scripts look for them.
@@ -295,6 +335,9 @@ impl Put for Event {
             }
             Self::Reaped(process) => {
                 put!(out, "Reaped zombie process with pid=", process.unsigned_abs());
+            }
+            Self::Killed(program) => {
+                put!(out, "killed ", program, ", which did not stop in time, and its group");
             }
         }
     }

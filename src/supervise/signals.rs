@@ -47,6 +47,12 @@ impl Rewrites {
     }
 }
 
+/// Whether a signal asks a program to end, of those that are sent for it.
+#[must_use]
+pub const fn is_stop(signal: i32) -> bool {
+    matches!(signal, libc::SIGTERM | libc::SIGINT | libc::SIGQUIT)
+}
+
 /// The first realtime signal of the kernel; the C library's is higher (signal(7)).
 const FIRST_REALTIME: i32 = 32;
 

@@ -26,8 +26,8 @@ pub use process::{
     protect_relocations, send_signal, spawn,
 };
 pub use signal::{
-    Disposition, Received, SignalSet, block_all, discard_own, disposition, forward_queued,
-    set_disposition, set_mask, stop_by_default, wait_signal,
+    Disposition, Received, SignalSet, block_all, discard_own, disposition, forward_queued, now,
+    pending_signal, set_disposition, set_mask, stop_by_default, wait_signal,
 };
 
 /// The result of a system call that returns -1 for an error.

@@ -195,7 +195,7 @@ pub enum How {
 /// # Errors
 /// What the filter returns.
 pub fn can_wait() -> Result<(), Errno> {
-    let _ = signal::wait_signal(signal::SignalSet(0), Some(0));
+    let _ = signal::pending_signal(signal::SignalSet(0));
     match Errno::last() {
         Errno(libc::EAGAIN) => {}
         error => return Err(error),

@@ -9,6 +9,9 @@ mod signals;
 // Signals that are to reach it as others.
 mod rewrite;
 
+// The program is killed where it does not stop in time.
+mod stop;
+
 // The same while the program is being started.
 mod start;
 
