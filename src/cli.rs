@@ -44,6 +44,8 @@ Init (as in tini):
                      numbers; can be repeated (LOADLINE_REWRITE=FROM:TO,...)
   --kill-after TIME  kill the program if it has not ended so long after the first TERM,
                      INT or QUIT: 10s, 1.5s, 500ms, 2m (LOADLINE_KILL_AFTER)
+  --drain TIME       when the program has ended, tell what it leaves behind to end too,
+                     and kill what is there so long after that (LOADLINE_DRAIN)
 
 Other:
   --explain[=text|json]  show what was found and would be set, and run nothing
@@ -121,6 +123,8 @@ pub struct Options<'a> {
     pub rewrites: Rewrites,
     /// How long the program has to stop when it is told to.
     pub kill_after: Option<Micros>,
+    /// How long what the program leaves behind has to end.
+    pub drain: Option<Micros>,
     /// The program and its arguments; empty only where it is not run.
     pub program: &'a [&'a CStr],
     exec: bool,
@@ -137,6 +141,7 @@ impl Options<'_> {
             || self.remap != Remap::default()
             || self.rewrites != Rewrites::DEFAULT
             || self.kill_after.is_some()
+            || self.drain.is_some()
     }
 }
 
@@ -157,7 +162,7 @@ struct Setting {
     set: fn(&mut Options<'_>, &[u8]) -> Option<()>,
 }
 
-const SETTINGS: [Setting; 16] = [
+const SETTINGS: [Setting; 17] = [
     Setting {
         name: "--memory",
         expected: "auto, always or off",
@@ -282,6 +287,14 @@ const SETTINGS: [Setting; 16] = [
             Some(())
         },
     },
+    Setting {
+        name: "--drain",
+        expected: TIME,
+        set: |options, value| {
+            options.drain = Some(time(value)?);
+            Some(())
+        },
+    },
     // tini asks only whether these two are there.
     Setting {
         name: "TINI_SUBREAPER",
@@ -325,6 +338,7 @@ pub fn parse<'a>(arguments: &'a [&'a CStr], environment: &[&'a CStr]) -> Request
         remap: Remap::default(),
         rewrites: Rewrites::DEFAULT,
         kill_after: None,
+        drain: None,
         program: &[],
         exec: false,
     };
@@ -511,8 +525,8 @@ mod tests {
         let names = SETTINGS.iter().map(|setting| setting.name);
         let tunables = names.filter(|name| name.starts_with("--") && *name != "--exec");
         let tuned = |options: Options<'_>| {
-            let Options { tuning, rewrites, kill_after, .. } = options;
-            format!("{tuning:?} {rewrites:?} {kill_after:?}")
+            let Options { tuning, rewrites, kill_after, drain, .. } = options;
+            format!("{tuning:?} {rewrites:?} {kill_after:?} {drain:?}")
         };
         for option in tunables {
             let value = match option {

@@ -192,7 +192,10 @@ impl Put for Error<'_> {
                 }
             }
             Self::NoInit => {
-                put!(out, "-s, -g, -p, -e, -w, --rewrite and --kill-after do nothing with --exec")
+                put!(
+                    out,
+                    "-s, -g, -p, -e, -w, --rewrite, --kill-after and --drain do nothing with --exec"
+                )
             }
             Self::Output(cause) => put!(out, "could not write to standard output: ", cause),
         }

@@ -155,8 +155,34 @@ static void orphans(int count)
     report("signal", SIGTERM);
 }
 
+/* What a daemon does in its life. */
+static void live(const char *how, int number)
+{
+    if (!strcmp(how, "stubborn"))
+        report("daemon", 0);
+    if (!strcmp(how, "slow")) {
+        siginfo_t told = next(only(SIGTERM));
+        say_signal("daemon", &told);
+        usleep(number);
+        dprintf(1, "daemon gone\n");
+        _exit(0);
+    }
+    if (!strcmp(how, "brief")) {
+        usleep(number);
+        _exit(0);
+    }
+    if (!strcmp(how, "parent") && start() == 0)
+        report("child", SIGTERM);
+    set none = 0;
+    mask(SIG_SETMASK, &none);
+    alarm(LIFETIME_SECONDS);
+    if (!strcmp(how, "stopped"))
+        raise(SIGSTOP);
+    pause();
+}
+
 /* A daemon as they have always been made: two forks, a session of its own. It holds stdout. */
-static void daemonise(int code)
+static void daemonise(int code, const char *how, int number)
 {
     int told[2];
     char byte;
@@ -164,13 +190,16 @@ static void daemonise(int code)
         fail("pipe");
     if (start() == 0) {
         setsid();
-        if (start() == 0) {
+        block_all();
+        pid_t daemon = start();
+        if (daemon == 0) {
             dprintf(1, "daemon %d\n", getpid());
             close(told[0]);
             close(told[1]);
-            alarm(LIFETIME_SECONDS);
-            pause();
+            live(how, number);
         }
+        if (!strcmp(how, "stopped"))
+            waitpid(daemon, NULL, WUNTRACED);
         _exit(0);
     }
     close(told[1]);
@@ -305,7 +334,7 @@ int main(int count, char **arguments)
     if (!strcmp(what, "orphans"))
         orphans(number);
     if (!strcmp(what, "daemon"))
-        daemonise(number);
+        daemonise(number, count > 3 ? arguments[3] : "", count > 4 ? atoi(arguments[4]) : 0);
     if (!strcmp(what, "state")) {
         state();
         return 0;

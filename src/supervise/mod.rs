@@ -6,6 +6,7 @@
 //! program has no room for.
 
 mod reap;
+mod rest;
 mod signals;
 mod spawn;
 
@@ -46,6 +47,7 @@ pub struct Started {
     remap: Remap,
     rewrites: Rewrites,
     kill_after: Option<Micros>,
+    drain: Option<Micros>,
 }
 
 /// The init, while the program runs.
@@ -84,8 +86,19 @@ pub fn start(
     let_go();
     stderr.at(DEBUG, &Event::Started(Target(program.as_raw())));
     let stderr = *stderr;
-    let &Options { group, warn_on_reap, remap, rewrites, kill_after, .. } = options;
-    Ok(Started { stderr, own, program, terminal, group, warn_on_reap, remap, rewrites, kill_after })
+    let &Options { group, warn_on_reap, remap, rewrites, kill_after, drain, .. } = options;
+    Ok(Started {
+        stderr,
+        own,
+        program,
+        terminal,
+        group,
+        warn_on_reap,
+        remap,
+        rewrites,
+        kill_after,
+        drain,
+    })
 }
 
 impl Started {
@@ -98,7 +111,20 @@ impl Started {
         if self.own.as_raw() != 1 {
             Terminal::pass(self.program, getpgrp());
         }
+        if let Some(time) = self.drain {
+            rest::end(&mut init.started, time);
+        }
         exit::code(outcome, self.remap)
+    }
+
+    /// What a signal is passed on as, if it is.
+    fn passed_on_as(&self, received: &Received) -> Option<i32> {
+        self.rewrites.of(received.signal(), sender(received), self.own.as_raw())
+    }
+
+    /// Whether a signal is one to stop, as it was sent or as it is passed on.
+    fn is_stop(&self, received: &Received) -> bool {
+        self.passed_on_as(received).is_some_and(|to| is_stop(received.signal()) || is_stop(to))
     }
 
     /// Who gets the signals, in the terms of kill(2).
@@ -109,9 +135,9 @@ impl Started {
 }
 
 fn take_care_of_orphans(options: &Options<'_>, own: Pid, stderr: &mut Stderr) {
-    if options.subreaper
-        && let Err(cause) = set_child_subreaper(true)
-    {
+    // Where we are PID 1 they come to us in any case.
+    let is_wanted = options.subreaper || options.drain.is_some();
+    if is_wanted && let Err(cause) = set_child_subreaper(true) {
         stderr.at(WARNING, &Error::Subreaper(cause.into()));
     }
     if own.as_raw() != 1 && get_child_subreaper() != Ok(true) {
@@ -203,11 +229,10 @@ impl Init {
     }
 
     fn forward(&mut self, received: &Received) -> Sent {
-        let Started { rewrites, own, .. } = &self.started;
-        let Some(signal) = rewrites.of(received.signal(), sender(received), own.as_raw()) else {
+        let Some(signal) = self.started.passed_on_as(received) else {
             return Sent::Done;
         };
-        if is_stop(received.signal()) || is_stop(signal) {
+        if self.started.is_stop(received) {
             self.stop_in_time();
         }
         let target = self.started.target();
@@ -318,6 +343,8 @@ enum Event {
     Reaped(i32),
     /// The program was, as its time was up.
     Killed(Target),
+    /// What it left behind was.
+    RestKilled,
 }
 
 /// In the words of tini where it has any, as scripts look for them.
@@ -339,6 +366,7 @@ impl Put for Event {
             Self::Killed(program) => {
                 put!(out, "killed ", program, ", which did not stop in time, and its group");
             }
+            Self::RestKilled => put!(out, "killed what was left by the program and has not ended"),
         }
     }
 }

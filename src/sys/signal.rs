@@ -159,7 +159,7 @@ pub fn pending_signal(set: SignalSet) -> Option<Received> {
 }
 
 /// So many microseconds.
-const SECOND: Micros = 1_000_000;
+pub const SECOND: Micros = 1_000_000;
 
 /// The time on a clock that nobody sets (clock_gettime(2)), rounded up. The C library looks for a
 /// faster way, in more code than is worth it here.

@@ -15,6 +15,9 @@ mod stop;
 // The same while the program is being started.
 mod start;
 
+// What the program leaves behind is told to end, waited for, and killed.
+mod rest;
+
 // Orphans are adopted and reaped.
 mod reap;
 
