@@ -324,6 +324,20 @@ int main(int count, char **arguments)
         usleep(number);
         return 7;
     }
+    if (!strcmp(what, "deserter")) {
+        /* Joins the group of its child. */
+        block_all();
+        pid_t child = start();
+        setpgid(child, child);
+        if (child == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            next(only(SIGTERM));
+        }
+        if (setpgid(0, child) == -1)
+            fail("setpgid");
+        dprintf(1, "ready\n");
+        report("signal", 0);
+    }
     if (!strcmp(what, "signal-parent")) {
         block_all();
         kill(getppid(), number);

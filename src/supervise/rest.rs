@@ -14,7 +14,7 @@ use crate::sys::{
 use crate::text::Fields;
 use crate::units::{Micros, integer};
 use core::ffi::CStr;
-use core::mem::{replace, swap};
+use core::mem::replace;
 
 /// The children of our only thread, of the system that we run on.
 const CHILDREN: &CStr = c"/proc/thread-self/children";
@@ -62,9 +62,9 @@ pub fn end(started: &mut Started, time: Micros) {
 struct Rest {
     is_all: bool,
     is_told: bool,
-    /// Our children that have been told, as the kernel lists them.
+    /// Our children that have been told, in the form of the kernel's list.
     told: Vec<u8>,
-    /// Room for the next list.
+    /// Room for that list.
     found: Vec<u8>,
 }
 
@@ -82,21 +82,20 @@ impl Rest {
             stderr.at(WARNING, &Error::Unreadable { file: CHILDREN.to_bytes(), cause });
             return false;
         }
-        let mut is_left = false;
         for child in Fields::new(&self.found, b' ') {
             let process = integer(child).and_then(|number| i32::try_from(number).ok());
             // Where /proc is of another PID namespace its numbers are no children of ours.
             if let Some(process) = process
+                && Fields::new(&self.told, b' ').all(|told| told != child)
                 && is_child(process)
             {
-                is_left = true;
-                if Fields::new(&self.told, b' ').all(|told| told != child) {
-                    tell(process, signal);
-                }
+                tell(process, signal);
+                self.told.extend_from_slice(child);
+                self.told.push(b' ');
             }
         }
-        swap(&mut self.told, &mut self.found);
-        is_left
+        // While some of them end, others may be missing in the list (proc(5)): until next time.
+        has_children()
     }
 }
 

@@ -233,3 +233,20 @@ fn thousand_orphans_are_waited_for() {
         assert_eq!(init.messages(), "");
     }
 }
+
+/// As PID 1 it needs no list of its children.
+#[test]
+fn missing_proc_is_said_and_nobody_is_waited_for() {
+    Init::must_be_loadline();
+    if !Place::all().contains(&Place::PidOne) {
+        return;
+    }
+    let inner = r#"mount -t tmpfs none /proc && "$1" -s --drain=1h -- "$0" daemon 3 stubborn"#;
+    let path = Init::under_test().path;
+    let shell = ["/bin/sh", "-c", inner, probe_path().to_str().unwrap(), path.to_str().unwrap()];
+    let mut init = Launch::new(Place::PidOne, &[]).program(&shell).start();
+    number(&init.line());
+    init.exits_with(3);
+    assert_eq!(init.output(), b"");
+    assert!(init.messages().contains("could not read \"/proc/thread-self/children\": "));
+}

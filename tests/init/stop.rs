@@ -176,6 +176,16 @@ fn group_of_the_program_is_killed_and_what_has_left_it_is_not() {
     }
 }
 
+#[test]
+fn program_that_has_joined_another_group_is_killed_too() {
+    for place in Place::all() {
+        let mut init = ready(limited(place, "50ms", &["deserter"]));
+        init.signal(libc::SIGTERM);
+        init.expect("signal 15");
+        init.exits_with(KILLED);
+    }
+}
+
 /// The program ends by itself just when it is to be killed: the status says what has happened.
 #[test]
 fn end_at_the_last_moment_has_its_own_status() {
