@@ -171,8 +171,6 @@ static void live(const char *how, int number)
         usleep(number);
         _exit(0);
     }
-    if (!strcmp(how, "parent") && start() == 0)
-        report("child", SIGTERM);
     set none = 0;
     mask(SIG_SETMASK, &none);
     alarm(LIFETIME_SECONDS);
@@ -193,9 +191,16 @@ static void daemonise(int code, const char *how, int number)
         block_all();
         pid_t daemon = start();
         if (daemon == 0) {
-            dprintf(1, "daemon %d\n", getpid());
+            /* Both have to be there before the program ends. */
+            int has_child = !strcmp(how, "parent");
+            if (has_child && start() == 0)
+                daemon = getpid();
+            else
+                dprintf(1, "daemon %d\n", getpid());
             close(told[0]);
             close(told[1]);
+            if (daemon != 0)
+                report("child", SIGTERM);
             live(how, number);
         }
         if (!strcmp(how, "stopped"))

@@ -51,7 +51,8 @@ fn time_is_from_the_first_signal_on() {
             init.signal(libc::SIGTERM);
         }
         init.exits_with(KILLED);
-        assert!(begin.elapsed() >= Duration::from_millis(200));
+        let time = begin.elapsed();
+        assert!((Duration::from_millis(200)..Duration::from_secs(4)).contains(&time), "{time:?}");
     }
 }
 
@@ -149,8 +150,10 @@ fn program_whose_queue_is_full_is_killed_too() {
         for value in 0..8 {
             init.signal_with_value(REALTIME, value);
         }
+        let begin = Instant::now();
         init.signal(libc::SIGTERM);
         init.exits_with(KILLED);
+        assert!(begin.elapsed() < Duration::from_secs(4));
     }
 }
 
