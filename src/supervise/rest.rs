@@ -28,7 +28,11 @@ pub fn end(started: &mut Started, time: Micros) {
     let mut signal = libc::SIGTERM;
     let mut until = now().saturating_add(time);
     let mut pause = 1000;
-    while rest.tell(signal, &mut started.stderr) {
+    loop {
+        reap::drain(started.program.as_raw(), started.warn_on_reap, &mut started.stderr);
+        if !rest.tell(signal, &mut started.stderr) {
+            break;
+        }
         let mut left = until.saturating_sub(now());
         if left == 0 {
             if signal == libc::SIGTERM {
@@ -47,13 +51,10 @@ pub fn end(started: &mut Started, time: Micros) {
             left = left.min(pause);
             pause = pause.saturating_mul(2).min(MAX_PAUSE);
         }
-        if let Some(received) = wait_signal(SignalSet::ALL, Some(left)) {
-            if received.signal() == libc::SIGCHLD {
-                let program = started.program.as_raw();
-                reap::drain(program, started.warn_on_reap, &mut started.stderr);
-            } else if started.is_stop(&received) {
-                until = 0;
-            }
+        if let Some(received) = wait_signal(SignalSet::ALL, Some(left))
+            && started.is_stop(&received)
+        {
+            until = 0;
         }
     }
 }
