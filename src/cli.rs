@@ -7,8 +7,9 @@ use crate::error::Error;
 use crate::exit::Remap;
 use crate::getopt::Parser;
 use crate::policy::{CpuMode, MemoryMode, Rounding, Tuning};
+use crate::supervise::Rewrites;
 use crate::text::Fields;
-use crate::units::{CPUS, Ratio, SIZE, cpus, integer, size};
+use crate::units::{CPUS, Micros, Ratio, SIZE, TIME, cpus, integer, size, time};
 use core::ffi::{CStr, c_int};
 
 /// The text of `--help`.
@@ -39,6 +40,12 @@ Init (as in tini):
   -e CODE     report the exit code CODE as 0; can be repeated
   -w          warn when a zombie is reaped
   -v          say more; can be repeated (TINI_VERBOSITY)
+  --rewrite FROM:TO  pass on the signal FROM as TO, or with TO 0 not at all: names or
+                     numbers; can be repeated (LOADLINE_REWRITE=FROM:TO,...)
+  --kill-after TIME  kill the program if it has not ended so long after the first TERM,
+                     INT or QUIT: 10s, 1.5s, 500ms, 2m (LOADLINE_KILL_AFTER)
+  --drain TIME       when the program has ended, tell what it leaves behind to end too,
+                     and kill what is there so long after that (LOADLINE_DRAIN)
 
 Other:
   --explain[=text|json]  show what was found and would be set, and run nothing
@@ -112,6 +119,12 @@ pub struct Options<'a> {
     pub verbosity: u32,
     /// The exit codes that are reported as 0.
     pub remap: Remap,
+    /// What signals are passed on as.
+    pub rewrites: Rewrites,
+    /// How long the program has to stop when it is told to.
+    pub kill_after: Option<Micros>,
+    /// How long what the program leaves behind has to end.
+    pub drain: Option<Micros>,
     /// The program and its arguments; empty only where it is not run.
     pub program: &'a [&'a CStr],
     exec: bool,
@@ -126,6 +139,9 @@ impl Options<'_> {
             || self.warn_on_reap
             || self.parent_death.is_some()
             || self.remap != Remap::default()
+            || self.rewrites != Rewrites::DEFAULT
+            || self.kill_after.is_some()
+            || self.drain.is_some()
     }
 }
 
@@ -146,7 +162,7 @@ struct Setting {
     set: fn(&mut Options<'_>, &[u8]) -> Option<()>,
 }
 
-const SETTINGS: [Setting; 14] = [
+const SETTINGS: [Setting; 17] = [
     Setting {
         name: "--memory",
         expected: "auto, always or off",
@@ -247,6 +263,38 @@ const SETTINGS: [Setting; 14] = [
             Some(())
         },
     },
+    Setting {
+        name: "--rewrite",
+        expected: "signals such as TERM:QUIT or 15:3, or HUP:0 to drop one, but no CHLD, KILL or \
+                   STOP to be rewritten",
+        set: |options, value| {
+            // All or nothing.
+            let mut rewrites = options.rewrites;
+            for pair in Fields::new(value, b',') {
+                let mut parts = Fields::new(pair, b':');
+                let (from, to) = (parts.next()?, parts.rest()?);
+                rewrites.set(signal_by_name_or_number(from)?, signal_by_name_or_number(to)?)?;
+            }
+            options.rewrites = rewrites;
+            Some(())
+        },
+    },
+    Setting {
+        name: "--kill-after",
+        expected: TIME,
+        set: |options, value| {
+            options.kill_after = Some(time(value)?);
+            Some(())
+        },
+    },
+    Setting {
+        name: "--drain",
+        expected: TIME,
+        set: |options, value| {
+            options.drain = Some(time(value)?);
+            Some(())
+        },
+    },
     // tini asks only whether these two are there.
     Setting {
         name: "TINI_SUBREAPER",
@@ -288,6 +336,9 @@ pub fn parse<'a>(arguments: &'a [&'a CStr], environment: &[&'a CStr]) -> Request
         warn_on_reap: false,
         verbosity: VERBOSITY,
         remap: Remap::default(),
+        rewrites: Rewrites::DEFAULT,
+        kill_after: None,
+        drain: None,
         program: &[],
         exec: false,
     };
@@ -395,6 +446,11 @@ fn signal_by_name(text: &[u8]) -> Option<c_int> {
     })
 }
 
+fn signal_by_name_or_number(text: &[u8]) -> Option<u8> {
+    let signal = signal_by_name(text).map(i32::unsigned_abs).map(u64::from);
+    signal.or_else(|| integer(text))?.try_into().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -468,28 +524,82 @@ mod tests {
     fn each_tunable_is_an_option_and_a_variable_and_the_command_line_wins() {
         let names = SETTINGS.iter().map(|setting| setting.name);
         let tunables = names.filter(|name| name.starts_with("--") && *name != "--exec");
+        let tuned = |options: Options<'_>| {
+            let Options { tuning, rewrites, kill_after, drain, .. } = options;
+            format!("{tuning:?} {rewrites:?} {kill_after:?} {drain:?}")
+        };
         for option in tunables {
             let value = match option {
+                "--rewrite" => "TERM:QUIT",
                 "--memory" | "--cpu" => "off",
                 "--cpu-rounding" => "down",
                 "--memory-ratio" => "0.5",
                 _ => "5",
             };
-            let default = format!("{:?}", Tuning::DEFAULT);
+            let default = tuned(options(&["x"], &[]));
             let name = option.trim_start_matches('-').replace('-', "_").to_uppercase();
             let variable = format!("LOADLINE_{name}={value}");
-            let by_variable = format!("{:?}", options(&["x"], &[&variable]).tuning);
-            let by_option = format!("{:?}", options(&[option, value, "x"], &[]).tuning);
+            let by_variable = tuned(options(&["x"], &[&variable]));
+            let by_option = tuned(options(&[option, value, "x"], &[]));
             let joined = format!("{option}={value}");
             assert_ne!(by_option, default, "{name}");
             assert_eq!(by_option, by_variable, "{name}");
-            assert_eq!(by_option, format!("{:?}", options(&[&joined, "x"], &[]).tuning));
+            assert_eq!(by_option, tuned(options(&[&joined, "x"], &[])));
             assert!(HELP.contains(option), "{name}");
         }
         let both = options(&["--cpu-limit=2", "x"], &["LOADLINE_CPU_LIMIT=500m"]);
         assert_eq!(both.tuning.cpu_limit, Quota::new(2_000_000, 1_000_000));
         let twice = options(&["x"], &["LOADLINE_CPU_MIN=3", "LOADLINE_CPU_MIN=4"]);
         assert_eq!(twice.tuning.cpu_min, 3, "the first of a name counts");
+    }
+
+    #[test]
+    fn rewrites_are_pairs_of_names_or_numbers() {
+        let rewritten = |arguments: &[&str], variables: &[&str]| {
+            let rewrites = options(arguments, variables).rewrites;
+            let as_what = |signal| (signal, rewrites.of(signal, None, 1).unwrap_or(0));
+            let all = (1..=64).map(as_what).filter(|(from, to)| from != to);
+            all.filter(|pair| ![(21, 0), (22, 0)].contains(pair)).collect::<Vec<_>>()
+        };
+        for (value, pairs) in [
+            ("TERM:QUIT", &[(15, 3)][..]),
+            ("SIGTERM:3", &[(15, 3)]),
+            ("15:SIGQUIT,HUP:0", &[(1, 0), (15, 3)]),
+            ("TERM:QUIT,TERM:INT", &[(15, 2)]),
+            ("TTIN:TSTP,64:34,USR1:KILL", &[(10, 9), (21, 20), (64, 34)]),
+        ] {
+            assert_eq!(rewritten(&["--rewrite", value, "x"], &[]), pairs, "{value}");
+            let variable = format!("LOADLINE_REWRITE={value}");
+            assert_eq!(rewritten(&["x"], &[&variable]), pairs, "{value}");
+        }
+        let both = ["--rewrite=TERM:INT", "--rewrite", "HUP:0", "x"];
+        let variable = ["LOADLINE_REWRITE=TERM:QUIT,USR1:USR2"];
+        assert_eq!(rewritten(&both, &variable), [(1, 0), (10, 12), (15, 2)]);
+        for bad in [
+            "TERM",
+            "TERM:",
+            ":TERM",
+            ":",
+            ",",
+            "TERM:QUIT,",
+            "TERM:QUIT,NOPE:1",
+            "term:QUIT",
+            "0:TERM",
+            "65:TERM",
+            "TERM:65",
+            "TERM:256",
+            "TERM:-1",
+            "CHLD:TERM",
+            "KILL:TERM",
+            "SIGSTOP:TERM",
+            "TERM:QUIT:INT",
+            "TERM=QUIT",
+        ] {
+            assert!(error(&["--rewrite", bad, "x"]).starts_with("--rewrite takes "), "{bad}");
+            let variable = format!("LOADLINE_REWRITE={bad}");
+            let request = parsed(&["x"], &[&variable]);
+            assert_eq!((request.warnings.len(), request.options.rewrites), (1, Rewrites::DEFAULT));
+        }
     }
 
     #[test]

@@ -191,7 +191,11 @@ impl Put for Error<'_> {
                     put!(out, "; a seccomp filter may forbid clone, waitid or rt_sigtimedwait");
                 }
             }
-            Self::NoInit => put!(out, "-s, -g, -p, -e and -w do nothing together with --exec"),
+            Self::NoInit => put!(
+                out,
+                "-s, -g, -p, -e, -w, --rewrite, --kill-after and --drain do nothing together with \
+                 --exec"
+            ),
             Self::Output(cause) => put!(out, "could not write to standard output: ", cause),
         }
     }

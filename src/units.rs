@@ -1,5 +1,5 @@
 //! Numbers with units, both ways: what people write for sizes, CPUs and ratios, and what they
-//! read. Integers throughout: a share of a CPU is microseconds over microseconds.
+//! read; and times. Integers throughout: a share of a CPU is microseconds over microseconds.
 
 use crate::text::{Fields, Out, Put, put};
 use core::num::NonZero;
@@ -183,8 +183,7 @@ pub const SIZE: &str = "a size such as 400MiB, 400Mi (1024s), 400MB, 400M (1000s
 /// Kubernetes, bare digits are bytes. At most 2^63 - 1, Go's largest limit.
 #[must_use]
 pub fn size(text: &[u8]) -> Option<u64> {
-    let digits = text.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.');
-    let (number, unit) = text.split_at_checked(digits.count())?;
+    let (number, unit) = number_and_unit(text)?;
     let (letter, base) = match unit {
         [] | b"B" => (b' ', 1),
         [letter] | [letter, b'B'] => (*letter, 1000),
@@ -209,6 +208,34 @@ pub fn size(text: &[u8]) -> Option<u64> {
     let rest = (number % parts).checked_mul(unit)? / parts;
     let bytes = (number / parts).checked_mul(unit)?.checked_add(rest)?;
     i64::try_from(bytes).is_ok().then_some(bytes)
+}
+
+/// A number with decimals, and what is behind it.
+fn number_and_unit(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.');
+    text.split_at_checked(digits.count())
+}
+
+/// What [`time`] takes, for messages.
+pub const TIME: &str = "a time above 0 such as 10s, 1.5s, 500ms, 2m, 1h or seconds";
+
+/// A time in microseconds.
+pub type Micros = u64;
+
+/// Parses a time above zero: `500ms`, `1.5s`, `2m`, `1h`, or seconds; exact to a thousandth of the
+/// unit.
+#[must_use]
+pub fn time(text: &[u8]) -> Option<Micros> {
+    let (number, unit) = number_and_unit(text)?;
+    let milliseconds = match unit {
+        _ if unit == b"ms" => 1,
+        _ if unit.is_empty() || unit == b"s" => 1000,
+        _ if unit == b"m" => 60 * 1000,
+        _ if unit == b"h" => 60 * 60 * 1000,
+        _ => return None,
+    };
+    let microseconds = decimal(number, 1000)?.checked_mul(milliseconds)?;
+    (microseconds > 0).then_some(microseconds)
 }
 
 /// What [`cpus`] takes, for messages.
@@ -286,6 +313,39 @@ mod tests {
     }
 
     #[test]
+    fn times_have_units_and_are_seconds_without() {
+        for (text, micros) in [
+            ("10", Some(10_000_000)),
+            ("10s", Some(10_000_000)),
+            ("1.5s", Some(1_500_000)),
+            (".5", Some(500_000)),
+            ("500ms", Some(500_000)),
+            ("0.5ms", Some(500)),
+            ("2m", Some(120_000_000)),
+            ("1.5h", Some(5_400_000_000)),
+            ("18446744073709s", Some(18_446_744_073_709_000_000)),
+            ("18446744073710s", None),
+            ("99999999999999999999h", None),
+            ("0", None),
+            ("0s", None),
+            ("0.0ms", None),
+            ("0.0001s", None),
+            ("", None),
+            ("s", None),
+            (".s", None),
+            ("1.s", None),
+            ("10 s", None),
+            ("10S", None),
+            ("10us", None),
+            ("1m30s", None),
+            ("-1s", None),
+            ("1e3", None),
+        ] {
+            assert_eq!(time(text.as_bytes()), micros, "{text:?}");
+        }
+    }
+
+    #[test]
     fn ratios_are_above_zero_and_at_most_one() {
         for (text, shown) in [
             ("0.9", Some("90%")),
@@ -325,7 +385,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_input_is_too_strange(text in proptest::collection::vec(any::<u8>(), 0..40)) {
-            let _ = (size(&text), cpus(&text), Ratio::parse(&text), integer(&text));
+            let _ = (size(&text), cpus(&text), Ratio::parse(&text), integer(&text), time(&text));
         }
 
         #[test]

@@ -155,8 +155,32 @@ static void orphans(int count)
     report("signal", SIGTERM);
 }
 
+/* What a daemon does in its life. */
+static void live(const char *how, int number)
+{
+    if (!strcmp(how, "stubborn"))
+        report("daemon", 0);
+    if (!strcmp(how, "slow")) {
+        siginfo_t told = next(only(SIGTERM));
+        say_signal("daemon", &told);
+        usleep(number);
+        dprintf(1, "daemon gone\n");
+        _exit(0);
+    }
+    if (!strcmp(how, "brief")) {
+        usleep(number);
+        _exit(0);
+    }
+    set none = 0;
+    mask(SIG_SETMASK, &none);
+    alarm(LIFETIME_SECONDS);
+    if (!strcmp(how, "stopped"))
+        raise(SIGSTOP);
+    pause();
+}
+
 /* A daemon as they have always been made: two forks, a session of its own. It holds stdout. */
-static void daemonise(int code)
+static void daemonise(int code, const char *how, int number)
 {
     int told[2];
     char byte;
@@ -164,13 +188,23 @@ static void daemonise(int code)
         fail("pipe");
     if (start() == 0) {
         setsid();
-        if (start() == 0) {
-            dprintf(1, "daemon %d\n", getpid());
+        block_all();
+        pid_t daemon = start();
+        if (daemon == 0) {
+            /* Both have to be there before the program ends. */
+            int has_child = !strcmp(how, "parent");
+            if (has_child && start() == 0)
+                daemon = getpid();
+            else
+                dprintf(1, "daemon %d\n", getpid());
             close(told[0]);
             close(told[1]);
-            alarm(LIFETIME_SECONDS);
-            pause();
+            if (daemon != 0)
+                report("child", SIGTERM);
+            live(how, number);
         }
+        if (!strcmp(how, "stopped"))
+            waitpid(daemon, NULL, WUNTRACED);
         _exit(0);
     }
     close(told[1]);
@@ -287,6 +321,28 @@ int main(int count, char **arguments)
         say_signal("signal", &first);
         report("signal", SIGUSR1);
     }
+    if (!strcmp(what, "linger")) {
+        /* Takes so many microseconds to end, once it is told to. */
+        block_all();
+        dprintf(1, "ready\n");
+        next(only(SIGTERM));
+        usleep(number);
+        return 7;
+    }
+    if (!strcmp(what, "deserter")) {
+        /* Joins the group of its child. */
+        block_all();
+        pid_t child = start();
+        setpgid(child, child);
+        if (child == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            next(only(SIGTERM));
+        }
+        if (setpgid(0, child) == -1)
+            fail("setpgid");
+        dprintf(1, "ready\n");
+        report("signal", 0);
+    }
     if (!strcmp(what, "signal-parent")) {
         block_all();
         kill(getppid(), number);
@@ -297,7 +353,7 @@ int main(int count, char **arguments)
     if (!strcmp(what, "orphans"))
         orphans(number);
     if (!strcmp(what, "daemon"))
-        daemonise(number);
+        daemonise(number, count > 3 ? arguments[3] : "", count > 4 ? atoi(arguments[4]) : 0);
     if (!strcmp(what, "state")) {
         state();
         return 0;

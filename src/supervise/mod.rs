@@ -2,9 +2,11 @@
 //!
 //! Signals stay blocked throughout and are taken from the queue one by one: no handler runs, none
 //! is lost between a check and a wait, and nothing coalesces that the kernel did not. An idle
-//! init sleeps in one system call without a timeout.
+//! init sleeps in one system call without a timeout, but for `--kill-after` and signals that the
+//! program has no room for.
 
 mod reap;
+mod rest;
 mod signals;
 mod spawn;
 
@@ -13,23 +15,24 @@ use crate::error::Error;
 use crate::exit::{self, Remap};
 use crate::stderr::{DEBUG, Stderr, WARNING};
 use crate::sys::{
-    Disposition, Errno, How, Received, SignalSet, can_wait, disposition, let_go, send_signal,
-    set_disposition, stop_by_default, wait_signal,
+    Disposition, Errno, How, Received, SignalSet, can_wait, disposition, let_go, now,
+    pending_signal, send_signal, set_disposition, stop_by_default, wait_signal,
 };
 use crate::text::{Out, Put, put};
+use crate::units::Micros;
 use nix::sys::prctl::{get_child_subreaper, set_child_subreaper, set_pdeathsig};
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpgrp, getpid, getppid};
-use signals::{Route, forward, is_realtime, route, sender};
+use signals::{forward, is_realtime, is_stop, sender};
 
-pub use signals::Target;
+pub use signals::{Rewrites, Target};
 use spawn::{Inherited, Terminal};
 
 pub use spawn::Image;
 
 /// The longest that a full signal queue is given before the next try. The first comes at once, and
 /// each after one in vain comes twice as late.
-const MAX_PAUSE_MILLISECONDS: u32 = 256;
+const MAX_PAUSE: Micros = 256_000;
 
 /// The program at work, and what its init needs to know: nothing that lies in memory which was
 /// allocated before.
@@ -42,6 +45,9 @@ pub struct Started {
     group: bool,
     warn_on_reap: bool,
     remap: Remap,
+    rewrites: Rewrites,
+    kill_after: Option<Micros>,
+    drain: Option<Micros>,
 }
 
 /// The init, while the program runs.
@@ -49,8 +55,10 @@ struct Init {
     started: Started,
     /// Realtime signals that did not fit into the queue yet, in their order.
     backlog: Vec<Received>,
-    /// How many milliseconds they wait for the next try.
-    pause: u32,
+    /// How long they wait for the next try.
+    pause: Micros,
+    /// When the program is out of time, if it has been told to stop.
+    kill_at: Option<Micros>,
 }
 
 /// Starts the program.
@@ -70,31 +78,53 @@ pub fn start(
         set_disposition(libc::SIGCHLD, Disposition::Default);
     }
     take_care_of_orphans(options, own, stderr);
-    let is_due = die_with_the_parent(options, stderr);
+    die_with_the_parent(options, own, stderr);
     can_wait()?;
     let terminal = Terminal::find();
     let dies_with_us = options.parent_death == Some(libc::SIGKILL);
     let program = spawn::start(image, stderr, inherited, terminal, dies_with_us)?;
     let_go();
     stderr.at(DEBUG, &Event::Started(Target(program.as_raw())));
-    let &Options { group, warn_on_reap, remap, .. } = options;
-    let started = Started { stderr: *stderr, own, program, terminal, group, warn_on_reap, remap };
-    if let Some(signal) = is_due {
-        let _ = send_signal(started.target(), signal);
-    }
-    Ok(started)
+    let stderr = *stderr;
+    let &Options { group, warn_on_reap, remap, rewrites, kill_after, drain, .. } = options;
+    Ok(Started {
+        stderr,
+        own,
+        program,
+        terminal,
+        group,
+        warn_on_reap,
+        remap,
+        rewrites,
+        kill_after,
+        drain,
+    })
 }
 
 impl Started {
     /// Is the program's init until it ends, and returns the exit code for that.
     #[must_use]
     pub fn supervise(self) -> u8 {
-        let outcome = Init { started: self, backlog: Vec::new(), pause: 0 }.run();
+        let mut init = Init { started: self, backlog: Vec::new(), pause: 0, kill_at: None };
+        let outcome = init.run();
         // Whoever reads the terminal after us is not in the program's group.
         if self.own.as_raw() != 1 {
             Terminal::pass(self.program, getpgrp());
         }
+        if let Some(time) = self.drain {
+            rest::end(&mut init.started, time);
+        }
         exit::code(outcome, self.remap)
+    }
+
+    /// What a signal is passed on as, if it is.
+    fn passed_on_as(&self, received: &Received) -> Option<i32> {
+        self.rewrites.of(received.signal(), sender(received), self.own.as_raw())
+    }
+
+    /// Whether a signal is one to stop, as it was sent or as it is passed on.
+    fn is_stop(&self, received: &Received) -> bool {
+        self.passed_on_as(received).is_some_and(|to| is_stop(received.signal()) || is_stop(to))
     }
 
     /// Who gets the signals, in the terms of kill(2).
@@ -105,9 +135,9 @@ impl Started {
 }
 
 fn take_care_of_orphans(options: &Options<'_>, own: Pid, stderr: &mut Stderr) {
-    if options.subreaper
-        && let Err(cause) = set_child_subreaper(true)
-    {
+    // Where we are PID 1 they come to us in any case.
+    let is_wanted = options.subreaper || options.drain.is_some();
+    if is_wanted && let Err(cause) = set_child_subreaper(true) {
         stderr.at(WARNING, &Error::Subreaper(cause.into()));
     }
     if own.as_raw() != 1 && get_child_subreaper() != Ok(true) {
@@ -116,32 +146,35 @@ fn take_care_of_orphans(options: &Options<'_>, own: Pid, stderr: &mut Stderr) {
 }
 
 /// Asks for a signal for the time when the parent dies. If it is dead already the kernel will not
-/// send it: then it is returned, for the program. SIGKILL ends us here.
-fn die_with_the_parent(options: &Options<'_>, stderr: &mut Stderr) -> Option<i32> {
-    let number = options.parent_death?;
+/// send it: then we do, to be received like any other. SIGKILL ends us here.
+fn die_with_the_parent(options: &Options<'_>, own: Pid, stderr: &mut Stderr) {
+    let Some(number) = options.parent_death else {
+        return;
+    };
     let parent = getppid();
     if let Err(cause) = Signal::try_from(number).and_then(set_pdeathsig) {
         stderr.at(WARNING, &Error::ParentDeath(cause.into()));
-        return None;
+    } else if getppid() != parent {
+        let _ = send_signal(own.as_raw(), number);
     }
-    if getppid() == parent {
-        return None;
-    }
-    if number == libc::SIGKILL {
-        let _ = send_signal(getpid().as_raw(), number);
-    }
-    Some(number)
 }
 
 impl Init {
     fn run(&mut self) -> How {
         loop {
-            let (set, timeout) = if self.backlog.is_empty() {
+            let rest = self.kill_at.map(|time| time.saturating_sub(now()));
+            if rest == Some(0)
+                && let Some(outcome) = self.kill()
+            {
+                return outcome;
+            }
+            let (set, pause) = if self.backlog.is_empty() {
                 (SignalSet::ALL, None)
             } else {
                 // Further realtime signals keep their order in our own queue; all others go on.
                 (SignalSet::STANDARD, Some(self.pause))
             };
+            let timeout = rest.into_iter().chain(pause).min();
             if let Some(received) = wait_signal(set, timeout)
                 && let Some(outcome) = self.handle(&received)
             {
@@ -152,17 +185,12 @@ impl Init {
     }
 
     fn handle(&mut self, received: &Received) -> Option<How> {
-        match route(received.signal(), sender(received), self.started.own.as_raw()) {
-            Route::Reap => {
-                self.started.stderr.at(DEBUG, &Event::Changed);
-                return self.reap();
-            }
-            Route::Forward => {
-                if self.forward(received) == Sent::QueueFull {
-                    self.backlog.push(*received);
-                }
-            }
-            Route::Drop => {}
+        if received.signal() == libc::SIGCHLD {
+            self.started.stderr.at(DEBUG, &Event::Changed);
+            return self.reap();
+        }
+        if self.forward(received) == Sent::QueueFull {
+            self.backlog.push(*received);
         }
         None
     }
@@ -177,13 +205,13 @@ impl Init {
             if is_sent || self.backlog.is_empty() {
                 break;
             }
-            let Some(further) = wait_signal(SignalSet::REALTIME, Some(0)) else {
+            let Some(further) = pending_signal(SignalSet::REALTIME) else {
                 break;
             };
             self.backlog.push(further);
             is_sent = self.send_what_fits();
         }
-        let longer = self.pause.saturating_mul(2).clamp(1, MAX_PAUSE_MILLISECONDS);
+        let longer = self.pause.saturating_mul(2).clamp(1000, MAX_PAUSE);
         self.pause = if is_sent { 0 } else { longer };
     }
 
@@ -201,10 +229,17 @@ impl Init {
     }
 
     fn forward(&mut self, received: &Received) -> Sent {
-        let (signal, target) = (received.signal(), self.started.target());
-        match forward(received, target) {
+        let Some(signal) = self.started.passed_on_as(received) else {
+            return Sent::Done;
+        };
+        if self.started.is_stop(received) {
+            self.stop_in_time();
+        }
+        let target = self.started.target();
+        match forward(received, signal, target) {
             Ok(()) => {
-                self.started.stderr.at(DEBUG, &Event::PassedOn(signal, Target(target)));
+                let event = Event::PassedOn(received.signal(), signal, Target(target));
+                self.started.stderr.at(DEBUG, &event);
             }
             Err(Errno(libc::EAGAIN)) if is_realtime(signal) => return Sent::QueueFull,
             Err(cause) => {
@@ -213,6 +248,28 @@ impl Init {
             }
         }
         Sent::Done
+    }
+
+    /// From the first signal to stop on the program has so long to do so.
+    fn stop_in_time(&mut self) {
+        if let Some(time) = self.started.kill_after.take() {
+            self.kill_at = Some(now().saturating_add(time));
+        }
+    }
+
+    /// Kills the program with its group, unless it has ended: as long as it is not reaped, neither
+    /// number can be anybody else's.
+    fn kill(&mut self) -> Option<How> {
+        self.kill_at = None;
+        let outcome = self.reap();
+        if outcome.is_none() {
+            let program = self.started.program.as_raw();
+            let _ = send_signal(program.wrapping_neg(), libc::SIGKILL);
+            // It may have joined another group.
+            let _ = send_signal(program, libc::SIGKILL);
+            self.started.stderr.at(WARNING, &Event::Killed(Target(program)));
+        }
+        outcome
     }
 
     fn reap(&mut self) -> Option<How> {
@@ -246,7 +303,7 @@ impl Init {
         }
         // Stopping discards a pending SIGCONT (signal(7)): one that has come already is for the
         // program, and then there is nothing to stop for.
-        if let Some(received) = wait_signal(SignalSet::only(libc::SIGCONT), Some(0)) {
+        if let Some(received) = pending_signal(SignalSet::only(libc::SIGCONT)) {
             self.forward(&received);
             return;
         }
@@ -281,8 +338,13 @@ enum Event {
     Started(Target),
     /// A child has.
     Changed,
-    PassedOn(i32, Target),
+    /// A signal, and what it was passed on as.
+    PassedOn(i32, i32, Target),
     Reaped(i32),
+    /// The program was, as its time was up.
+    Killed(Target),
+    /// What it left behind was.
+    RestKilled,
 }
 
 /// In the words of tini where it has any, as scripts look for them.
@@ -291,12 +353,20 @@ impl Put for Event {
         match self {
             Self::Started(program) => put!(out, "started ", program),
             Self::Changed => put!(out, "Received SIGCHLD"),
-            Self::PassedOn(signal, target) => {
-                put!(out, "passed on ", signals::Name(*signal), " to ", target);
+            Self::PassedOn(from, to, target) => {
+                put!(out, "passed on ", signals::Name(*from));
+                if from != to {
+                    put!(out, " as ", signals::Name(*to));
+                }
+                put!(out, " to ", target);
             }
             Self::Reaped(process) => {
                 put!(out, "Reaped zombie process with pid=", process.unsigned_abs());
             }
+            Self::Killed(program) => {
+                put!(out, "killed ", program, ", which did not stop in time, and its group");
+            }
+            Self::RestKilled => put!(out, "killed what was left by the program and has not ended"),
         }
     }
 }

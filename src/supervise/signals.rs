@@ -3,28 +3,54 @@
 use crate::sys::{Errno, Received, forward_queued, send_signal};
 use crate::text::{Out, Put, put};
 
-/// What a signal that was received is for.
+/// What each signal is passed on as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Route {
-    /// A child has changed.
-    Reap,
-    /// The program.
-    Forward,
-    /// Nobody.
-    Drop,
+pub struct Rewrites([u8; 65]);
+
+impl Rewrites {
+    /// Every signal as it came, but for the terminal's answer to our own use of it from the
+    /// background.
+    pub const DEFAULT: Self = {
+        let mut table = [0; 65];
+        let (mut left, mut signal) = (&mut table as &mut [u8], 0);
+        while let [place, rest @ ..] = left {
+            *place = match signal as i32 {
+                libc::SIGTTIN | libc::SIGTTOU => 0,
+                _ => signal,
+            };
+            left = rest;
+            signal += 1;
+        }
+        Self(table)
+    };
+
+    /// Has one passed on as another, or not at all where that is 0; unless there are no such
+    /// signals, or nobody ever receives the first. SIGCHLD is about our own children.
+    pub fn set(&mut self, from: u8, to: u8) -> Option<()> {
+        let is_received = !matches!(from.into(), 0 | libc::SIGCHLD | libc::SIGKILL | libc::SIGSTOP);
+        if !is_received || usize::from(to) >= self.0.len() {
+            return None;
+        }
+        *self.0.get_mut(usize::from(from))? = to;
+        Some(())
+    }
+
+    /// What a signal is passed on as, if it is: `sent` tells whether a process sent it, and which.
+    #[must_use]
+    pub fn of(&self, signal: i32, sent: Option<i32>, own: i32) -> Option<i32> {
+        // Of our own making: the SIGPIPE of a message on a broken standard error (pipe(7)).
+        if signal == libc::SIGPIPE && sent == Some(own) {
+            return None;
+        }
+        let to = self.0.get(usize::try_from(signal).ok()?)?;
+        (*to != 0).then_some((*to).into())
+    }
 }
 
-/// Routes a signal: `sent` tells whether a process sent it, and which.
+/// Whether a signal asks a program to end, of those that are sent for it.
 #[must_use]
-pub fn route(signal: i32, sent: Option<i32>, own: i32) -> Route {
-    match signal {
-        libc::SIGCHLD => Route::Reap,
-        // The terminal's answer to our own use of it from the background.
-        libc::SIGTTIN | libc::SIGTTOU => Route::Drop,
-        // Of our own making: the SIGPIPE of a message on a broken standard error (pipe(7)).
-        libc::SIGPIPE if sent == Some(own) => Route::Drop,
-        _ => Route::Forward,
-    }
+pub const fn is_stop(signal: i32) -> bool {
+    matches!(signal, libc::SIGTERM | libc::SIGINT | libc::SIGQUIT)
 }
 
 /// The first realtime signal of the kernel; the C library's is higher (signal(7)).
@@ -44,18 +70,18 @@ pub fn sender(received: &Received) -> Option<i32> {
     codes.contains(&received.code()).then(|| received.sender())
 }
 
-/// Passes a signal on to a process, or to a group where `target` is negative: what was queued is
-/// queued again with its value, what was sent by kill(2), tgkill(2) or the kernel is sent by
-/// kill. For groups the kernel has nothing but kill.
+/// Passes a signal on as `signal` to a process, or to a group where `target` is negative: what was
+/// queued is queued again with its value, what was sent by kill(2), tgkill(2) or the kernel is sent
+/// by kill. For groups the kernel has nothing but kill.
 ///
 /// # Errors
 /// EAGAIN where the queue is full: try again. ESRCH, EPERM: it cannot be done.
-pub fn forward(received: &Received, target: i32) -> Result<(), Errno> {
+pub fn forward(received: &Received, signal: i32, target: i32) -> Result<(), Errno> {
     let is_queued = received.code() < 0 && received.code() != libc::SI_TKILL;
     if is_queued && target > 0 {
-        forward_queued(target, received)
+        forward_queued(target, signal, received)
     } else {
-        send_signal(target, received.signal())
+        send_signal(target, signal)
     }
 }
 
@@ -87,12 +113,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_but_three_signals_are_forwarded() {
-        let dropped = (1..=64).filter(|signal| route(*signal, Some(7), 1) != Route::Forward);
-        assert_eq!(dropped.collect::<Vec<_>>(), [libc::SIGCHLD, libc::SIGTTIN, libc::SIGTTOU]);
-        assert_eq!(route(libc::SIGCHLD, None, 1), Route::Reap);
-        assert_eq!(route(libc::SIGPIPE, Some(1), 1), Route::Drop);
-        assert_eq!(route(libc::SIGPIPE, Some(0), 1), Route::Forward, "from outside");
-        assert_eq!(route(libc::SIGINT, None, 1), Route::Forward, "from the terminal");
+    fn signals_are_passed_on_as_they_are_but_for_two() {
+        let of = |signal, sent| Rewrites::DEFAULT.of(signal, sent, 1);
+        let others = (1..=64).filter(|signal| of(*signal, Some(7)) != Some(*signal));
+        assert_eq!(others.collect::<Vec<_>>(), [libc::SIGTTIN, libc::SIGTTOU]);
+        assert_eq!(of(libc::SIGTTIN, Some(7)), None);
+        assert_eq!(of(libc::SIGPIPE, Some(1)), None);
+        assert_eq!(of(libc::SIGPIPE, Some(0)), Some(libc::SIGPIPE), "from outside");
+        assert_eq!(of(libc::SIGINT, None), Some(libc::SIGINT), "from the terminal");
+        assert_eq!([of(0, None), of(65, None), of(-1, None)], [None; 3]);
+    }
+
+    #[test]
+    fn rewritten_signals_are_passed_on_as_what_was_asked_for() {
+        let mut rewrites = Rewrites::DEFAULT;
+        for (from, to) in [(15, 3), (1, 0), (21, 21), (64, 34), (13, 15)] {
+            assert_eq!(rewrites.set(from, to), Some(()), "{from}:{to}");
+        }
+        for (from, to) in [(0, 1), (65, 1), (17, 1), (9, 15), (19, 15), (10, 65), (10, 255)] {
+            assert_eq!(rewrites.set(from, to), None, "{from}:{to}");
+        }
+        let of = |signal| rewrites.of(signal, Some(7), 1);
+        let all = [15, 1, 21, 64, 13, 10, 2].map(of);
+        assert_eq!(all, [Some(3), None, Some(21), Some(34), Some(15), Some(10), Some(2)]);
+        assert_eq!(rewrites.of(13, Some(1), 1), None, "a broken stderr is no stop");
     }
 }

@@ -22,12 +22,12 @@ pub use file::{
     File, Writable, exists, is_executable, let_go, read_file, write_if_ready, write_stdout,
 };
 pub use process::{
-    Change, Exec, How, allowed_cpus, can_wait, exec, memory_total, next_change,
-    protect_relocations, send_signal, spawn,
+    Change, Exec, How, allowed_cpus, can_wait, exec, has_children, is_child, memory_total,
+    next_change, protect_relocations, send_signal, spawn,
 };
 pub use signal::{
-    Disposition, Received, SignalSet, block_all, discard_own, disposition, forward_queued,
-    set_disposition, set_mask, stop_by_default, wait_signal,
+    Disposition, Received, SECOND, SignalSet, block_all, discard_own, disposition, forward_queued,
+    now, pending_signal, set_disposition, set_mask, stop_by_default, wait_signal,
 };
 
 /// The result of a system call that returns -1 for an error.

@@ -200,19 +200,34 @@ pub enum How {
 /// # Errors
 /// What the filter returns.
 pub fn can_wait() -> Result<(), Errno> {
-    let _ = signal::wait_signal(signal::SignalSet(0), Some(0));
+    let _ = signal::pending_signal(signal::SignalSet(0));
     match Errno::last() {
         Errno(libc::EAGAIN) => {}
         error => return Err(error),
     }
-    // SAFETY: with a null pointer nothing is written.
-    let result = unsafe {
-        libc::waitid(libc::P_ALL, 0, null_mut(), libc::WEXITED | libc::WNOHANG | libc::WNOWAIT)
-    };
-    match check(result) {
-        Ok(_) | Err(Errno(libc::ECHILD)) => Ok(()),
-        Err(error) => Err(error),
+    match look_for(libc::P_ALL, 0) {
+        Err(error) if error.0 != libc::ECHILD => Err(error),
+        _ => Ok(()),
     }
+}
+
+/// Whether there is any child, be it one that has ended.
+#[must_use]
+pub fn has_children() -> bool {
+    look_for(libc::P_ALL, 0).is_ok()
+}
+
+/// Whether a process is a child of ours, be it one that has ended.
+#[must_use]
+pub fn is_child(process: i32) -> bool {
+    look_for(libc::P_PID, process.unsigned_abs()).is_ok()
+}
+
+/// Asks for children and reaps none; ECHILD is what the kernel says where there are none.
+fn look_for(which: libc::idtype_t, id: libc::id_t) -> Result<(), Errno> {
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: with a null pointer nothing is written.
+    check(unsafe { libc::waitid(which, id, null_mut(), options) }).map(drop)
 }
 
 /// The next change of state among the children, if there is one; an ended child is reaped by it.

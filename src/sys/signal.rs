@@ -1,6 +1,7 @@
 //! Masks, dispositions, and signals received and sent.
 
 use super::{Errno, check};
+use crate::units::Micros;
 use core::ffi::{c_int, c_long};
 use core::mem::MaybeUninit;
 use core::ptr::{null, null_mut};
@@ -126,48 +127,64 @@ impl Received {
     }
 }
 
-/// Waits for one of the blocked signals in `set`, at most `milliseconds` if given.
-/// Nothing is returned when the time is up.
+/// Waits for one of the blocked signals in `set`, at most for `time` if given. Nothing is returned
+/// when the time is up, or earlier where we were stopped and continued meanwhile (signal(7)).
 #[must_use]
-pub fn wait_signal(set: SignalSet, milliseconds: Option<u32>) -> Option<Received> {
-    let timeout = milliseconds.map(|ms| libc::timespec {
-        tv_sec: (ms / 1000).into(),
-        tv_nsec: (ms % 1000 * 1_000_000).into(),
+pub fn wait_signal(set: SignalSet, time: Option<Micros>) -> Option<Received> {
+    let timeout = time.map(|time| libc::timespec {
+        tv_sec: (time / SECOND) as _,
+        tv_nsec: (time % SECOND * 1000) as _,
     });
+    let timeout = timeout.as_ref().map_or(null(), |timeout| &raw const *timeout);
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
-    loop {
-        let timeout = timeout.as_ref().map_or(null(), |timeout| &raw const *timeout);
-        // SAFETY: all pointers are valid for the call, the set has the size given. The raw call
-        // is used because the C library's takes its own set.
-        let result = unsafe {
-            libc::syscall(
-                libc::SYS_rt_sigtimedwait,
-                &raw const set.0,
-                info.as_mut_ptr(),
-                timeout,
-                SET_SIZE,
-            )
-        };
-        if result > 0 {
-            // SAFETY: on success the kernel has filled the structure, which was zero before.
-            return Some(Received(unsafe { info.assume_init() }));
-        }
-        // EINTR: we were stopped and continued (signal(7)).
-        if Errno::last().0 != libc::EINTR {
-            return None;
-        }
-    }
+    // SAFETY: all pointers are valid for the call, the set has the size given. The raw call is used
+    // because the C library's takes its own set.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigtimedwait,
+            &raw const set.0,
+            info.as_mut_ptr(),
+            timeout,
+            SET_SIZE,
+        )
+    };
+    // SAFETY: on success the kernel has filled the structure, which was zero before.
+    (result > 0).then(|| Received(unsafe { info.assume_init() }))
 }
 
-/// Sends a queued signal on with its value, as it came. The kernel allows this only for what a
-/// process queued (code below zero), not for what it would make itself (`rt_sigqueueinfo(2)`).
-pub fn forward_queued(process: i32, received: &Received) -> Result<(), Errno> {
+/// Takes one of the blocked signals in `set` from the queue, if there is one.
+#[must_use]
+pub fn pending_signal(set: SignalSet) -> Option<Received> {
+    wait_signal(set, Some(0))
+}
+
+/// So many microseconds.
+pub const SECOND: Micros = 1_000_000;
+
+/// The time on a clock that nobody sets (clock_gettime(2)), rounded up. The C library looks for a
+/// faster way, in more code than is worth it here.
+#[must_use]
+pub fn now() -> Micros {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes the structure.
+    unsafe {
+        let clock = c_long::from(libc::CLOCK_MONOTONIC);
+        libc::syscall(libc::SYS_clock_gettime, clock, &raw mut time);
+    }
+    let [seconds, nanoseconds] = [time.tv_sec, time.tv_nsec].map(|part| part.unsigned_abs());
+    seconds.saturating_mul(SECOND).saturating_add(nanoseconds.div_ceil(1000))
+}
+
+/// Sends a queued signal on with its value, under the number of `signal`, which the kernel puts in
+/// the place of the one it came by. It allows this only for what a process queued (code below
+/// zero), not for what it would make itself (`rt_sigqueueinfo(2)`).
+pub fn forward_queued(process: i32, signal: c_int, received: &Received) -> Result<(), Errno> {
     // SAFETY: the structure was filled by the kernel and is only read.
     let result = unsafe {
         libc::syscall(
             libc::SYS_rt_sigqueueinfo,
             c_long::from(process),
-            c_long::from(received.signal()),
+            c_long::from(signal),
             &raw const received.0,
         )
     };
@@ -176,7 +193,7 @@ pub fn forward_queued(process: i32, received: &Received) -> Result<(), Errno> {
 
 /// Takes a pending signal that this process has sent to itself out of the queue.
 pub fn discard_own(signal: c_int) {
-    if let Some(received) = wait_signal(SignalSet::only(signal), Some(0)) {
+    if let Some(received) = pending_signal(SignalSet::only(signal)) {
         let own = nix::unistd::getpid().as_raw();
         if received.sender() != own {
             // It was somebody else's: back into the queue.
@@ -193,7 +210,7 @@ pub fn stop_by_default() -> bool {
     let blocked = set_mask(SignalSet::ALL.without(SignalSet::only(libc::SIGTSTP)));
     set_mask(blocked);
     // Nothing but SIGCONT continues a stopped process, and it is blocked: so it is waiting.
-    wait_signal(SignalSet::only(libc::SIGCONT), Some(0)).is_some()
+    pending_signal(SignalSet::only(libc::SIGCONT)).is_some()
 }
 
 /// `kill(2)`: to a process, or to a process group where `target` is negative.

@@ -55,6 +55,12 @@ fn options_that_exec_cannot_honour_are_named() {
     let (ended, _, stderr) = run(launch().option(Opt::Remap("3")));
     assert_eq!(ended, Ended::Exited(3));
     assert!(stderr.contains("-e") && stderr.lines().count() == 1, "{stderr:?}");
+    for option in ["--rewrite=TERM:INT", "--kill-after=1s", "--drain=1s"] {
+        let (ended, _, stderr) = run(launch().arguments(&[option]));
+        assert_eq!(ended, Ended::Exited(3));
+        let (name, _) = option.split_once('=').unwrap();
+        assert!(stderr.contains(name) && stderr.lines().count() == 1, "{option}: {stderr:?}");
+    }
     assert_eq!(run(launch()), (Ended::Exited(3), String::new(), String::new()));
 }
 

@@ -6,8 +6,17 @@ mod exit;
 // Signals from outside reach the program, none lost, with their values.
 mod signals;
 
+// Signals that are to reach it as others.
+mod rewrite;
+
+// The program is killed where it does not stop in time.
+mod stop;
+
 // The same while the program is being started.
 mod start;
+
+// What the program leaves behind is told to end, waited for, and killed.
+mod rest;
 
 // Orphans are adopted and reaped.
 mod reap;

@@ -13,7 +13,7 @@ mod terminal;
 pub use inits::{Init, Opt};
 pub use launch::{Input, Launch, Place, bytes, user_namespaces};
 pub use machine::{executable, not_applicable, not_run, probe, probe_path};
-pub use process::{children, exists, field, signal_set};
+pub use process::{children, exists, field, signal_set, system_call};
 pub use running::{Ended, Running};
 pub use spawn::{send, send_value};
 pub use terminal::Terminal;

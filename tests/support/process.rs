@@ -18,6 +18,21 @@ pub fn signal_set(pid: i32, name: &str) -> u64 {
     u64::from_str_radix(&field(pid, name), 16).unwrap_or(0)
 }
 
+/// The system call that it waits in: its number and its arguments. Empty while it runs.
+pub fn system_call(pid: i32) -> Vec<u64> {
+    let line = read(pid, "syscall");
+    let words = line.split_ascii_whitespace();
+    words
+        .map_while(|word| {
+            u64::from_str_radix(
+                word.trim_start_matches("0x"),
+                if word.starts_with("0x") { 16 } else { 10 },
+            )
+            .ok()
+        })
+        .collect()
+}
+
 /// Whether the process is there, be it as a zombie.
 pub fn exists(pid: i32) -> bool {
     !read(pid, "status").is_empty()

@@ -234,6 +234,51 @@ def busybox():
     return LAB / "busybox"
 
 
+class Leaving(Docker):
+    """A container whose program leaves a daemon behind, which ends by SIGTERM."""
+
+    def __init__(self, *options):
+        super().__init__("--env=LOADLINE_DRAIN=1h", *options)
+
+    def run_command(self):
+        return [*super().run_command(), "/inside", "leave"]
+
+
+def drained():
+    with Leaving() as container:
+        yield from check_drained("--drain", container)
+
+
+def drained_among_the_processes_of_the_host():
+    with subprocess.Popen([INSIDE], stdout=subprocess.PIPE, text=True) as stranger:
+        stranger.stdout.readline()
+        with Leaving("--pid=host") as container:
+            daemon = container.report["PID"]
+            yield from check_drained("--drain, --pid host", container)
+        yield not os.path.exists(f"/proc/{daemon}"), "--drain, --pid host: nothing is left of the daemon"
+        yield equal(stranger.poll(), None, "--drain, --pid host: a process of the host lives on")
+        stranger.terminate()
+        yield equal(stranger.stdout.read().split(), ["terminated"],
+                    "--drain, --pid host: it has been sent nothing")
+
+
+def check_drained(title, container):
+    yield equal(container.line(), "terminated", f"{title}: the daemon is told to end")
+    yield equal(container.client.wait(), STATUS, f"{title}: the status is the program's")
+    yield equal(container.said_by_init(), "", f"{title}: nothing is said")
+
+
+def drained_of_what_was_executed():
+    """What `docker exec` brings in is no child of the init."""
+    title = "--drain, docker exec"
+    with Docker("--env=LOADLINE_DRAIN=1h") as container:
+        other = subprocess.Popen(container.exec_command(["/inside"]), stdout=subprocess.PIPE, text=True)
+        other.stdout.readline()
+        yield equal(container.stop(), (["terminated"], STATUS), f"{title}: the program is stopped")
+        yield equal(other.communicate()[0].split(), ["terminated"], f"{title}: and the other is")
+        yield equal(other.returncode, STATUS, f"{title}: which has its own status")
+
+
 def dockerfile_example():
     for name, script in (("make", MAKE), ("go", GO)):
         (HOME / name).write_text(script)
@@ -273,5 +318,6 @@ if __name__ == "__main__":
         no_limits, memory_alone, cpus_alone, one_cpu_of_a_set, host_cgroup_namespace,
         private_cgroup_namespace, read_only, another_user, no_capabilities, host_pids,
         init_of_the_daemon, version_for_the_daemon, every_signal,
-        terminal, dockerfile_example,
+        terminal, drained, drained_among_the_processes_of_the_host, drained_of_what_was_executed,
+        dockerfile_example,
     ], prepare)

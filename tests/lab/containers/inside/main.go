@@ -4,6 +4,10 @@
 //	inside grow BYTES
 //
 // takes memory outside of Go's heap, which no GOMEMLIMIT can hold, and succeeds if nobody kills it.
+//
+//	inside leave
+//
+// leaves another of itself behind, in a session of its own, and ends with the same status.
 package main
 
 import (
@@ -11,6 +15,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"os/exec"
 	"os/signal"
 	"runtime"
 	"runtime/debug"
@@ -69,7 +74,28 @@ func grow(bytes int) {
 	}
 }
 
+// leave waits until the other takes signals, which is when it closes its side of the pipe.
+func leave() {
+	ready, closed, err := os.Pipe()
+	if err != nil {
+		log.Fatal(err)
+	}
+	other := exec.Command(os.Args[0], "left")
+	other.Stdout = os.Stdout
+	other.ExtraFiles = []*os.File{closed}
+	other.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := other.Start(); err != nil {
+		log.Fatal(err)
+	}
+	closed.Close()
+	ready.Read(make([]byte, 1))
+	os.Exit(Status)
+}
+
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == "leave" {
+		leave()
+	}
 	if len(os.Args) == 3 && os.Args[1] == "grow" {
 		bytes, err := strconv.Atoi(os.Args[2])
 		if err != nil {
@@ -83,6 +109,9 @@ func main() {
 	signal.Notify(signals)
 	if err := json.NewEncoder(os.Stdout).Encode(report()); err != nil {
 		log.Fatal(err)
+	}
+	if len(os.Args) == 2 && os.Args[1] == "left" {
+		syscall.Close(3)
 	}
 	for s := range signals {
 		if s == syscall.SIGURG {

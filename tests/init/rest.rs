@@ -1,0 +1,252 @@
+//! `--drain`: what the program leaves behind is told to end, waited for, and killed; the exit code
+//! stays the program's.
+
+use crate::support::{Ended, Init, Launch, Place, Running, children, exists, probe_path, send};
+use std::time::{Duration, Instant};
+
+const KILLED: &str = "killed what was left";
+
+/// The program leaves a daemon and exits with 3.
+fn leaving(place: Place, time: &str, daemon: &[&str]) -> Launch {
+    Init::must_be_loadline();
+    let program = [&["daemon", "3"], daemon].concat();
+    Launch::new(place, &program).arguments(&["--drain", time])
+}
+
+/// The same by a shell, in which "$0" is the probe.
+fn script(place: Place, options: &[&str], script: &str) -> Launch {
+    Init::must_be_loadline();
+    let shell = ["/bin/sh", "-c", script, probe_path().to_str().unwrap()];
+    Launch::new(place, &[]).arguments(options).program(&shell)
+}
+
+/// The process id of a daemon, from what it says.
+fn number(line: &str) -> i32 {
+    line.strip_prefix("daemon ").unwrap().parse().unwrap()
+}
+
+/// Nobody holds stdout any more, and where the numbers are ours there is no such process.
+#[track_caller]
+fn all_have_ended(init: &mut Running, place: Place, daemons: &[i32]) {
+    assert_eq!(init.output(), b"");
+    if place != Place::PidOne {
+        assert!(!daemons.iter().any(|daemon| exists(*daemon)));
+    }
+}
+
+#[test]
+fn daemon_is_told_to_end_and_waited_for() {
+    for place in Place::with_orphans() {
+        let mut init = leaving(place, "1h", &["slow", "100000"]).start();
+        let daemon = number(&init.line());
+        init.expect("daemon 15");
+        init.expect("daemon gone");
+        init.exits_with(3);
+        all_have_ended(&mut init, place, &[daemon]);
+        assert_eq!(init.messages(), "");
+    }
+}
+
+#[test]
+fn daemon_that_does_not_end_is_killed_when_its_time_is_up() {
+    for place in Place::with_orphans() {
+        let begin = Instant::now();
+        let mut init = leaving(place, "100ms", &["stubborn"]).start();
+        let daemon = number(&init.line());
+        init.expect("daemon 15");
+        init.expect("daemon 18");
+        init.exits_with(3);
+        assert!(begin.elapsed() >= Duration::from_millis(100));
+        all_have_ended(&mut init, place, &[daemon]);
+        let said = init.messages();
+        assert!(said.contains(KILLED) && said.lines().count() == 1, "{said:?}");
+    }
+}
+
+#[test]
+fn stopped_daemon_is_continued_to_end() {
+    for place in Place::with_orphans() {
+        let mut init = leaving(place, "1h", &["stopped"]).start();
+        let daemon = number(&init.line());
+        init.exits_with(3);
+        all_have_ended(&mut init, place, &[daemon]);
+        assert_eq!(init.messages(), "");
+    }
+}
+
+#[test]
+fn child_of_the_daemon_is_told_to_end_too() {
+    for place in Place::with_orphans() {
+        let mut init = leaving(place, "1h", &["parent"]).start();
+        let daemon = number(&init.line());
+        init.expect("child 15");
+        init.exits_with(3);
+        all_have_ended(&mut init, place, &[daemon]);
+        assert_eq!(init.messages(), "");
+    }
+}
+
+#[test]
+fn everyone_is_told_once() {
+    let three =
+        r#""$0" daemon 0 stubborn; "$0" daemon 0 brief 50000; "$0" daemon 0 brief 100000; exit 3"#;
+    for place in Place::with_orphans() {
+        let mut init = script(place, &["--drain=300ms"], three).start();
+        let daemons: Vec<_> = (0..3).map(|_| number(&init.line())).collect();
+        init.expect("daemon 15");
+        init.expect("daemon 18");
+        init.exits_with(3);
+        all_have_ended(&mut init, place, &daemons);
+    }
+}
+
+#[test]
+fn nobody_is_waited_for_where_nobody_is_left() {
+    Init::must_be_loadline();
+    for place in Place::with_orphans() {
+        for program in [&["exit", "3"] as &[_], &["die", "15"]] {
+            let mut init = Launch::new(place, program).arguments(&["--drain=1h"]).start();
+            init.exits_with(if program[0] == "exit" { 3 } else { 143 });
+            assert_eq!(init.messages(), "");
+        }
+    }
+}
+
+#[test]
+fn signal_to_stop_ends_the_wait() {
+    for place in Place::with_orphans() {
+        for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT] {
+            let mut init = leaving(place, "1h", &["stubborn"]).start();
+            let daemon = number(&init.line());
+            init.expect("daemon 15");
+            init.expect("daemon 18");
+            // There is nobody whom it is for.
+            init.signal(libc::SIGHUP);
+            assert_eq!(init.ended_within(Duration::from_millis(20)), None);
+            init.signal(signal);
+            init.exits_with(3);
+            all_have_ended(&mut init, place, &[daemon]);
+            assert!(init.messages().contains(KILLED));
+        }
+    }
+}
+
+#[test]
+fn adopting_is_a_part_of_it() {
+    let mut init = leaving(Place::Plain, "1h", &["slow", "1000"]).start();
+    let daemon = number(&init.line());
+    init.expect("daemon 15");
+    init.expect("daemon gone");
+    init.exits_with(3);
+    all_have_ended(&mut init, Place::Plain, &[daemon]);
+    assert_eq!(init.messages(), "");
+}
+
+#[test]
+fn strangers_are_left_alone() {
+    for place in Place::with_orphans() {
+        let mut stranger = Launch::bare(&["report"]).start();
+        stranger.expect("ready");
+        let mut init = leaving(place, "50ms", &["stubborn"]).start();
+        init.exits_with(3);
+        stranger.signal(libc::SIGHUP);
+        stranger.expect("signal 1");
+    }
+}
+
+#[test]
+fn variable_asks_for_it() {
+    Init::must_be_loadline();
+    for place in Place::with_orphans() {
+        let launch = Launch::new(place, &["daemon", "3", "slow"]);
+        let mut init = launch.environment("LOADLINE_DRAIN=1h").start();
+        number(&init.line());
+        init.expect("daemon 15");
+        init.expect("daemon gone");
+        init.exits_with(3);
+    }
+}
+
+/// The program is killed, and what it leaves has its own time after that.
+#[test]
+fn program_that_is_killed_has_its_rest_drained() {
+    let hold = r#"trap '' TERM; "$0" daemon 0 slow 100000; echo ready; "$0" hold"#;
+    for place in Place::with_orphans() {
+        let mut init = script(place, &["--kill-after=50ms", "--drain=1h"], hold).start();
+        let daemon = number(&init.line());
+        init.expect("ready");
+        init.expect("ready");
+        init.signal(libc::SIGTERM);
+        init.expect("daemon 15");
+        init.expect("daemon gone");
+        assert_eq!(init.wait(), Ended::Exited(137));
+        all_have_ended(&mut init, place, &[daemon]);
+        let said = init.messages();
+        assert!(said.contains("did not stop in time") && !said.contains(KILLED), "{said:?}");
+    }
+}
+
+#[test]
+fn time_to_stop_is_the_programs_alone() {
+    let pause = r#""$0" daemon 0 slow 100000; exec "$0" pause"#;
+    for place in Place::with_orphans() {
+        let mut init = script(place, &["--kill-after=50ms", "--drain=1h"], pause).start();
+        let daemon = number(&init.line());
+        init.expect("ready");
+        init.signal(libc::SIGTERM);
+        init.expect("daemon 15");
+        init.expect("daemon gone");
+        init.exits_with(143);
+        all_have_ended(&mut init, place, &[daemon]);
+        assert_eq!(init.messages(), "");
+    }
+}
+
+/// The daemon ends by itself at any moment of the program's end.
+#[test]
+fn daemons_that_end_at_the_same_time_are_no_trouble() {
+    const TRIES: u32 = 50;
+    for place in Place::with_orphans() {
+        for number_of_try in 0..TRIES {
+            let delay = (number_of_try * 2000 / TRIES).to_string();
+            let mut init = leaving(place, "1h", &["brief", &delay]).start();
+            let daemon = number(&init.line());
+            init.exits_with(3);
+            all_have_ended(&mut init, place, &[daemon]);
+            assert_eq!(init.messages(), "");
+        }
+    }
+}
+
+/// They end with the program, and their list is longer than is read at once.
+#[test]
+fn thousand_orphans_are_waited_for() {
+    Init::must_be_loadline();
+    for place in Place::with_orphans() {
+        let mut init = Launch::new(place, &["orphans", "1000"]).arguments(&["--drain=1h"]).start();
+        init.expect("ready");
+        init.until("the orphans are the init's", |init| children(init.pid()).len() == 1001);
+        // The eldest.
+        send(children(init.pid())[0], libc::SIGKILL);
+        init.exits_with(137);
+        all_have_ended(&mut init, place, &[]);
+        assert_eq!(init.messages(), "");
+    }
+}
+
+/// As PID 1 it needs no list of its children.
+#[test]
+fn missing_proc_is_said_and_nobody_is_waited_for() {
+    Init::must_be_loadline();
+    if !Place::all().contains(&Place::PidOne) {
+        return;
+    }
+    let inner = r#"mount -t tmpfs none /proc && "$1" -s --drain=1h -- "$0" daemon 3 stubborn"#;
+    let path = Init::under_test().path;
+    let shell = ["/bin/sh", "-c", inner, probe_path().to_str().unwrap(), path.to_str().unwrap()];
+    let mut init = Launch::new(Place::PidOne, &[]).program(&shell).start();
+    number(&init.line());
+    init.exits_with(3);
+    assert_eq!(init.output(), b"");
+    assert!(init.messages().contains("could not read \"/proc/thread-self/children\": "));
+}

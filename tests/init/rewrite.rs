@@ -1,0 +1,134 @@
+//! `--rewrite`: signals that reach the program as others, or not at all.
+
+use crate::support::{Ended, Init, Launch, Opt, Place, Running, send};
+
+fn reporting(place: Place, rewrites: &[&str]) -> Running {
+    Init::must_be_loadline();
+    let mut init = rewriting(place, rewrites).start();
+    init.expect("ready");
+    init
+}
+
+fn rewriting(place: Place, rewrites: &[&str]) -> Launch {
+    let launch = Launch::new(place, &["report"]);
+    rewrites.iter().fold(launch, |launch, rewrite| launch.arguments(&["--rewrite", rewrite]))
+}
+
+#[track_caller]
+fn ends_by_sigterm(mut init: Running) {
+    init.signal(libc::SIGTERM);
+    init.expect("signal 15");
+    init.exits_with(0);
+}
+
+#[test]
+fn rewritten_signal_reaches_the_program_as_another() {
+    for place in Place::all() {
+        let rewrites = ["HUP:QUIT,SIGINT:SIGUSR1", "34:12", "USR2:35", "TTIN:TSTP", "1:3"];
+        let mut init = reporting(place, &rewrites);
+        for (sent, seen) in [(1, 3), (2, 10), (34, 12), (12, 35), (21, 20), (10, 10)] {
+            init.signal(sent);
+            init.expect(&format!("signal {seen}"));
+        }
+        ends_by_sigterm(init);
+    }
+}
+
+#[test]
+fn dropped_signal_does_not_reach_the_program() {
+    for place in Place::all() {
+        let init = reporting(place, &["HUP:0"]);
+        // Of those that are pending the least number is taken first (signal(7)).
+        init.signal(libc::SIGHUP);
+        ends_by_sigterm(init);
+    }
+}
+
+#[test]
+fn signals_of_the_terminal_stay_with_the_init_unless_asked_for() {
+    for place in Place::all() {
+        let mut init = reporting(place, &["TTIN:TTIN"]);
+        init.signal(libc::SIGTTOU);
+        init.signal(libc::SIGTTIN);
+        init.expect("signal 21");
+        ends_by_sigterm(init);
+    }
+}
+
+#[test]
+fn rewritten_signals_keep_their_values_and_their_order() {
+    for place in Place::all() {
+        let mut init = reporting(place, &["40:41", "42:USR1"]);
+        for value in 0..100 {
+            init.signal_with_value(40, value);
+        }
+        for value in 0..100 {
+            init.expect(&format!("signal 41 value {value}"));
+        }
+        init.signal_with_value(42, 7);
+        init.expect("signal 10 value 7");
+        ends_by_sigterm(init);
+    }
+}
+
+#[test]
+fn group_has_the_rewritten_signal_too() {
+    Init::must_be_loadline();
+    for place in Place::all() {
+        let launch = Launch::new(place, &["group"]).option(Opt::Group);
+        let mut init = launch.arguments(&["--rewrite=TERM:HUP"]).start();
+        let mut ready = [init.line(), init.line()];
+        ready.sort();
+        assert_eq!(ready, ["grandchild ready", "ready"]);
+        init.signal(libc::SIGTERM);
+        let mut seen = [init.line(), init.line()];
+        seen.sort();
+        assert_eq!(seen, ["grandchild 1", "signal 1"]);
+        send(init.program(), libc::SIGTERM);
+        init.expect("signal 15");
+        init.exits_with(0);
+    }
+}
+
+#[test]
+fn variable_rewrites_and_the_command_line_wins() {
+    Init::must_be_loadline();
+    for place in Place::all() {
+        let launch = rewriting(place, &["HUP:QUIT"]).environment("LOADLINE_REWRITE=1:10,2:12");
+        let mut init = launch.start();
+        init.expect("ready");
+        for (sent, seen) in [(1, 3), (2, 12)] {
+            init.signal(sent);
+            init.expect(&format!("signal {seen}"));
+        }
+        ends_by_sigterm(init);
+    }
+}
+
+#[test]
+fn bad_rewrite_starts_nothing_and_a_bad_variable_is_a_warning() {
+    Init::must_be_loadline();
+    let mut init = rewriting(Place::Subreaper, &["CHLD:TERM"]).start();
+    assert_eq!(init.wait(), Ended::Exited(1));
+    assert_eq!(init.output(), b"");
+    assert!(init.messages().contains("--rewrite takes"));
+    let launch = rewriting(Place::Subreaper, &[]).environment("LOADLINE_REWRITE=HUP:3,CHLD:1");
+    let mut init = launch.start();
+    init.expect("ready");
+    init.message("LOADLINE_REWRITE is ignored");
+    init.signal(libc::SIGHUP);
+    init.expect("signal 1");
+    ends_by_sigterm(init);
+}
+
+#[test]
+fn rewriting_is_said_at_the_highest_verbosity() {
+    Init::must_be_loadline();
+    let mut init =
+        rewriting(Place::Subreaper, &["HUP:QUIT"]).option(Opt::Verbose).arguments(&["-v"]).start();
+    init.expect("ready");
+    init.signal(libc::SIGHUP);
+    init.message("passed on SIGHUP as SIGQUIT to process ");
+    init.expect("signal 3");
+    ends_by_sigterm(init);
+}

@@ -1,0 +1,210 @@
+//! `--kill-after`: a program that does not stop in time is killed, and nobody else.
+
+use crate::support::{
+    Ended, Init, Launch, Place, Running, exists, field, probe_path, send, send_value, system_call,
+    user_namespaces,
+};
+use std::time::{Duration, Instant};
+
+const KILLED: i32 = 128 + libc::SIGKILL;
+const REALTIME: i32 = 35;
+
+fn limited(place: Place, time: &str, program: &[&str]) -> Launch {
+    Init::must_be_loadline();
+    Launch::new(place, program).arguments(&["--kill-after", time])
+}
+
+/// Starts it and waits until it says that it is ready.
+#[track_caller]
+fn ready(launch: Launch) -> Running {
+    let mut init = launch.start();
+    init.expect("ready");
+    init
+}
+
+#[test]
+fn program_that_does_not_stop_is_killed_when_its_time_is_up() {
+    for place in Place::all() {
+        for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT] {
+            let mut init =
+                ready(limited(place, "50ms", &["report"]).arguments(&["--rewrite=TERM:HUP"]));
+            let begin = Instant::now();
+            init.signal(signal);
+            init.line();
+            init.exits_with(KILLED);
+            assert!(begin.elapsed() >= Duration::from_millis(50));
+            let said = init.messages();
+            assert!(said.contains("did not stop in time") && said.lines().count() == 1, "{said:?}");
+        }
+    }
+}
+
+#[test]
+fn time_is_from_the_first_signal_on() {
+    for place in Place::all() {
+        let mut init =
+            ready(limited(place, "200ms", &["report"]).arguments(&["--rewrite=TERM:HUP"]));
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(5)
+            && init.ended_within(Duration::from_millis(10)).is_none()
+        {
+            init.signal(libc::SIGTERM);
+        }
+        init.exits_with(KILLED);
+        let time = begin.elapsed();
+        assert!((Duration::from_millis(200)..Duration::from_secs(4)).contains(&time), "{time:?}");
+    }
+}
+
+#[test]
+fn program_that_stops_in_time_is_not_killed() {
+    for place in Place::all() {
+        let mut init = ready(limited(place, "1h", &["linger", "1000"]));
+        init.signal(libc::SIGTERM);
+        init.exits_with(7);
+        assert_eq!(init.messages(), "");
+    }
+}
+
+/// What was sent counts, and what it is passed on as; a signal that is dropped has no effect.
+#[test]
+fn rewritten_signals_count_on_both_sides() {
+    for place in Place::all() {
+        for (rewrite, signal) in [("HUP:INT", libc::SIGHUP), ("QUIT:USR1", libc::SIGQUIT)] {
+            let mut init =
+                ready(limited(place, "50ms", &["report"]).arguments(&["--rewrite", rewrite]));
+            init.signal(signal);
+            init.line();
+            init.exits_with(KILLED);
+        }
+        let mut init = ready(limited(place, "50ms", &["report"]).arguments(&["--rewrite=INT:0"]));
+        init.signal(libc::SIGINT);
+        init.signal(libc::SIGHUP);
+        init.expect("signal 1");
+        waits_for_ever(&mut init);
+        init.signal(libc::SIGTERM);
+        init.expect("signal 15");
+        init.exits_with(0);
+    }
+}
+
+/// The third argument of rt_sigtimedwait(2) is where the timeout is.
+#[track_caller]
+fn waits_for_ever(init: &mut Running) {
+    let number = u64::try_from(libc::SYS_rt_sigtimedwait).unwrap();
+    init.until(
+        "it waits without a timeout",
+        |init| matches!(system_call(init.pid())[..], [call, _, _, 0, ..] if call == number),
+    );
+}
+
+#[test]
+fn nothing_is_timed_before_the_first_signal_to_stop() {
+    for place in Place::all() {
+        let mut init = ready(limited(place, "1h", &["report"]));
+        init.signal(libc::SIGHUP);
+        init.expect("signal 1");
+        waits_for_ever(&mut init);
+        init.signal(libc::SIGTERM);
+        init.exits_with(0);
+    }
+}
+
+#[test]
+fn variable_limits_the_time_and_the_command_line_wins() {
+    Init::must_be_loadline();
+    for place in Place::all() {
+        let launch = || Launch::new(place, &["hold"]).environment("LOADLINE_KILL_AFTER=50ms");
+        let mut init = ready(launch());
+        init.signal(libc::SIGTERM);
+        init.exits_with(KILLED);
+        let mut init = ready(launch().arguments(&["--kill-after=1h"]));
+        init.signal(libc::SIGTERM);
+        init.expect("signal 15");
+        init.signal(libc::SIGUSR1);
+        init.exits_with(0);
+    }
+}
+
+#[test]
+fn time_of_nothing_is_refused() {
+    for time in ["0", "0s", "", "x", "10us"] {
+        let mut init = limited(Place::Subreaper, time, &["pause"]).start();
+        assert_eq!((init.wait(), init.output().len()), (Ended::Exited(1), 0), "{time:?}");
+        assert!(init.messages().contains("--kill-after takes a time above 0"), "{time:?}");
+    }
+}
+
+/// What waits for room in the queue of the program has a timeout of its own.
+#[test]
+fn program_whose_queue_is_full_is_killed_too() {
+    if !user_namespaces() {
+        return;
+    }
+    for place in Place::all() {
+        let launch = limited(place, "300ms", &["hold"]).arguments(&["--rewrite=TERM:HUP"]);
+        let mut init = ready(launch.own_user().queue(16));
+        let program = init.program();
+        while send_value(program, REALTIME, 0) {}
+        init.raise_queue();
+        for value in 0..8 {
+            init.signal_with_value(REALTIME, value);
+        }
+        let begin = Instant::now();
+        init.signal(libc::SIGTERM);
+        init.exits_with(KILLED);
+        assert!(begin.elapsed() < Duration::from_secs(4));
+    }
+}
+
+/// A shell that does not stop, one process of its group, and one that has left it.
+#[test]
+fn group_of_the_program_is_killed_and_what_has_left_it_is_not() {
+    let script = r#"trap '' TERM; "$0" hold & setsid "$0" report & echo $!; wait; wait; exit 3"#;
+    for place in Place::all() {
+        let shell = ["/bin/sh", "-c", script, probe_path().to_str().unwrap()];
+        let mut init = limited(place, "50ms", &[]).program(&shell).start();
+        let mut lines = [init.line(), init.line(), init.line()];
+        lines.sort();
+        assert_eq!(lines[1..], ["ready", "ready"]);
+        init.signal(libc::SIGTERM);
+        init.exits_with(KILLED);
+        if place == Place::Subreaper {
+            let other = lines[0].parse().unwrap();
+            assert!(exists(other) && !field(other, "State").starts_with('Z'));
+            send(other, libc::SIGTERM);
+            init.expect("signal 15");
+        }
+        assert_eq!(init.output(), b"", "nobody is left");
+    }
+}
+
+#[test]
+fn program_that_has_joined_another_group_is_killed_too() {
+    for place in Place::all() {
+        let mut init = ready(limited(place, "50ms", &["deserter"]));
+        init.signal(libc::SIGTERM);
+        init.expect("signal 15");
+        init.exits_with(KILLED);
+    }
+}
+
+/// The program ends by itself just when it is to be killed: the status says what has happened.
+#[test]
+fn end_at_the_last_moment_has_its_own_status() {
+    const TRIES: u32 = 50;
+    for place in Place::all() {
+        for number in 0..TRIES {
+            let delay = 15_000 + number * 10_000 / TRIES;
+            let mut init = ready(limited(place, "20ms", &["linger", &delay.to_string()]));
+            init.signal(libc::SIGTERM);
+            let ended = init.wait();
+            let killed = init.messages().contains("did not stop in time");
+            match ended {
+                Ended::Exited(7) => {}
+                Ended::Exited(KILLED) if killed => {}
+                _ => init.fail(&format!("{ended:?} after {delay} us, killed: {killed}")),
+            }
+        }
+    }
+}
