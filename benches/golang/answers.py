@@ -79,7 +79,8 @@ def measure_version(lab, version):
     stride, runs, runs_again = (MOST, 1, 1) if lab.quick else (2 * STEP, RUNS, RUNS_AGAIN)
     under = box.Setting("loadline", loadline=[])
     # What loadline sets; for a fair comparison it is set by hand as well.
-    threads = founding.ask(lab, under, service, LEAST)["variables"]["GOMAXPROCS"]
+    chosen = founding.ask(lab, under, service, LEAST)["variables"]
+    threads, own = chosen["GOMAXPROCS"], int(chosen["GOMEMLIMIT"]) >> 20
     same = {} if threads == "unset" else {"GOMAXPROCS": threads}
 
     def by_hand(mib):
@@ -99,13 +100,16 @@ def measure_version(lab, version):
         if threads != "1":
             search(box.Setting("loadline, GOMAXPROCS=1 by hand", {"GOMAXPROCS": "1"}, loadline=[]), START)
     hand = {mib: search(by_hand(mib), START) for mib in ([320] if lab.quick else HAND_MIB)}
-    # Of those that do equally well the one that leaves Go the most.
-    best = max(hand, key=lambda mib: (hand[mib], mib))
+    # Of those that do equally well what loadline sets, or else the one that leaves Go the most.
+    def rank(mib):
+        return hand[mib], mib == own, mib
+
+    best = max(hand, key=rank)
     if not lab.quick:
         for mib in (best - FINE_MIB, best + FINE_MIB):
             if HAND_MIB[0] < mib < HAND_MIB[-1]:
                 hand[mib] = search(by_hand(mib), START)
-        best = max(hand, key=lambda mib: (hand[mib], mib))
+        best = max(hand, key=rank)
 
     again = []
     compared = [(under, found), (by_hand(best), hand[best])]
