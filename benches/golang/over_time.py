@@ -100,7 +100,7 @@ def draw(data, folder):
     axes.axhline(limit, color="#444444", linewidth=1.2)
     axes.text(right * 0.01, limit + 6, f"limit of the container, {limit} MiB", va="bottom", color="#444444")
     axes.axhline(goal, color=BLUE, linewidth=1.0, linestyle=(0, (5, 4)))
-    axes.text(right * 0.01, goal + 6, f"GOMEMLIMIT under loadline, {goal:.0f} MiB", va="bottom", color=BLUE)
+    axes.text(right * 0.01, goal + 6, f"GOMEMLIMIT, {goal:.0f} MiB", va="bottom", color=BLUE)
 
     for name, color, label in [("bare", RED, "bare"), ("loadline", BLUE, "under loadline")]:
         ran = data[name]
