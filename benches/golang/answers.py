@@ -170,8 +170,8 @@ in a row, {MEMORY_MIB} MiB without swap and {founding.CPUS} CPU. The largest ans
 all smaller ones that were tried, all of {RUNS} runs survived, in steps of {megabytes(STEP):.1f} MB up to {size(MOST)};
 beside it the smallest at which one died. By hand GOMAXPROCS is what loadline sets, bare and at 100%
 it is unset. The last lines of each table were measured anew, with {RUNS_AGAIN} runs of each size, as the
-best of a search is also the luckiest. The edge is chance all the same: one setting, measured twice in a
-row, has come to 79 and to 92 MB.
+best of a search is also the luckiest. The edge is chance all the same: 320 MiB by hand and loadline are
+one setting, and have come to 71 and to 97 MB.
 
 ![The largest answer against GOMEMLIMIT, for each version of Go]({PICTURE})
 """
