@@ -114,8 +114,10 @@ func main() {
 		syscall.Close(3)
 	}
 	for s := range signals {
-		if s == syscall.SIGURG {
-			continue // Go's runtime preempts itself with it.
+		// Go's runtime preempts itself with the one; the other follows what is to end a process, and
+		// where two threads take the two, either may be told of first.
+		if s == syscall.SIGURG || s == syscall.SIGCONT {
+			continue
 		}
 		fmt.Println(s)
 		if s == syscall.SIGTERM || s == syscall.SIGINT {
