@@ -74,7 +74,7 @@ pub struct Ratio(u32);
 impl Ratio {
     const WHOLE: u32 = 1_000_000_000;
 
-    /// Nine tenths: what Go services were measured to survive with.
+    /// Four fifths: what Go services were measured to survive with (docs/benchmarks.md).
     pub const DEFAULT: Self = Self(800_000_000);
 
     /// Parses `0.9`, `1` or `.75`.

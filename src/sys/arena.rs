@@ -1,6 +1,6 @@
 //! The allocator of the shipped binary: a region in .bss that only grows.
 //!
-//! loadline allocates a few kilobytes before it starts the program and nothing afterwards, so a
+//! loadline allocates a few kilobytes before it starts the program and next to nothing afterwards, so a
 //! pointer that moves up is enough; the C library's allocator would cost more code and more
 //! dirty pages than everything it is asked for. What does not fit is mapped on its own, so a
 //! large input cannot exhaust it.

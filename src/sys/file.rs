@@ -99,6 +99,8 @@ pub fn exists(path: &CStr) -> bool {
 }
 
 /// Whether exec would find a program here: something that we may execute and that is no directory.
+///
+/// In a frame of its own, as what it asks for is large.
 #[must_use]
 #[inline(never)]
 pub fn is_executable(path: &CStr) -> bool {
