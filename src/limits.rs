@@ -40,6 +40,9 @@ pub enum Version {
     V2,
 }
 
+/// The file of a limit above which processes are slowed down.
+const HIGH: &[u8] = b"/memory.high";
+
 /// One controller's files, from the process's own cgroup up to the mount root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Readings {
@@ -64,10 +67,21 @@ impl Readings {
     /// The least limit and its file; the first of equals.
     #[must_use]
     pub fn least(&self) -> Option<(Quota, &[u8])> {
+        self.least_but(None)
+    }
+
+    /// The same for the limits at which the kernel kills: at `memory.high` it does not.
+    #[must_use]
+    pub fn deadly(&self) -> Option<(Quota, &[u8])> {
+        self.least_but(Some(HIGH))
+    }
+
+    fn least_but(&self, name: Option<&[u8]>) -> Option<(Quota, &[u8])> {
         let mut least: Option<(Quota, &[u8])> = None;
         for Reading { file, value, .. } in &self.files {
             if let Value::Limit(limit) = *value
                 && least.is_none_or(|(least, _)| limit.is_below(least))
+                && name.is_none_or(|name| !file.ends_with(name))
             {
                 least = Some((limit, file));
             }
@@ -83,9 +97,24 @@ impl Readings {
             && self.files.iter().any(|Reading { file, value, is_above }| {
                 matches!(value, Value::Limit(found) if !limit.is_below(*found))
                     && !is_above
-                    && !file.ends_with(b"/memory.high")
+                    && !file.ends_with(HIGH)
             })
     }
+
+    /// The directory of the process's own cgroup, or of the nearest above it that has the
+    /// controller.
+    #[must_use]
+    pub fn own(&self) -> Option<&[u8]> {
+        let mut files = self.files.iter();
+        files.find(|reading| reading.value != Value::Absent).map(|reading| directory(&reading.file))
+    }
+}
+
+/// The directory that a file is in.
+#[must_use]
+pub fn directory(file: &[u8]) -> &[u8] {
+    let slash = file.iter().rposition(|byte| *byte == b'/');
+    slash.and_then(|slash| file.get(..slash)).unwrap_or_default()
 }
 
 /// All that was found.
@@ -101,6 +130,17 @@ pub struct Limits {
     pub cpus: Option<u32>,
     /// What is not a limit, but was needed to find one and could not be read or understood.
     pub problems: Vec<Reading>,
+}
+
+impl Limits {
+    /// The memory limit at which the kernel kills, in bytes, and its file. One above the machine's
+    /// memory is none.
+    #[must_use]
+    pub fn deadly(&self) -> Option<(u64, &[u8])> {
+        let (limit, file) = self.memory.deadly()?;
+        let is_limit = self.memory_total.is_none_or(|total| limit.amount <= total);
+        is_limit.then_some((limit.amount, file))
+    }
 }
 
 #[cfg(test)]
@@ -130,6 +170,7 @@ mod tests {
             files: files.to_vec(),
         };
         assert_eq!(readings.least(), Some((Quota::whole(3), &b"/a"[..])));
+        assert_eq!(readings.own(), Some(&b"/a"[..]));
         assert_eq!(Readings::none().least(), None);
     }
 
@@ -151,6 +192,16 @@ mod tests {
         };
         let limits = [9, 5, 7].map(|limit| readings.is_in_leaf(Quota::whole(limit)));
         assert_eq!(limits, [true, false, false]);
+        assert_eq!(readings.deadly(), Some((Quota::whole(7), &b"/a/memory.max"[..])));
+        let limits = |total| Limits {
+            memory: readings.clone(),
+            cpu: Readings::none(),
+            memory_total: Some(total),
+            cpus: None,
+            problems: Vec::new(),
+        };
+        assert_eq!(limits(7).deadly(), Some((7, &b"/a/memory.max"[..])));
+        assert_eq!(limits(6).deadly(), None, "no more than the machine has");
         readings.guessed = true;
         assert!(!readings.is_in_leaf(Quota::whole(9)));
         assert!(!Readings::none().is_in_leaf(Quota::whole(9)));

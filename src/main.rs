@@ -34,11 +34,11 @@ pub unsafe extern "C" fn main(
     };
     let code = match next {
         Break(code) => code,
-        Continue(started) => {
+        Continue(running) => {
             // SAFETY: what was allocated was local to the block above or borrowed from it, and
             // nothing that the block returns borrows.
             unsafe { ALLOCATOR.clear() };
-            started.supervise()
+            running.finish()
         }
     };
     code.into()

@@ -44,9 +44,24 @@ pub struct Started {
     remap: Remap,
 }
 
+/// The program at its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// How it ended.
+    pub how: How,
+    /// The exit code for that.
+    pub code: u8,
+    /// How many other processes were reaped.
+    pub reaped: u64,
+    /// Where things are said.
+    pub stderr: Stderr,
+}
+
 /// The init, while the program runs.
 struct Init {
     started: Started,
+    /// How many processes were reaped that were not the program.
+    reaped: u64,
     /// Realtime signals that did not fit into the queue yet, in their order.
     backlog: Vec<Received>,
     /// How many milliseconds they wait for the next try.
@@ -86,15 +101,17 @@ pub fn start(
 }
 
 impl Started {
-    /// Is the program's init until it ends, and returns the exit code for that.
+    /// Is the program's init until it ends.
     #[must_use]
-    pub fn supervise(self) -> u8 {
-        let outcome = Init { started: self, backlog: Vec::new(), pause: 0 }.run();
+    pub fn supervise(self) -> Ended {
+        let mut init = Init { started: self, reaped: 0, backlog: Vec::new(), pause: 0 };
+        let how = init.run();
         // Whoever reads the terminal after us is not in the program's group.
         if self.own.as_raw() != 1 {
             Terminal::pass(self.program, getpgrp());
         }
-        exit::code(outcome, self.remap)
+        let Init { started: Self { stderr, .. }, reaped, .. } = init;
+        Ended { how, code: exit::code(how, self.remap), reaped, stderr }
     }
 
     /// Who gets the signals, in the terms of kill(2).
@@ -219,6 +236,7 @@ impl Init {
         let program = self.started.program.as_raw();
         let warn = self.started.warn_on_reap;
         let changes = reap::drain(program, warn, &mut self.started.stderr);
+        self.reaped = self.reaped.saturating_add(changes.reaped);
         if changes.ended.is_none()
             && let Some(signal) = changes.stopped
         {

@@ -271,6 +271,34 @@ pub fn protect_relocations() {
     }
 }
 
+/// Microseconds on a clock that only goes forward (clock_gettime(2)).
+#[must_use]
+pub fn microseconds() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes the structure; this clock is always there. The C library would bring
+    // what reads it without a call, which is for those that ask often.
+    unsafe {
+        let clock = c_long::from(libc::CLOCK_MONOTONIC);
+        libc::syscall(libc::SYS_clock_gettime, clock, &raw mut time);
+    }
+    (time.tv_sec as u64).saturating_mul(1_000_000).saturating_add(time.tv_nsec as u64 / 1000)
+}
+
+/// The CPU time in microseconds, in user mode and in the kernel, of the children that were waited
+/// for and of those that these had waited for (getrusage(2)).
+#[must_use]
+pub fn children_cpu() -> [u64; 2] {
+    // SAFETY: rusage is a plain C structure, for which zero is a value, and is filled whole.
+    let usage = unsafe {
+        let mut usage: libc::rusage = zeroed();
+        libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
+        usage
+    };
+    [usage.ru_utime, usage.ru_stime].map(|time| {
+        (time.tv_sec as u64).saturating_mul(1_000_000).saturating_add(time.tv_usec as u64)
+    })
+}
+
 /// The number of CPUs this process may run on (sched_getaffinity(2)), cpusets included.
 #[must_use]
 pub fn allowed_cpus() -> Option<u32> {

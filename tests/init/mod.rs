@@ -9,6 +9,9 @@ mod signals;
 // The same while the program is being started.
 mod start;
 
+// Why it ended, and what it took.
+mod death;
+
 // Orphans are adopted and reaped.
 mod reap;
 

@@ -1,0 +1,209 @@
+//! The post-mortem: what the kernel killed for want of memory, how much of it there was, and what
+//! can be done. Pure.
+
+use crate::cgroup::counters::Kills;
+use crate::environment::MEMORY;
+use crate::sys::How;
+use crate::text::{Out, Plain, Put, Quoted, put};
+use crate::units::Bytes;
+
+/// The `GOMEMLIMIT` that the program was started with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GoLimit {
+    /// None.
+    Unset,
+    /// The one that we have set.
+    Ours(u64),
+    /// The one that was there.
+    Theirs(&'static [u8]),
+}
+
+/// What is known about a kill.
+#[derive(Clone, Copy, Debug)]
+pub struct PostMortem<'a> {
+    /// How the program ended.
+    pub how: How,
+    /// What the kernel has killed since the start.
+    pub kills: Kills,
+    /// The limit at the end in bytes, and the file it is in, if one is in sight.
+    pub limit: Option<(u64, &'a [u8])>,
+    /// The limit at the start.
+    pub limit_before: Option<u64>,
+    /// The most that was in use in the cgroup that has the limit, or in our own where there is none.
+    pub peak: Option<u64>,
+    /// What Go was told.
+    pub go: GoLimit,
+}
+
+impl PostMortem<'_> {
+    /// Whether the limit may have been reached. The kernel takes memory by up to 64 pages, of 64 KiB
+    /// at most, and what does not fit is not in the peak.
+    fn is_reached(&self, limit: u64) -> bool {
+        const STEP: u64 = 64 * (64 << 10);
+        self.peak.is_none_or(|peak| peak.saturating_add(STEP) >= limit)
+    }
+
+    /// What can be done.
+    fn advice(&self) -> &'static str {
+        match (self.limit, self.go) {
+            (None, _) => "it was the memory of the machine, or a limit out of sight, that ran out",
+            (Some((limit, _)), _) if !self.is_reached(limit) => {
+                "not this limit, but the memory of the machine, or a limit above, ran out: look at \
+                 what else runs there"
+            }
+            (_, GoLimit::Ours(_)) => {
+                "raise the limit, or leave more of it to what is not Go's heap, by a lower \
+                 --memory-ratio or a larger --memory-reserve"
+            }
+            (_, GoLimit::Theirs(_)) => {
+                "raise the limit, or lower GOMEMLIMIT: what is not Go's heap needs memory too"
+            }
+            (_, GoLimit::Unset) => "raise the limit, or have GOMEMLIMIT set well below it",
+        }
+    }
+}
+
+impl Put for PostMortem<'_> {
+    fn put(&self, out: &mut Out<'_>) {
+        let is_program = self.how == How::Killed(libc::SIGKILL);
+        let others = self.kills.processes.saturating_sub(is_program.into());
+        put!(out, "the kernel killed ");
+        if is_program {
+            put!(out, if others > 0 { "the program and " } else { "the program" });
+        }
+        if others > 0 {
+            // The count is not exact where a whole cgroup was killed.
+            match (self.kills.groups, others) {
+                (1.., _) => put!(out, "other processes"),
+                (_, 1) => put!(out, "1 process"),
+                _ => put!(out, others, " processes"),
+            }
+            put!(out, " of its container");
+        }
+        put!(out, " for want of memory: limit ");
+        if let Some((bytes, file)) = self.limit {
+            put!(out, Bytes(bytes), " in ", Quoted(file));
+        } else {
+            put!(out, "none in sight");
+        }
+        if self.limit.map(|(bytes, _)| bytes) != self.limit_before {
+            put!(out, " (at the start ");
+            match self.limit_before {
+                Some(bytes) => put!(out, Bytes(bytes)),
+                None => put!(out, "none"),
+            }
+            put!(out, ")");
+        }
+        if let Some(peak) = self.peak {
+            put!(out, ", peak ", Bytes(peak));
+        }
+        put!(out, ", ", MEMORY);
+        match self.go {
+            GoLimit::Unset => put!(out, " unset"),
+            GoLimit::Ours(bytes) => put!(out, "=", bytes),
+            GoLimit::Theirs(value) => put!(out, "=", Plain(value)),
+        }
+        put!(out, "; ", self.advice());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn typical() -> PostMortem<'static> {
+        PostMortem {
+            how: How::Killed(libc::SIGKILL),
+            kills: Kills { processes: 1, groups: 0 },
+            limit: Some((400 * MIB, &b"/sys/fs/cgroup/memory.max"[..])),
+            limit_before: Some(400 * MIB),
+            peak: Some(400 * MIB),
+            go: GoLimit::Ours(320 * MIB),
+        }
+    }
+
+    #[test]
+    fn the_common_case_is_told_whole() {
+        assert_eq!(
+            typical().text(),
+            "the kernel killed the program for want of memory: limit 400 MiB in \
+             \"/sys/fs/cgroup/memory.max\", peak 400 MiB, GOMEMLIMIT=335544320; raise the limit, or \
+             leave more of it to what is not Go's heap, by a lower --memory-ratio or a larger \
+             --memory-reserve"
+        );
+    }
+
+    #[test]
+    fn it_says_who_was_killed() {
+        let killed = How::Killed(libc::SIGKILL);
+        for (how, processes, groups, who) in [
+            (killed, 1, 0, "the program"),
+            (killed, 2, 0, "the program and 1 process of its container"),
+            (killed, 4, 0, "the program and 3 processes of its container"),
+            (How::Exited(0), 1, 0, "1 process of its container"),
+            (How::Exited(1), 3, 0, "3 processes of its container"),
+            (How::Killed(libc::SIGTERM), 1, 0, "1 process of its container"),
+            (How::Exited(0), 3, 1, "other processes of its container"),
+            (killed, 3, 1, "the program and other processes of its container"),
+        ] {
+            let kills = Kills { processes, groups };
+            let text = PostMortem { how, kills, ..typical() }.text();
+            let expected = format!("the kernel killed {who} for want of memory: ");
+            assert!(text.starts_with(&expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn it_says_what_to_try() {
+        let reached = Some(400 * MIB - 4096);
+        let (ours, theirs) = (GoLimit::Ours(1), GoLimit::Theirs(b"390MiB"));
+        for (peak, go, part) in [
+            (reached, ours, "--memory-ratio"),
+            (None, ours, "--memory-ratio"),
+            (reached, theirs, ", GOMEMLIMIT=390MiB; raise the limit, or lower GOMEMLIMIT"),
+            (reached, GoLimit::Unset, ", GOMEMLIMIT unset; raise the limit, or have GOMEMLIMIT"),
+            (Some(300 * MIB), ours, "not this limit, but the memory of the machine"),
+            (Some(395 * MIB), theirs, "not this limit, but the memory of the machine"),
+        ] {
+            let text = PostMortem { peak, go, ..typical() }.text();
+            assert!(text.contains(part), "{text}");
+            assert_eq!(text.contains(", peak "), peak.is_some(), "{text}");
+        }
+        let text = PostMortem { limit: None, limit_before: None, ..typical() }.text();
+        assert!(text.contains(": limit none in sight, peak"), "{text}");
+        assert!(text.contains("or a limit out of sight"), "{text}");
+    }
+
+    #[test]
+    fn a_limit_that_has_changed_is_told_with_what_it_was() {
+        let text = PostMortem { limit_before: Some(500 * MIB), ..typical() }.text();
+        assert!(text.contains("memory.max\" (at the start 500 MiB), peak"), "{text}");
+        let text = PostMortem { limit_before: None, ..typical() }.text();
+        assert!(text.contains("memory.max\" (at the start none), peak"), "{text}");
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_one_line_whatever_is_in_it(
+            processes in 1u64..,
+            groups: u64,
+            bytes: Option<u64>,
+            limit_before: Option<u64>,
+            peak: Option<u64>,
+            file in proptest::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let text = PostMortem {
+                how: How::Exited(0),
+                kills: Kills { processes, groups },
+                limit: bytes.map(|bytes| (bytes, &file[..])),
+                limit_before,
+                peak,
+                go: GoLimit::Theirs(b"a\nb"),
+            };
+            prop_assert_eq!(text.text().lines().count(), 1);
+        }
+    }
+}
