@@ -40,11 +40,10 @@ Init (as in tini):
   -w          warn when a zombie is reaped
   -v          say more; can be repeated (TINI_VERBOSITY)
 
-After the end (each also as a variable, LOADLINE_REPORT and so on):
-  --report[=text|json]    say in one line how the program ended and what it took
-                          (as -v does)
-  --termination-log PATH  where to write too if the kernel killed for want of memory,
-                          if that is an empty file (default /dev/termination-log)
+At the end (LOADLINE_REPORT, LOADLINE_TERMINATION_LOG):
+  --report[=text|json]    say what the program took (as -v does)
+  --termination-log PATH  an empty file to say there too why the kernel killed for
+                          want of memory (default /dev/termination-log)
 
 Other:
   --explain[=text|json]  show what was found and would be set, and run nothing

@@ -127,8 +127,7 @@ impl Put for Text<'_> {
             if topic.is_memory && *dies_too == Some(true) {
                 put!(
                     out,
-                    "  OOM kill    of all at once (memory.oom.group is 1), so nobody is left to \
-                     explain it; Kubernetes: singleProcessOOMKill\n"
+                    "  OOM kill    of all at once (memory.oom.group is 1), unexplained: nobody is left\n"
                 );
             }
         }
@@ -330,7 +329,7 @@ mod tests {
             "  source      \"/sys/\\\"\\xff/memory.max\"\n",
             "  GOMEMLIMIT  335544320\n",
             "  reason      80% of the limit; no effect",
-            "  OOM kill    of all at once (memory.oom.group is 1), so nobody is left to explain it",
+            "  OOM kill    of all at once (memory.oom.group is 1), unexplained: nobody is left\n",
             "  limit       0.333333 CPU\n",
             "  source      as given (a guess",
             "  GOMAXPROCS  not set\n",

@@ -1,128 +1,99 @@
 //! What has happened in a cgroup so far: counters that only grow, as the kernel keeps them for the
 //! life of the cgroup. What is not there, or not understood, is none.
+//!
+//! v1 counts a process that was killed for want of memory in its own cgroup alone, v2 there and in
+//! all above, whoever's limit it was. So the cgroup that knows of the program, and of what else runs
+//! beside it, is our own, wherever the limit is set; what is above it knows of other containers too.
 
 use super::{Path, Root, SMALL, proc};
-use crate::limits::Version;
+use crate::limits::{Limits, Version, directory};
 use crate::sys;
 use crate::units::integer;
 use core::mem::ManuallyDrop;
 
-/// Processes that the kernel has killed for want of memory, whoever's limit it was.
-///
-/// v1 counts them in their own cgroup alone, v2 there and in all above. So the cgroup that knows of
-/// the program, and of what else runs beside it, is our own, wherever the limit is set. Above it v2
-/// counts other containers too.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Kills {
-    /// The processes.
-    pub processes: u64,
-    /// How many times a whole cgroup was killed (`memory.oom.group`), whose first victim some
-    /// kernels count twice among the processes.
-    pub groups: u64,
-}
+/// How often a quota of CPU time was used up: the periods in which there was something to run,
+/// those of them in which the quota was used up, and the microseconds that anything waited then.
+pub type Throttling = Option<[u64; 3]>;
 
-impl Kills {
-    /// What has been added.
-    #[must_use]
-    pub const fn since(self, before: Self) -> Self {
-        Self {
-            processes: self.processes.saturating_sub(before.processes),
-            groups: self.groups.saturating_sub(before.groups),
-        }
-    }
-}
-
-/// How often a quota of CPU time was used up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Throttling {
-    /// The periods in which there was something to run.
-    pub periods: u64,
-    /// Those of them in which the quota was used up.
-    pub throttled: u64,
-    /// For how long anything waited then.
-    pub microseconds: u64,
-}
-
-impl Throttling {
-    /// What has been added.
-    #[must_use]
-    pub const fn since(self, before: Self) -> Self {
-        Self {
-            periods: self.periods.saturating_sub(before.periods),
-            throttled: self.throttled.saturating_sub(before.throttled),
-            microseconds: self.microseconds.saturating_sub(before.microseconds),
-        }
-    }
-}
-
-/// Reads the counters in a directory.
+/// Reads counters.
 pub struct Counters<'a> {
     path: Path<'a>,
     text: Vec<u8>,
+    limits: &'a Limits,
 }
 
 impl<'a> Counters<'a> {
-    /// Those in a tree.
+    /// Those of the cgroups in which these limits were found.
     #[must_use]
-    pub const fn new(root: &Root<'a>) -> ManuallyDrop<Self> {
-        ManuallyDrop::new(Self { path: Path::new(root), text: Vec::new() })
+    pub const fn new(root: &Root<'a>, limits: &'a Limits) -> ManuallyDrop<Self> {
+        ManuallyDrop::new(Self { path: Path::new(root), text: Vec::new(), limits })
     }
 
-    /// The kills in a cgroup. Kernels before 4.13 do not count them.
-    pub fn kills(&mut self, version: Version, directory: &[u8]) -> Option<Kills> {
-        kills(self.read(
-            directory,
-            match version {
-                Version::V1 => b"memory.oom_control",
-                Version::V2 => b"memory.events",
-            },
-        )?)
+    /// The limits.
+    #[must_use]
+    pub const fn limits(&self) -> &'a Limits {
+        self.limits
     }
 
-    /// The most memory that was ever in use in a cgroup, in bytes. v2 tells it since Linux 5.19.
-    pub fn peak(&mut self, version: Version, directory: &[u8]) -> Option<u64> {
-        integer(self.read(
-            directory,
-            match version {
-                Version::V1 => b"memory.max_usage_in_bytes",
-                Version::V2 => b"memory.peak",
-            },
-        )?)
+    /// The processes that the kernel has killed for want of memory. Kernels before 4.13 do not
+    /// count them.
+    pub fn kills(&mut self) -> Option<u64> {
+        let own = self.limits.memory.own()?;
+        self.number(own, [b"memory.oom_control", b"memory.events"], b"oom_kill")
     }
 
-    /// What a quota has done in the cgroup that has it.
-    pub fn throttling(&mut self, directory: &[u8]) -> Option<Throttling> {
-        throttling(self.read(directory, b"cpu.stat")?)
+    /// How many times a whole cgroup was killed (`memory.oom.group`): some kernels count its first
+    /// victim twice among the processes.
+    pub fn group_kills(&mut self) -> Option<u64> {
+        let own = self.limits.memory.own()?;
+        self.number(own, [b"memory.oom_control", b"memory.events"], b"oom_group_kill")
     }
 
-    /// Whether the kernel kills all that is in a cgroup of v2 together.
-    pub fn kills_all(&mut self, directory: &[u8]) -> Option<bool> {
-        Some(integer(self.read(directory, b"memory.oom.group")?)? > 0)
+    /// The most memory that was ever in use in the cgroup that has the limit, or in our own if none
+    /// has. v2 tells it since Linux 5.19.
+    pub fn peak(&mut self) -> Option<u64> {
+        let limiting = self.limits.deadly().map(|(_, file)| directory(file));
+        let place = limiting.or_else(|| self.limits.memory.own())?;
+        self.number(place, [b"memory.max_usage_in_bytes", b"memory.peak"], b"")
     }
 
-    fn read(&mut self, directory: &[u8], name: &[u8]) -> Option<&[u8]> {
-        sys::read_file(self.path.set(directory, name).ok()?, &mut self.text, SMALL).ok()?;
-        Some(self.text.trim_ascii())
+    /// Whether the kernel kills all that is in our cgroup together.
+    pub fn kills_all(&mut self) -> Option<bool> {
+        let own = self.limits.memory.own()?;
+        Some(self.number(own, [b"", b"memory.oom.group"], b"")? > 0)
     }
-}
 
-fn kills(text: &[u8]) -> Option<Kills> {
-    let processes = number(text, b"oom_kill")?;
-    Some(Kills { processes, groups: number(text, b"oom_group_kill").unwrap_or(0) })
-}
+    /// What the least quota has done, in the cgroup that has it.
+    pub fn throttling(&mut self) -> Throttling {
+        let (_, file) = self.limits.cpu.least()?;
+        let mut number = |name| self.number(directory(file), [b"cpu.stat"; 2], name);
+        let (periods, throttled) = (number(b"nr_periods")?, number(b"nr_throttled")?);
+        let time = match number(b"throttled_usec") {
+            Some(microseconds) => microseconds,
+            // v1 has nanoseconds.
+            None => number(b"throttled_time")? / 1000,
+        };
+        Some([periods, throttled, time])
+    }
 
-/// v1 has nanoseconds, v2 microseconds.
-fn throttling(text: &[u8]) -> Option<Throttling> {
-    let nanoseconds = || number(text, b"throttled_time").map(|time| time / 1000);
-    Some(Throttling {
-        periods: number(text, b"nr_periods")?,
-        throttled: number(text, b"nr_throttled")?,
-        microseconds: number(text, b"throttled_usec").or_else(nanoseconds)?,
-    })
+    /// The number behind a name in a file, or the only one in it where there is no name. The file
+    /// is the first in v1, the second in v2.
+    fn number(&mut self, directory: &[u8], files: [&[u8]; 2], name: &[u8]) -> Option<u64> {
+        let [v1, v2] = files;
+        let file = if self.limits.memory.version == Some(Version::V1) { v1 } else { v2 };
+        sys::read_file(self.path.set(directory, file).ok()?, &mut self.text, SMALL).ok()?;
+        number(self.text.trim_ascii(), name)
+    }
 }
 
 fn number(text: &[u8], name: &[u8]) -> Option<u64> {
-    integer(proc::value(text, name)?)
+    integer(if name.is_empty() { text } else { proc::value(text, name)? })
+}
+
+/// What has been added to a counter, where it was known before.
+#[must_use]
+pub fn since(before: Option<u64>, now: Option<u64>) -> Option<u64> {
+    Some(now?.saturating_sub(before?))
 }
 
 #[cfg(test)]
@@ -131,31 +102,30 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn kills_are_found_in_both_versions() {
-        let v1 = b"oom_kill_disable 0\nunder_oom 0\noom_kill 2\n";
-        assert_eq!(kills(v1), Some(Kills { processes: 2, groups: 0 }));
-        let v2 = b"low 0\nhigh 0\nmax 7\noom 1\noom_kill 3\noom_group_kill 1\n";
-        assert_eq!(kills(v2), Some(Kills { processes: 3, groups: 1 }));
+    fn numbers_are_found_by_their_whole_names() {
+        let v1 = b"oom_kill_disable 0\nunder_oom 0\noom_kill 2";
+        assert_eq!(number(v1, b"oom_kill"), Some(2));
+        assert_eq!(number(v1, b"oom_group_kill"), None);
+        let v2 = b"low 0\nhigh 0\nmax 7\noom 1\noom_kill 3\noom_group_kill 1";
+        assert_eq!(number(v2, b"oom_kill"), Some(3));
+        assert_eq!(number(v2, b"oom_group_kill"), Some(1));
         // Linux 4.12, v1
-        assert_eq!(kills(b"oom_kill_disable 0\nunder_oom 0\n"), None);
-        assert_eq!(kills(b"oom_kill x\n"), None);
+        assert_eq!(number(b"oom_kill_disable 0\nunder_oom 0", b"oom_kill"), None);
+        assert_eq!(number(b"oom_kill x", b"oom_kill"), None);
+        assert_eq!((number(b"12", b""), number(b"max", b"")), (Some(12), None));
     }
 
     #[test]
-    fn throttling_is_found_in_both_versions() {
-        let v1 = b"nr_periods 10\nnr_throttled 4\nthrottled_time 1500000\n";
-        let expected = Throttling { periods: 10, throttled: 4, microseconds: 1500 };
-        assert_eq!(throttling(v1), Some(expected));
-        let v2 = b"usage_usec 9\nnr_periods 10\nnr_throttled 4\nthrottled_usec 1500\n";
-        assert_eq!(throttling(v2), Some(expected));
-        // v2 without the controller, v2's root
-        assert_eq!(throttling(b"usage_usec 9\nuser_usec 5\nsystem_usec 4\n"), None);
+    fn what_was_added_is_known_where_both_are() {
+        assert_eq!(since(Some(2), Some(5)), Some(3));
+        assert_eq!(since(Some(5), Some(2)), Some(0), "another cgroup");
+        assert_eq!((since(None, Some(5)), since(Some(5), None)), (None, None));
     }
 
     proptest! {
         #[test]
         fn no_input_is_too_strange(text in proptest::collection::vec(any::<u8>(), 0..60)) {
-            let _ = (kills(&text), throttling(&text));
+            let _ = number(&text, b"oom_kill");
         }
     }
 }

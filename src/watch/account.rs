@@ -2,9 +2,10 @@
 //! of the one, and null in the other. Pure.
 
 use super::Snapshot;
+use crate::cgroup::counters::{Throttling, since};
 use crate::cli::Format;
 use crate::sys::How;
-use crate::text::{Fields, Out, Plain, Put, put};
+use crate::text::{Fields, Out, Put, put};
 use crate::units::{Bytes, Quota};
 use core::num::NonZero;
 
@@ -24,110 +25,121 @@ pub(super) struct Account {
     /// The most memory that was in use in the cgroup that has the limit, or in our own where there
     /// is none, in bytes.
     pub peak: Option<u64>,
-    /// How many processes the kernel has killed since the start for want of memory.
-    pub kills: Option<u64>,
     /// How many other processes were reaped.
     pub reaped: u64,
 }
 
 /// What is told of each number: to a program, and to a person, with the unit. A person is told of a
 /// number at the start if the one at the end, which is on the line before, is another.
-const LINES: &[u8] = br#"{"seconds":|run time|s
-,"exit_code":|exit code|
-,"signal":|killed by signal|
-,"memory":{"peak_bytes":|peak memory|bytes
-,"limit_bytes":|memory limit|bytes
-,"limit_bytes_at_start":|memory limit at the start|bytes
-,"oom_kills":|OOM kills|
-},"cpu":{"user_seconds":|CPU time in user mode|s
-,"system_seconds":|in the kernel|s
-,"limit_cpus":|CPU limit|
-,"limit_cpus_at_start":|CPU limit at the start|
-,"periods":|periods|
-,"throttled_periods":|throttled|
-,"throttled_seconds":|throttled for|s
-},"zombies_reaped":|zombies reaped|"#;
+const LINES: &[u8] = br#"{"seconds":|run time |s
+,"exit_code":|exit code |
+,"signal":|killed by signal |
+,"memory":{"peak_bytes":|peak memory |bytes
+,"limit_bytes":|memory limit |bytes
+,"limit_bytes_at_start":|memory limit at the start |bytes
+,"oom_kills":|OOM kills |
+},"cpu":{"user_seconds":|CPU time in user mode |s
+,"system_seconds":|in the kernel |s
+,"limit_cpus":|CPU limit |
+,"limit_cpus_at_start":|CPU limit at the start |
+,"periods":|periods |
+,"throttled_periods":|throttled |
+,"throttled_seconds":|throttled for |s
+},"zombies_reaped":|zombies reaped |"#;
 
-impl Account {
-    /// The numbers in the order of the lines.
-    fn numbers(&self) -> [Option<Quota>; 15] {
-        let Self { before, now, .. } = self;
-        let [user, system] = self.cpu.map(seconds);
-        let (code, signal) = match self.how {
-            How::Exited(code) => (Some(code), None),
-            How::Killed(signal) | How::Stopped(signal) => (None, Some(signal)),
-        };
-        let [code, signal] = [code, signal].map(|it| whole(it.map(|it| it.unsigned_abs().into())));
-        let throttling = now.throttling.zip(before.throttling);
-        let throttling = throttling.map(|(now, before)| now.since(before));
-        [
-            seconds(now.microseconds.saturating_sub(before.microseconds)),
-            code,
-            signal,
-            whole(self.peak),
-            whole(now.memory_limit),
-            whole(before.memory_limit),
-            whole(self.kills),
-            user,
-            system,
-            now.cpu_limit,
-            before.cpu_limit,
-            whole(throttling.map(|it| it.periods)),
-            whole(throttling.map(|it| it.throttled)),
-            throttling.and_then(|it| seconds(it.microseconds)),
-            whole(Some(self.reaped)),
-        ]
+/// The account while it is put together.
+struct Lines<'a, 'b> {
+    out: &'a mut Out<'b>,
+    lines: Fields<'static>,
+    is_json: bool,
+    separator: &'static str,
+    last: Option<Quota>,
+}
+
+impl Lines<'_, '_> {
+    /// Tells the number of the next line.
+    fn number(&mut self, number: Option<Quota>) {
+        let mut fields = Fields::new(self.lines.next().unwrap_or_default(), b'|');
+        let mut field = || fields.next().unwrap_or_default();
+        let (head, title, unit) = (field(), field(), field());
+        let is_at_start = head.ends_with(b"_start\":");
+        let is_told = if is_at_start { number != self.last } else { number.is_some() };
+        self.last = number;
+        let mut none = "none";
+        if self.is_json {
+            self.out.bytes(head);
+            none = "null";
+        } else if is_told {
+            put!(self.out, self.separator);
+            self.out.bytes(title);
+            self.separator = "; ";
+        } else {
+            return;
+        }
+        match number {
+            Some(bytes) if unit == b"bytes" && !self.is_json => put!(self.out, Bytes(bytes.amount)),
+            Some(number) => put!(self.out, number),
+            None => put!(self.out, none),
+        }
+        if unit == b"s" && !self.is_json {
+            put!(self.out, " s");
+        }
     }
-}
 
-/// Seconds to the thousandth, of microseconds.
-fn seconds(microseconds: u64) -> Option<Quota> {
-    NonZero::new(1000).map(|per| Quota { amount: microseconds / 1000, per })
-}
+    /// Tells microseconds as seconds, to the thousandth.
+    fn seconds(&mut self, microseconds: Option<u64>) {
+        let per = NonZero::new(1000).filter(|_| microseconds.is_some());
+        let amount = microseconds.unwrap_or_default() / 1000;
+        self.number(per.map(|per| Quota { amount, per }));
+    }
 
-fn whole(number: Option<u64>) -> Option<Quota> {
-    number.map(Quota::whole)
+    fn whole(&mut self, number: Option<u64>) {
+        self.number(number.map(Quota::whole));
+    }
 }
 
 impl Put for Account {
     fn put(&self, out: &mut Out<'_>) {
+        let Self { before, now, .. } = self;
         let is_json = self.format == Format::Json;
-        let mut separator = "the program has ended: ";
-        let mut last = None;
-        for (line, number) in Fields::new(LINES, b'\n').zip(&self.numbers()) {
-            let mut fields = Fields::new(line, b'|');
-            let [head, title, unit] = [(); 3].map(|()| fields.next().unwrap_or_default());
-            let is_told =
-                if head.ends_with(b"_at_start\":") { *number != last } else { number.is_some() };
-            if is_json {
-                out.bytes(head);
-                put_or(*number, "null", out);
-            } else if is_told {
-                put!(out, separator, Plain(title), " ");
-                match number {
-                    Some(bytes) if unit == b"bytes" => put!(out, Bytes(bytes.amount)),
-                    _ => put_or(*number, "none", out),
-                }
-                put!(out, if unit == b"s" { " s" } else { "" });
-                separator = "; ";
-            }
-            last = *number;
+        let separator = "the program has ended: ";
+        let lines = Fields::new(LINES, b'\n');
+        let mut lines = Lines { out, lines, is_json, separator, last: None };
+        lines.seconds(Some(now.microseconds.saturating_sub(before.microseconds)));
+        let (code, signal) = match self.how {
+            How::Exited(code) => (Some(code), None),
+            How::Killed(signal) | How::Stopped(signal) => (None, Some(signal)),
+        };
+        for status in [code, signal] {
+            lines.whole(status.map(|status| status.unsigned_abs().into()));
         }
-        put!(out, if is_json { "}" } else { "" });
-    }
-}
-
-fn put_or(number: Option<Quota>, none: &str, out: &mut Out<'_>) {
-    match number {
-        Some(number) => number.put(out),
-        None => none.put(out),
+        for memory in
+            [self.peak, now.memory_limit, before.memory_limit, since(before.kills, now.kills)]
+        {
+            lines.whole(memory);
+        }
+        for time in self.cpu {
+            lines.seconds(Some(time));
+        }
+        for quota in [now.cpu_limit, before.cpu_limit] {
+            lines.number(quota);
+        }
+        let (before, now) = (before.throttling, now.throttling);
+        for index in 0..3 {
+            let number = |numbers: Throttling| numbers?.get(index).copied();
+            let number = since(number(before), number(now));
+            if index == 2 { lines.seconds(number) } else { lines.whole(number) }
+        }
+        lines.whole(Some(self.reaped));
+        if is_json {
+            put!(lines.out, "}");
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cgroup::counters::Throttling;
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -136,15 +148,12 @@ mod tests {
     fn full(format: Format) -> Account {
         let snapshot = |microseconds, throttling| Snapshot {
             memory_limit: Some(400 * MIB),
-            kills: None,
+            kills: Some(4),
             cpu_limit: Quota::new(1, 2),
             throttling: Some(throttling),
             microseconds,
         };
-        let throttling = [
-            Throttling { periods: 2, throttled: 1, microseconds: 100_000 },
-            Throttling { periods: 42, throttled: 6, microseconds: 900_000 },
-        ];
+        let throttling = [[2, 1, 100_000], [42, 6, 900_000]];
         Account {
             format,
             how: How::Exited(3),
@@ -152,7 +161,6 @@ mod tests {
             now: snapshot(13_345_678, throttling[1]),
             cpu: [1_500_000, 20_999],
             peak: Some(354 * MIB),
-            kills: Some(0),
             reaped: 2,
         }
     }
@@ -172,7 +180,6 @@ mod tests {
             now: snapshot,
             cpu: [0, 0],
             peak: None,
-            kills: None,
             reaped: 0,
         }
     }
@@ -243,7 +250,9 @@ mod tests {
 
     #[test]
     fn every_line_has_its_number() {
-        assert_eq!(Fields::new(LINES, b'\n').count(), full(Format::Json).numbers().len());
+        let text = full(Format::Json).text();
+        // Two of the colons are those of the objects inside.
+        assert_eq!(Fields::new(LINES, b'\n').count(), text.matches(':').count() - 2);
     }
 
     proptest! {

@@ -8,11 +8,11 @@
 mod account;
 mod postmortem;
 
-use crate::cgroup::counters::{Counters, Kills, Throttling};
+use crate::cgroup::counters::{Counters, Throttling, since};
 use crate::cgroup::{self, Root};
 use crate::cli::{Format, Options};
 use crate::error::Error;
-use crate::limits::{Limits, Version, directory};
+use crate::limits::Limits;
 use crate::policy::{Plan, Present};
 use crate::stderr::{HEAD, INFO, Line, Stderr, WARNING};
 use crate::supervise::{Ended, Started};
@@ -75,7 +75,7 @@ impl Watch {
             (None, Some(value)) => GoLimit::Theirs(value),
             (None, None) => GoLimit::Unset,
         };
-        let before = Snapshot::take(&mut Counters::new(root), limits, report.is_some());
+        let before = Snapshot::take(&mut Counters::new(root, limits), report.is_some());
         Self { root: *root, termination_log: options.termination_log, report, go, before }
     }
 
@@ -87,29 +87,31 @@ impl Watch {
         }
         let mut buffer = ManuallyDrop::new(Vec::new());
         let limits = ManuallyDrop::new(cgroup::read(root, &mut buffer));
-        let mut counters = Counters::new(root);
-        let now = Snapshot::take(&mut counters, &limits, report.is_some());
-        let kills = now.kills.zip(before.kills).map(|(now, before)| now.since(before));
-        let is_oom = kills.is_some_and(|kills| kills.processes > 0);
+        let mut counters = Counters::new(root, &limits);
+        let now = Snapshot::take(&mut counters, report.is_some());
+        let kills = since(before.kills, now.kills);
+        let is_oom = kills.is_some_and(|kills| kills > 0);
         if !is_oom && report.is_none() {
             return;
         }
-        // The use of memory of whoever has the limit, if that is in sight.
-        let limit = limits.deadly();
-        let place = limit.map(|(_, file)| directory(file)).or_else(|| limits.memory.own());
-        let peak = limits.memory.version.zip(place);
-        let peak = peak.and_then(|(version, place)| counters.peak(version, place));
-        if is_oom && let Some(kills) = kills {
-            let (how, limit_before, go) = (ended.how, before.memory_limit, self.go);
-            let message = PostMortem { how, kills, limit, limit_before, peak, go };
+        let peak = counters.peak();
+        if is_oom {
+            let message = PostMortem {
+                how: ended.how,
+                kills: kills.unwrap_or_default(),
+                is_exact: counters.group_kills().is_none_or(|groups| groups == 0),
+                limit: limits.deadly(),
+                limit_before: before.memory_limit,
+                peak,
+                go: self.go,
+            };
             ended.stderr.at(WARNING, &message);
             self.log_termination(&message, &mut ended.stderr);
         }
         if let Some(format) = *report {
             let cpu = sys::children_cpu();
-            let kills = kills.map(|kills| kills.processes);
             let &mut Ended { how, reaped, .. } = ended;
-            let account = Account { format, how, before: *before, now, cpu, peak, kills, reaped };
+            let account = Account { format, how, before: *before, now, cpu, peak, reaped };
             // What is for a program has nothing else on its line.
             let head = if format == Format::Json { "" } else { HEAD };
             ended.stderr.say(head, &account);
@@ -119,16 +121,15 @@ impl Watch {
     /// Leaves the message for Kubernetes, in a file that it has put there.
     fn log_termination(&self, message: &PostMortem<'_>, stderr: &mut Stderr) {
         let file = self.termination_log.unwrap_or(TERMINATION_LOG);
-        let mut path = file.to_vec();
-        path.push(0);
-        let mut line = Line::default();
+        let (mut path, mut line) = (Line::default(), Line::default());
+        path.add(file);
+        path.add(b"\0");
         message.put(&mut Out::Line(&mut line));
-        let result = sys::c_str(&path).map(|path| sys::write_if_empty(path, line.finish()));
-        let Some(Err(cause)) = result else {
-            return;
-        };
-        // Outside of Kubernetes there is none.
-        if cause != Errno(libc::ENOENT) || self.termination_log.is_some() {
+        if let Some(path) = sys::c_str(path.finish())
+            && let Err(cause) = sys::write_if_empty(path, line.finish())
+            // Outside of Kubernetes there is none.
+            && (cause != Errno(libc::ENOENT) || self.termination_log.is_some())
+        {
             stderr.at(WARNING, &Error::TerminationLog { file, cause });
         }
     }
@@ -139,38 +140,28 @@ impl Watch {
 struct Snapshot {
     /// The memory limit at which the kernel kills, in bytes.
     memory_limit: Option<u64>,
-    kills: Option<Kills>,
+    kills: Option<u64>,
     cpu_limit: Option<Quota>,
-    /// What the quota has done, in the cgroup that has it. This and the time only for an account.
-    throttling: Option<Throttling>,
+    /// This and the time only for an account.
+    throttling: Throttling,
     microseconds: u64,
 }
 
 impl Snapshot {
-    fn take(counters: &mut Counters<'_>, limits: &Limits, is_for_account: bool) -> Self {
-        let memory = limits.memory.version.zip(limits.memory.own());
-        let quota = limits.cpu.least();
-        let mut snapshot = Self {
+    fn take(counters: &mut Counters<'_>, is_for_account: bool) -> Self {
+        let limits = counters.limits();
+        Self {
             memory_limit: limits.deadly().map(|(limit, _)| limit),
-            kills: memory.and_then(|(version, own)| counters.kills(version, own)),
-            cpu_limit: quota.map(|(limit, _)| limit),
-            throttling: None,
-            microseconds: 0,
-        };
-        if is_for_account {
-            snapshot.throttling = quota.and_then(|(_, file)| counters.throttling(directory(file)));
-            snapshot.microseconds = sys::microseconds();
+            kills: counters.kills(),
+            cpu_limit: limits.cpu.least().map(|(limit, _)| limit),
+            throttling: if is_for_account { counters.throttling() } else { None },
+            microseconds: if is_for_account { sys::microseconds() } else { 0 },
         }
-        snapshot
     }
 }
 
 /// Whether the kernel kills the init together with its program, if that can be known.
 #[must_use]
 pub fn dies_too(root: &Root<'_>, limits: &Limits) -> Option<bool> {
-    let own = limits.memory.own()?;
-    if limits.memory.version != Some(Version::V2) {
-        return None;
-    }
-    Counters::new(root).kills_all(own)
+    Counters::new(root, limits).kills_all()
 }

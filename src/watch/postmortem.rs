@@ -1,7 +1,6 @@
 //! The post-mortem: what the kernel killed for want of memory, how much of it there was, and what
 //! can be done. Pure.
 
-use crate::cgroup::counters::Kills;
 use crate::environment::MEMORY;
 use crate::sys::How;
 use crate::text::{Out, Plain, Put, Quoted, put};
@@ -23,8 +22,10 @@ pub enum GoLimit {
 pub struct PostMortem<'a> {
     /// How the program ended.
     pub how: How,
-    /// What the kernel has killed since the start.
-    pub kills: Kills,
+    /// How many processes the kernel has killed since the start.
+    pub kills: u64,
+    /// Whether none of them may have been counted twice.
+    pub is_exact: bool,
     /// The limit at the end in bytes, and the file it is in, if one is in sight.
     pub limit: Option<(u64, &'a [u8])>,
     /// The limit at the start.
@@ -46,19 +47,16 @@ impl PostMortem<'_> {
     /// What can be done.
     fn advice(&self) -> &'static str {
         match (self.limit, self.go) {
-            (None, _) => "it was the memory of the machine, or a limit out of sight, that ran out",
+            (None, _) => "the memory of the machine, or a limit out of sight, ran out",
             (Some((limit, _)), _) if !self.is_reached(limit) => {
-                "not this limit, but the memory of the machine, or a limit above, ran out: look at \
-                 what else runs there"
+                "not this limit, but the memory of the machine, or a limit above, ran out"
             }
             (_, GoLimit::Ours(_)) => {
-                "raise the limit, or leave more of it to what is not Go's heap, by a lower \
-                 --memory-ratio or a larger --memory-reserve"
+                "raise the limit, or leave more of it to what is not Go's heap (--memory-ratio, \
+                 --memory-reserve)"
             }
-            (_, GoLimit::Theirs(_)) => {
-                "raise the limit, or lower GOMEMLIMIT: what is not Go's heap needs memory too"
-            }
-            (_, GoLimit::Unset) => "raise the limit, or have GOMEMLIMIT set well below it",
+            (_, GoLimit::Theirs(_)) => "raise the limit, or lower GOMEMLIMIT",
+            (_, GoLimit::Unset) => "raise the limit, or have GOMEMLIMIT set below it",
         }
     }
 }
@@ -66,16 +64,15 @@ impl PostMortem<'_> {
 impl Put for PostMortem<'_> {
     fn put(&self, out: &mut Out<'_>) {
         let is_program = self.how == How::Killed(libc::SIGKILL);
-        let others = self.kills.processes.saturating_sub(is_program.into());
+        let others = self.kills.saturating_sub(is_program.into());
         put!(out, "the kernel killed ");
         if is_program {
             put!(out, if others > 0 { "the program and " } else { "the program" });
         }
         if others > 0 {
-            // The count is not exact where a whole cgroup was killed.
-            match (self.kills.groups, others) {
-                (1.., _) => put!(out, "other processes"),
-                (_, 1) => put!(out, "1 process"),
+            match others {
+                _ if !self.is_exact => put!(out, "other processes"),
+                1 => put!(out, "1 process"),
                 _ => put!(out, others, " processes"),
             }
             put!(out, " of its container");
@@ -117,7 +114,8 @@ mod tests {
     fn typical() -> PostMortem<'static> {
         PostMortem {
             how: How::Killed(libc::SIGKILL),
-            kills: Kills { processes: 1, groups: 0 },
+            kills: 1,
+            is_exact: true,
             limit: Some((400 * MIB, &b"/sys/fs/cgroup/memory.max"[..])),
             limit_before: Some(400 * MIB),
             peak: Some(400 * MIB),
@@ -131,26 +129,24 @@ mod tests {
             typical().text(),
             "the kernel killed the program for want of memory: limit 400 MiB in \
              \"/sys/fs/cgroup/memory.max\", peak 400 MiB, GOMEMLIMIT=335544320; raise the limit, or \
-             leave more of it to what is not Go's heap, by a lower --memory-ratio or a larger \
-             --memory-reserve"
+             leave more of it to what is not Go's heap (--memory-ratio, --memory-reserve)"
         );
     }
 
     #[test]
     fn it_says_who_was_killed() {
         let killed = How::Killed(libc::SIGKILL);
-        for (how, processes, groups, who) in [
-            (killed, 1, 0, "the program"),
-            (killed, 2, 0, "the program and 1 process of its container"),
-            (killed, 4, 0, "the program and 3 processes of its container"),
-            (How::Exited(0), 1, 0, "1 process of its container"),
-            (How::Exited(1), 3, 0, "3 processes of its container"),
-            (How::Killed(libc::SIGTERM), 1, 0, "1 process of its container"),
-            (How::Exited(0), 3, 1, "other processes of its container"),
-            (killed, 3, 1, "the program and other processes of its container"),
+        for (how, kills, is_exact, who) in [
+            (killed, 1, true, "the program"),
+            (killed, 2, true, "the program and 1 process of its container"),
+            (killed, 4, true, "the program and 3 processes of its container"),
+            (How::Exited(0), 1, true, "1 process of its container"),
+            (How::Exited(1), 3, true, "3 processes of its container"),
+            (How::Killed(libc::SIGTERM), 1, true, "1 process of its container"),
+            (How::Exited(0), 3, false, "other processes of its container"),
+            (killed, 3, false, "the program and other processes of its container"),
         ] {
-            let kills = Kills { processes, groups };
-            let text = PostMortem { how, kills, ..typical() }.text();
+            let text = PostMortem { how, kills, is_exact, ..typical() }.text();
             let expected = format!("the kernel killed {who} for want of memory: ");
             assert!(text.starts_with(&expected), "{text}");
         }
@@ -188,8 +184,8 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_one_line_whatever_is_in_it(
-            processes in 1u64..,
-            groups: u64,
+            kills in 1u64..,
+            is_exact: bool,
             bytes: Option<u64>,
             limit_before: Option<u64>,
             peak: Option<u64>,
@@ -197,7 +193,8 @@ mod tests {
         ) {
             let text = PostMortem {
                 how: How::Exited(0),
-                kills: Kills { processes, groups },
+                kills,
+                is_exact,
                 limit: bytes.map(|bytes| (bytes, &file[..])),
                 limit_before,
                 peak,

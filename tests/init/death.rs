@@ -98,8 +98,7 @@ fn program_that_is_killed_for_want_of_memory_is_explained_in_one_line() {
             killed(init),
             "loadline: the kernel killed the program for want of memory: limit 400 MiB in \
              \"/sys/fs/cgroup/memory.max\", peak 400 MiB, GOMEMLIMIT=335544320; raise the limit, or \
-             leave more of it to what is not Go's heap, by a lower --memory-ratio or a larger \
-             --memory-reserve\n"
+             leave more of it to what is not Go's heap (--memory-ratio, --memory-reserve)\n"
         );
     }
 }

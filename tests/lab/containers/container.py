@@ -206,9 +206,9 @@ def check_explained(title, messages, who, limit):
     """A kill for want of memory is one line that names who was killed, the limit, and the peak."""
     explained = [line for line in messages.splitlines() if "for want of memory" in line]
     line = explained[0] if len(explained) == 1 else ""
-    yield (f"the kernel killed {who} for want of memory: limit {limit >> 20} MiB in" in line
-           and ", peak " in line and "; raise the limit, or " in line,
-           f"{title}: that is explained, of {who}: {messages.strip()}")
+    good = (f"the kernel killed {who} for want of memory: limit {limit >> 20} MiB in" in line
+            and ", peak " in line and "; raise the limit, or " in line)
+    yield good, f"{title}: it is said of {who}" + ("" if good else f", not {messages.strip()}")
 
 
 def number(cgroup, file):
