@@ -67,21 +67,10 @@ impl Readings {
     /// The least limit and its file; the first of equals.
     #[must_use]
     pub fn least(&self) -> Option<(Quota, &[u8])> {
-        self.least_but(None)
-    }
-
-    /// The same for the limits at which the kernel kills: at `memory.high` it does not.
-    #[must_use]
-    pub fn deadly(&self) -> Option<(Quota, &[u8])> {
-        self.least_but(Some(HIGH))
-    }
-
-    fn least_but(&self, name: Option<&[u8]>) -> Option<(Quota, &[u8])> {
         let mut least: Option<(Quota, &[u8])> = None;
         for Reading { file, value, .. } in &self.files {
             if let Value::Limit(limit) = *value
                 && least.is_none_or(|(least, _)| limit.is_below(least))
-                && name.is_none_or(|name| !file.ends_with(name))
             {
                 least = Some((limit, file));
             }
@@ -133,13 +122,22 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The memory limit at which the kernel kills, in bytes, and its file. One above the machine's
-    /// memory is none.
+    /// The memory limit at which the kernel kills, in bytes, and its file: at `memory.high` it does
+    /// not, and a limit above the machine's memory is none.
     #[must_use]
     pub fn deadly(&self) -> Option<(u64, &[u8])> {
-        let (limit, file) = self.memory.deadly()?;
-        let is_limit = self.memory_total.is_none_or(|total| limit.amount <= total);
-        is_limit.then_some((limit.amount, file))
+        let mut deadly = None;
+        let mut least = self.memory_total.unwrap_or(u64::MAX);
+        for Reading { file, value, .. } in &self.memory.files {
+            if let Value::Limit(limit) = value
+                && (limit.amount < least || (limit.amount == least && deadly.is_none()))
+                && !file.ends_with(HIGH)
+            {
+                least = limit.amount;
+                deadly = Some((least, &file[..]));
+            }
+        }
+        deadly
     }
 }
 
@@ -192,7 +190,6 @@ mod tests {
         };
         let limits = [9, 5, 7].map(|limit| readings.is_in_leaf(Quota::whole(limit)));
         assert_eq!(limits, [true, false, false]);
-        assert_eq!(readings.deadly(), Some((Quota::whole(7), &b"/a/memory.max"[..])));
         let limits = |total| Limits {
             memory: readings.clone(),
             cpu: Readings::none(),
@@ -200,6 +197,7 @@ mod tests {
             cpus: None,
             problems: Vec::new(),
         };
+        assert_eq!(limits(70).deadly(), Some((7, &b"/a/memory.max"[..])), "not the high one");
         assert_eq!(limits(7).deadly(), Some((7, &b"/a/memory.max"[..])));
         assert_eq!(limits(6).deadly(), None, "no more than the machine has");
         readings.guessed = true;

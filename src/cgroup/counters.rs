@@ -38,15 +38,18 @@ impl<'a> Counters<'a> {
     /// The processes that the kernel has killed for want of memory. Kernels before 4.13 do not
     /// count them.
     pub fn kills(&mut self) -> Option<u64> {
-        let own = self.limits.memory.own()?;
-        self.number(own, [b"memory.oom_control", b"memory.events"], b"oom_kill")
+        self.event(b"oom_kill")
     }
 
     /// How many times a whole cgroup was killed (`memory.oom.group`): some kernels count its first
     /// victim twice among the processes.
     pub fn group_kills(&mut self) -> Option<u64> {
+        self.event(b"oom_group_kill")
+    }
+
+    fn event(&mut self, name: &[u8]) -> Option<u64> {
         let own = self.limits.memory.own()?;
-        self.number(own, [b"memory.oom_control", b"memory.events"], b"oom_group_kill")
+        self.number(own, [b"memory.oom_control", b"memory.events"], name)
     }
 
     /// The most memory that was ever in use in the cgroup that has the limit, or in our own if none

@@ -79,7 +79,9 @@ impl Watch {
         Self { root: *root, termination_log: options.termination_log, report, go, before }
     }
 
-    /// Says what is to be said at the end.
+    /// Says what is to be said at the end. Not inlined, or its lines would lie on the stack, and in
+    /// memory, while the program runs.
+    #[inline(never)]
     fn end(&self, ended: &mut Ended) {
         let Self { root, before, report, .. } = self;
         if before.kills.is_none() && report.is_none() {
