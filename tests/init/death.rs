@@ -4,8 +4,9 @@
 
 use crate::support::{Init, Launch, Place, Running, children, field, send};
 use serde_json::{Value, json};
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::fs::{self, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use tempfile::{TempDir, tempdir};
 
@@ -231,6 +232,11 @@ fn explanation_is_left_in_nothing_but_a_regular_file() {
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
     // Neither does it wait for a reader, nor is it a failure worth more than a line.
     assert_eq!(logged(&fifo, true).lines().count(), 2);
+    let nonblocking = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&fifo);
+    assert_eq!(logged(&fifo, true).lines().count(), 1, "with a reader it can be opened");
+    let mut found = Vec::new();
+    nonblocking.unwrap().read_to_end(&mut found).unwrap();
+    assert_eq!(found, b"");
     assert_eq!(logged(Path::new("/dev/null"), true).lines().count(), 1);
 
     let (target, link) = (directory.path().join("target"), directory.path().join("link"));

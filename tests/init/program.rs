@@ -204,6 +204,7 @@ fn idle_init_is_not_woken() {
 
 #[test]
 fn only_the_variables_of_an_init_are_writable() {
+    Init::must_be_loadline();
     let mut init = Launch::new(Place::all()[0], &["pause"]).start();
     init.expect("ready");
     let maps = std::fs::read_to_string(format!("/proc/{}/maps", init.pid())).unwrap();
