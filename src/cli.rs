@@ -47,6 +47,11 @@ Init (as in tini):
   --drain TIME       when the program has ended, tell what it leaves behind to end too,
                      and kill what is there so long after that (LOADLINE_DRAIN)
 
+At the end (LOADLINE_REPORT, LOADLINE_TERMINATION_LOG):
+  --report[=text|json]    say what the program took (as -v does)
+  --termination-log PATH  an empty file to say there too why the kernel killed for
+                          want of memory (default /dev/termination-log)
+
 Other:
   --explain[=text|json]  show what was found and would be set, and run nothing
   --root DIR             read /proc and /sys below DIR
@@ -84,11 +89,11 @@ pub enum Command {
 #[derive(Debug)]
 pub struct Request<'a> {
     /// What to do, or why that is not clear.
-    pub command: Result<Command, Error<'a>>,
+    pub command: Result<Command, Error<'static>>,
     /// How.
     pub options: Options<'a>,
     /// What is wrong with the variables.
-    pub warnings: Vec<Error<'a>>,
+    pub warnings: Vec<Error<'static>>,
 }
 
 /// The form of an explanation.
@@ -100,13 +105,13 @@ pub enum Format {
     Json,
 }
 
-/// All options.
+/// All options. What they are given lives as long as the process.
 #[derive(Clone, Copy, Debug)]
 pub struct Options<'a> {
     /// How the limits become variables.
     pub tuning: Tuning,
     /// The tree that is read in the place of the root.
-    pub root: Option<&'a [u8]>,
+    pub root: Option<&'static [u8]>,
     /// Whether orphans become our children where we are not PID 1.
     pub subreaper: bool,
     /// Whether the program's whole group gets the signals.
@@ -115,6 +120,10 @@ pub struct Options<'a> {
     pub parent_death: Option<c_int>,
     /// Whether each zombie that is reaped is worth a warning.
     pub warn_on_reap: bool,
+    /// The form of the account at the end, if it was asked for by itself.
+    pub report: Option<Format>,
+    /// The file for the reason of a death, if it is not the usual one.
+    pub termination_log: Option<&'static [u8]>,
     /// As in tini: warnings from 1, what is set from 2, events from 3.
     pub verbosity: u32,
     /// The exit codes that are reported as 0.
@@ -126,7 +135,7 @@ pub struct Options<'a> {
     /// How long what the program leaves behind has to end.
     pub drain: Option<Micros>,
     /// The program and its arguments; empty only where it is not run.
-    pub program: &'a [&'a CStr],
+    pub program: &'a [&'static CStr],
     exec: bool,
 }
 
@@ -137,6 +146,8 @@ impl Options<'_> {
         self.subreaper
             || self.group
             || self.warn_on_reap
+            || self.report.is_some()
+            || self.termination_log.is_some()
             || self.parent_death.is_some()
             || self.remap != Remap::default()
             || self.rewrites != Rewrites::DEFAULT
@@ -159,10 +170,13 @@ struct Setting {
     /// What it takes, nothing where it only has to be there.
     expected: &'static str,
     /// Sets what it stands for, unless that cannot be.
-    set: fn(&mut Options<'_>, &[u8]) -> Option<()>,
+    set: fn(&mut Options<'_>, &'static [u8]) -> Option<()>,
 }
 
-const SETTINGS: [Setting; 17] = [
+/// The option whose value may be left out, though the variable's may not.
+const REPORT: &str = "--report";
+
+const SETTINGS: [Setting; 19] = [
     Setting {
         name: "--memory",
         expected: "auto, always or off",
@@ -248,6 +262,19 @@ const SETTINGS: [Setting; 17] = [
         },
     },
     Setting {
+        name: REPORT,
+        expected: FORMATS,
+        set: |options, value| format(value).map(|format| options.report = Some(format)),
+    },
+    Setting {
+        name: "--termination-log",
+        expected: "an absolute path",
+        set: |options, value| {
+            options.termination_log = value.starts_with(b"/").then_some(value);
+            options.termination_log.map(|_| ())
+        },
+    },
+    Setting {
         name: "p",
         expected: "the name of a signal such as SIGTERM",
         set: |options, value| {
@@ -325,7 +352,7 @@ const SETTINGS: [Setting; 17] = [
 /// Reads the command line and the environment. What is wrong with a variable is only a warning: a
 /// typo in one pod's settings must not keep it down.
 #[must_use]
-pub fn parse<'a>(arguments: &'a [&'a CStr], environment: &[&'a CStr]) -> Request<'a> {
+pub fn parse<'a>(arguments: &'a [&'static CStr], environment: &[&'static CStr]) -> Request<'a> {
     let mut warnings = Vec::new();
     let mut options = Options {
         tuning: Tuning::DEFAULT,
@@ -334,6 +361,8 @@ pub fn parse<'a>(arguments: &'a [&'a CStr], environment: &[&'a CStr]) -> Request
         group: false,
         parent_death: None,
         warn_on_reap: false,
+        report: None,
+        termination_log: None,
         verbosity: VERBOSITY,
         remap: Remap::default(),
         rewrites: Rewrites::DEFAULT,
@@ -356,7 +385,7 @@ pub fn parse<'a>(arguments: &'a [&'a CStr], environment: &[&'a CStr]) -> Request
 }
 
 /// Takes what one of our variables says; an empty one says nothing, an unknown one is not ours.
-fn variable<'a>(entry: &'a [u8], options: &mut Options<'_>) -> Option<Error<'a>> {
+fn variable(entry: &'static [u8], options: &mut Options<'_>) -> Option<Error<'static>> {
     let mut parts = Fields::new(entry, b'=');
     let (name, value) = (parts.next()?, parts.rest()?);
     // Kubernetes makes LOADLINE_PORT for a service by our name.
@@ -379,7 +408,21 @@ fn is_variable_of(name: &[u8], setting: &str) -> bool {
     }
 }
 
-fn command<'a>(arguments: &'a [&'a CStr], options: &mut Options<'a>) -> Result<Command, Error<'a>> {
+/// What [`format`] takes.
+const FORMATS: &str = "text or json";
+
+fn format(value: &[u8]) -> Option<Format> {
+    match value {
+        _ if value == b"text" => Some(Format::Text),
+        _ if value == b"json" => Some(Format::Json),
+        _ => None,
+    }
+}
+
+fn command<'a>(
+    arguments: &'a [&'static CStr],
+    options: &mut Options<'a>,
+) -> Result<Command, Error<'static>> {
     let mut parser = Parser::new(arguments);
     let mut explain = None;
     let mut verbose = 0u32;
@@ -398,20 +441,18 @@ fn command<'a>(arguments: &'a [&'a CStr], options: &mut Options<'a>) -> Result<C
                 options.root = Some(parser.value().ok_or(Error::MissingValue(option))?);
             }
             name if name == b"--explain" => {
-                explain = Some(match parser.attached() {
-                    None => Format::Text,
-                    Some(value) if value == b"text" => Format::Text,
-                    Some(value) if value == b"json" => Format::Json,
-                    Some(value) => {
-                        let expected = "text or json";
-                        return Err(Error::Option { option, value, expected });
-                    }
-                });
+                let value = parser.attached().unwrap_or(b"text");
+                let error = Error::Option { option, value, expected: FORMATS };
+                explain = Some(format(value).ok_or(error)?);
             }
             name => {
                 let setting = SETTINGS.iter().find(|setting| setting.name.as_bytes() == name);
                 let setting = setting.ok_or(Error::UnknownOption(option))?;
-                let value = parser.value().ok_or(Error::MissingValue(option))?;
+                let value = if setting.name == REPORT {
+                    parser.attached().unwrap_or(b"text")
+                } else {
+                    parser.value().ok_or(Error::MissingValue(option))?
+                };
                 let expected = setting.expected;
                 let set = (setting.set)(options, value);
                 set.ok_or(Error::Option { option, value, expected })?;
@@ -524,33 +565,44 @@ mod tests {
     fn each_tunable_is_an_option_and_a_variable_and_the_command_line_wins() {
         let names = SETTINGS.iter().map(|setting| setting.name);
         let tunables = names.filter(|name| name.starts_with("--") && *name != "--exec");
-        let tuned = |options: Options<'_>| {
-            let Options { tuning, rewrites, kill_after, drain, .. } = options;
-            format!("{tuning:?} {rewrites:?} {kill_after:?} {drain:?}")
-        };
         for option in tunables {
             let value = match option {
                 "--rewrite" => "TERM:QUIT",
                 "--memory" | "--cpu" => "off",
                 "--cpu-rounding" => "down",
                 "--memory-ratio" => "0.5",
+                "--report" => "json",
+                "--termination-log" => "/log",
                 _ => "5",
             };
-            let default = tuned(options(&["x"], &[]));
+            let shown = |arguments: &[&str], environment: &[&str]| {
+                let Options { tuning, rewrites, kill_after, drain, .. } =
+                    options(arguments, environment);
+                let Options { report, termination_log, .. } = options(arguments, environment);
+                format!(
+                    "{tuning:?} {rewrites:?} {kill_after:?} {drain:?} {report:?} {termination_log:?}"
+                )
+            };
+            let default = shown(&["x"], &[]);
             let name = option.trim_start_matches('-').replace('-', "_").to_uppercase();
             let variable = format!("LOADLINE_{name}={value}");
-            let by_variable = tuned(options(&["x"], &[&variable]));
-            let by_option = tuned(options(&[option, value, "x"], &[]));
             let joined = format!("{option}={value}");
+            let by_variable = shown(&["x"], &[&variable]);
+            let by_option = shown(&[&joined, "x"], &[]);
             assert_ne!(by_option, default, "{name}");
             assert_eq!(by_option, by_variable, "{name}");
-            assert_eq!(by_option, tuned(options(&[&joined, "x"], &[])));
+            // Of this one the value may be left out, so it has to be in the same argument.
+            if option != REPORT {
+                assert_eq!(by_option, shown(&[option, value, "x"], &[]), "{name}");
+            }
             assert!(HELP.contains(option), "{name}");
         }
         let both = options(&["--cpu-limit=2", "x"], &["LOADLINE_CPU_LIMIT=500m"]);
         assert_eq!(both.tuning.cpu_limit, Quota::new(2_000_000, 1_000_000));
         let twice = options(&["x"], &["LOADLINE_CPU_MIN=3", "LOADLINE_CPU_MIN=4"]);
         assert_eq!(twice.tuning.cpu_min, 3, "the first of a name counts");
+        let both = options(&["--report", "x"], &["LOADLINE_REPORT=json"]);
+        assert_eq!((both.report, both.program.len()), (Some(Format::Text), 1));
     }
 
     #[test]

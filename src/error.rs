@@ -100,6 +100,13 @@ pub enum Error<'a> {
     },
     /// There can be no child, or none that could be waited for.
     Spawn(Errno),
+    /// Why the program died could not be written for Kubernetes.
+    TerminationLog {
+        /// The file.
+        file: &'a [u8],
+        /// Why.
+        cause: Errno,
+    },
     /// Options for an init that there is not.
     NoInit,
     /// Standard output did not take what was asked for.
@@ -191,10 +198,13 @@ impl Put for Error<'_> {
                     put!(out, "; a seccomp filter may forbid clone, waitid or rt_sigtimedwait");
                 }
             }
+            Self::TerminationLog { file, cause } => {
+                put!(out, "could not write to ", Quoted(file), ": ", cause);
+            }
             Self::NoInit => put!(
                 out,
-                "-s, -g, -p, -e, -w, --rewrite, --kill-after and --drain do nothing together with \
-                 --exec"
+                "options for an init, such as -s, -e, --kill-after or --report, do nothing together \
+                 with --exec"
             ),
             Self::Output(cause) => put!(out, "could not write to standard output: ", cause),
         }

@@ -86,12 +86,13 @@ impl Put for Line<'_> {
     }
 }
 
-/// The report.
-pub struct Text<'a>(pub &'a Plan<'a>, pub Program<'a>);
+/// The report; the last is whether an init is killed together with a program that takes too much
+/// memory, if that is known.
+pub struct Text<'a>(pub &'a Plan<'a>, pub Program<'a>, pub Option<bool>);
 
 impl Put for Text<'_> {
     fn put(&self, out: &mut Out<'_>) {
-        let Self(plan, program) = self;
+        let Self(plan, program, dies_too) = self;
         let titles = ["memory", "cpu"];
         for (title, topic) in titles.iter().zip(&topics(plan)) {
             let Decision { limit, source, value, guessed, .. } = topic.decision;
@@ -123,6 +124,12 @@ impl Put for Text<'_> {
                 None => put!(out, "not set"),
             }
             put!(out, "\n  reason      ", Why(topic.decision), "\n");
+            if topic.is_memory && *dies_too == Some(true) {
+                put!(
+                    out,
+                    "  OOM kill    of all at once (memory.oom.group is 1), unexplained: nobody is left\n"
+                );
+            }
         }
         line(out, "  GODEBUG     ", plan.debug.as_deref());
         if let Some(name) = program.name {
@@ -153,11 +160,11 @@ impl Put for Text<'_> {
 }
 
 /// The report as JSON, on one line.
-pub struct AsJson<'a>(pub &'a Plan<'a>, pub Program<'a>);
+pub struct AsJson<'a>(pub &'a Plan<'a>, pub Program<'a>, pub Option<bool>);
 
 impl Put for AsJson<'_> {
     fn put(&self, out: &mut Out<'_>) {
-        let Self(plan, program) = self;
+        let Self(plan, program, dies_too) = self;
         let heads = ["{\"memory\":{\"limit_bytes\":", ",\"cpu\":{\"limit_cpus\":"];
         for (head, topic) in heads.iter().zip(&topics(plan)) {
             let Decision { limit, source, value, guessed, .. } = topic.decision;
@@ -173,7 +180,9 @@ impl Put for AsJson<'_> {
                 None => put!(out, "null"),
             }
             let guessed = if *guessed { "true" } else { "false" };
-            if !topic.is_memory {
+            if topic.is_memory {
+                put!(out, ",\"oom_group\":", boolean(*dies_too));
+            } else {
                 string_or_null(out, ",\"GODEBUG\":", plan.debug.as_deref());
             }
             put!(out, ",\"reason\":\"", Why(topic.decision), "\",\"guessed\":", guessed, "}");
@@ -188,11 +197,7 @@ impl Put for AsJson<'_> {
         string_or_null(out, ",\"go_debug_defaults\":", defaults);
         string_or_null(out, ",\"automaxprocs\":", automaxprocs);
         string_or_null(out, ",\"automemlimit\":", automemlimit);
-        let cgo = match go.and_then(|go| go.cgo) {
-            Some(true) => "true",
-            Some(false) => "false",
-            None => "null",
-        };
+        let cgo = boolean(go.and_then(|go| go.cgo));
         put!(out, ",\"cgo\":", cgo, "},\"warnings\":[");
         let mut separator = "";
         for warning in &plan.warnings {
@@ -202,6 +207,14 @@ impl Put for AsJson<'_> {
             separator = ",";
         }
         put!(out, "]}\n");
+    }
+}
+
+const fn boolean(value: Option<bool>) -> &'static str {
+    match value {
+        Some(true) => "true",
+        Some(false) => "false",
+        None => "null",
     }
 }
 
@@ -253,7 +266,7 @@ mod tests {
     #[test]
     fn json_is_what_serde_json_reads() {
         let program = Program { name: Some(b"x\n"), path: None, go: None };
-        let text = AsJson(&plan(), program).text();
+        let text = AsJson(&plan(), program, Some(true)).text();
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(text.lines().count(), 1);
         let expected = serde_json::json!({
@@ -261,6 +274,7 @@ mod tests {
                 "limit_bytes": 419_430_400,
                 "source": "/sys/\"\u{fffd}/memory.max",
                 "GOMEMLIMIT": "335544320",
+                "oom_group": true,
                 "reason": format!("80% of the limit; {}", Note::NoEffect.text()),
                 "guessed": false,
             },
@@ -297,7 +311,7 @@ mod tests {
             automemlimit: Some(b"v0.7.4"),
         };
         let program = Program { name: Some(b"/app"), path: Some(b"/app"), go: Some(go) };
-        let json = AsJson(&plan(), program).text();
+        let json = AsJson(&plan(), program, Some(true)).text();
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         let expected = serde_json::json!({
             "name": "/app",
@@ -309,12 +323,13 @@ mod tests {
             "cgo": true,
         });
         assert_eq!(json["program"], expected);
-        let text = Text(&plan(), program).text();
+        let text = Text(&plan(), program, Some(true)).text();
         for part in [
             "  limit       400 MiB (419430400 bytes)\n",
             "  source      \"/sys/\\\"\\xff/memory.max\"\n",
             "  GOMEMLIMIT  335544320\n",
             "  reason      80% of the limit; no effect",
+            "  OOM kill    of all at once (memory.oom.group is 1), unexplained: nobody is left\n",
             "  limit       0.333333 CPU\n",
             "  source      as given (a guess",
             "  GOMAXPROCS  not set\n",

@@ -23,24 +23,24 @@ impl Put for Opt<'_> {
     }
 }
 
-/// A command line that is read from the left.
+/// A command line that is read from the left. Its strings live as long as the process.
 #[derive(Debug)]
 pub struct Parser<'a> {
     /// What has not been looked at.
-    arguments: &'a [&'a CStr],
+    arguments: &'a [&'static CStr],
     /// What is behind the last option in its own argument.
-    behind: Option<&'a [u8]>,
+    behind: Option<&'static [u8]>,
 }
 
 impl<'a> Parser<'a> {
     /// Reads the arguments behind the program's own name.
     #[must_use]
-    pub const fn new(arguments: &'a [&'a CStr]) -> Self {
+    pub const fn new(arguments: &'a [&'static CStr]) -> Self {
         Self { arguments, behind: None }
     }
 
     /// The next option, if there is another.
-    pub fn option(&mut self) -> Option<Opt<'a>> {
+    pub fn option(&mut self) -> Option<Opt<'static>> {
         if let Some(cluster) = self.behind.take() {
             return Some(self.short(cluster));
         }
@@ -60,19 +60,19 @@ impl<'a> Parser<'a> {
         option
     }
 
-    fn short(&mut self, cluster: &'a [u8]) -> Opt<'a> {
+    fn short(&mut self, cluster: &'static [u8]) -> Opt<'static> {
         let (name, behind) = cluster.split_at_checked(1).unwrap_or_default();
         self.behind = (!behind.is_empty()).then_some(behind);
         Opt(name)
     }
 
     /// The value that stands with the last option in one argument, if one does.
-    pub const fn attached(&mut self) -> Option<&'a [u8]> {
+    pub const fn attached(&mut self) -> Option<&'static [u8]> {
         self.behind.take()
     }
 
     /// The value of the last option, which may be the next argument; none if there is no more.
-    pub fn value(&mut self) -> Option<&'a [u8]> {
+    pub fn value(&mut self) -> Option<&'static [u8]> {
         self.attached().or_else(|| {
             let (value, rest) = self.arguments.split_first()?;
             self.arguments = rest;
@@ -82,7 +82,7 @@ impl<'a> Parser<'a> {
 
     /// What is left when there are no more options.
     #[must_use]
-    pub const fn operands(&self) -> &'a [&'a CStr] {
+    pub const fn operands(&self) -> &'a [&'static CStr] {
         self.arguments
     }
 }

@@ -9,6 +9,7 @@
 //!                                                                   ├─> explain   (text, JSON)
 //!                                                                   ├─> exec      (become the program)
 //!                                                                   └─> supervise (spawn, signals, reap) ─> exit code
+//!                                                                                                 └─> watch (post-mortem, account)
 //! ```
 //!
 //! Data flows one way: from the edges that read, through pure functions that decide, to the edges
@@ -32,6 +33,7 @@ pub mod supervise;
 pub mod sys;
 pub mod text;
 pub mod units;
+pub mod watch;
 
 use cgroup::Root;
 use cli::{Command, Format, Request};
@@ -44,14 +46,15 @@ use stderr::{INFO, Stderr, WARNING};
 use supervise::{Image, Started};
 use sys::SignalSet;
 use text::{Out, Put, Strings, put};
+use watch::Watch;
 
 /// Does what the command line asks for: that is the exit code, or a program that was started and
 /// is to be supervised. Every signal is blocked, and `mask` is what was blocked before.
 pub fn start(
-    arguments: &[&CStr],
-    environment: &[&CStr],
+    arguments: &[&'static CStr],
+    environment: &[&'static CStr],
     mask: SignalSet,
-) -> ControlFlow<u8, Started> {
+) -> ControlFlow<u8, (Started, Watch)> {
     let arguments = arguments.get(1..).unwrap_or_default();
     let Request { command, options, warnings } = cli::parse(arguments, environment);
     let mut stderr = Stderr::new(options.verbosity);
@@ -84,9 +87,10 @@ pub fn start(
         let (name, path) = (name.map(CStr::to_bytes), path.map(|path| path.to_bytes()));
         let program = Program { name, path, go };
         let mut report = Out::default();
+        let dies_too = watch::dies_too(&root, &limits);
         match format {
-            Format::Text => Text(&plan, program).put(&mut report),
-            Format::Json => AsJson(&plan, program).put(&mut report),
+            Format::Text => Text(&plan, program, dies_too).put(&mut report),
+            Format::Json => AsJson(&plan, program, dies_too).put(&mut report),
         }
         return Break(show(report, &mut stderr));
     }
@@ -108,7 +112,7 @@ pub fn start(
         return Break(become_it(&mut image, mask, &mut stderr));
     }
     match supervise::start(&options, &mut image, mask, &mut stderr) {
-        Ok(started) => Continue(started),
+        Ok(started) => Continue((started, Watch::begin(&root, &options, &limits, &plan, present))),
         Err(cause) => Break(fail(&Error::Spawn(cause), &mut stderr)),
     }
 }

@@ -40,6 +40,9 @@ pub enum Version {
     V2,
 }
 
+/// The file of a limit above which processes are slowed down.
+const HIGH: &[u8] = b"/memory.high";
+
 /// One controller's files, from the process's own cgroup up to the mount root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Readings {
@@ -83,9 +86,24 @@ impl Readings {
             && self.files.iter().any(|Reading { file, value, is_above }| {
                 matches!(value, Value::Limit(found) if !limit.is_below(*found))
                     && !is_above
-                    && !file.ends_with(b"/memory.high")
+                    && !file.ends_with(HIGH)
             })
     }
+
+    /// The directory of the process's own cgroup, or of the nearest above it that has the
+    /// controller.
+    #[must_use]
+    pub fn own(&self) -> Option<&[u8]> {
+        let mut files = self.files.iter();
+        files.find(|reading| reading.value != Value::Absent).map(|reading| directory(&reading.file))
+    }
+}
+
+/// The directory that a file is in.
+#[must_use]
+pub fn directory(file: &[u8]) -> &[u8] {
+    let slash = file.iter().rposition(|byte| *byte == b'/');
+    slash.and_then(|slash| file.get(..slash)).unwrap_or_default()
 }
 
 /// All that was found.
@@ -101,6 +119,26 @@ pub struct Limits {
     pub cpus: Option<u32>,
     /// What is not a limit, but was needed to find one and could not be read or understood.
     pub problems: Vec<Reading>,
+}
+
+impl Limits {
+    /// The memory limit at which the kernel kills, in bytes, and its file: at `memory.high` it does
+    /// not, and a limit above the machine's memory is none.
+    #[must_use]
+    pub fn deadly(&self) -> Option<(u64, &[u8])> {
+        let mut deadly = None;
+        let mut least = self.memory_total.unwrap_or(u64::MAX);
+        for Reading { file, value, .. } in &self.memory.files {
+            if let Value::Limit(limit) = value
+                && (limit.amount < least || (limit.amount == least && deadly.is_none()))
+                && !file.ends_with(HIGH)
+            {
+                least = limit.amount;
+                deadly = Some((least, &file[..]));
+            }
+        }
+        deadly
+    }
 }
 
 #[cfg(test)]
@@ -130,6 +168,7 @@ mod tests {
             files: files.to_vec(),
         };
         assert_eq!(readings.least(), Some((Quota::whole(3), &b"/a"[..])));
+        assert_eq!(readings.own(), Some(&b"/a"[..]));
         assert_eq!(Readings::none().least(), None);
     }
 
@@ -151,6 +190,16 @@ mod tests {
         };
         let limits = [9, 5, 7].map(|limit| readings.is_in_leaf(Quota::whole(limit)));
         assert_eq!(limits, [true, false, false]);
+        let limits = |total| Limits {
+            memory: readings.clone(),
+            cpu: Readings::none(),
+            memory_total: Some(total),
+            cpus: None,
+            problems: Vec::new(),
+        };
+        assert_eq!(limits(70).deadly(), Some((7, &b"/a/memory.max"[..])), "not the high one");
+        assert_eq!(limits(7).deadly(), Some((7, &b"/a/memory.max"[..])));
+        assert_eq!(limits(6).deadly(), None, "no more than the machine has");
         readings.guessed = true;
         assert!(!readings.is_in_leaf(Quota::whole(9)));
         assert!(!Readings::none().is_in_leaf(Quota::whole(9)));

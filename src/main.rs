@@ -33,13 +33,13 @@ pub unsafe extern "C" fn main(
     };
     let code = match next {
         Break(code) => code,
-        Continue(started) => {
+        Continue((started, watch)) => {
             // SAFETY: what was allocated was local to the block above or borrowed from it, and
             // nothing that the block returns borrows.
             unsafe { ALLOCATOR.clear() };
             // Now, when it holds up nobody.
             sys::protect_relocations();
-            started.supervise()
+            started.supervise(&watch)
         }
     };
     code.into()

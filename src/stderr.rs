@@ -11,6 +11,9 @@ pub const INFO: u32 = 2;
 /// The level from which events are said.
 pub const DEBUG: u32 = 3;
 
+/// What a person's line begins with.
+pub const HEAD: &str = "loadline: ";
+
 /// Standard error, and how much is to be said there.
 #[derive(Clone, Copy, Debug)]
 pub struct Stderr {
@@ -28,13 +31,13 @@ impl Stderr {
 
     /// Says one line, whatever the verbosity.
     pub fn fatal(&mut self, message: &dyn Put) {
-        self.say(message);
+        self.say(HEAD, message);
     }
 
     /// Says one line if the verbosity is at least `level`.
     pub fn at(&mut self, level: u32, message: &dyn Put) {
         if self.verbosity >= level {
-            self.say(message);
+            self.say(HEAD, message);
         }
     }
 
@@ -44,11 +47,12 @@ impl Stderr {
         self.broken
     }
 
-    fn say(&mut self, message: &dyn Put) {
-        let mut line = Line { bytes: [0; Line::SIZE], length: 0 };
+    /// Says one line with this before it, whatever the verbosity.
+    pub fn say(&mut self, head: &str, message: &dyn Put) {
+        let mut line = Line::default();
         let mut out = Out::Line(&mut line);
-        put!(&mut out, "loadline: ");
-        if self.dropped > 0 {
+        put!(&mut out, head);
+        if self.dropped > 0 && !head.is_empty() {
             put!(&mut out, "(", self.dropped, " messages lost) ");
         }
         message.put(&mut out);
@@ -68,6 +72,13 @@ pub struct Line {
     length: usize,
 }
 
+/// An empty one.
+impl Default for Line {
+    fn default() -> Self {
+        Self { bytes: [0; Self::SIZE], length: 0 }
+    }
+}
+
 impl Line {
     const SIZE: usize = 4096;
 
@@ -80,7 +91,8 @@ impl Line {
         }
     }
 
-    fn finish(&mut self) -> &[u8] {
+    /// The whole line, with its newline.
+    pub fn finish(&mut self) -> &[u8] {
         if let Some(end) = self.bytes.get_mut(self.length) {
             *end = b'\n';
         }
@@ -94,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_line_is_cut_to_what_a_pipe_takes_at_once() {
-        let mut line = Line { bytes: [0; Line::SIZE], length: 0 };
+        let mut line = Line::default();
         line.add(b"short");
         assert_eq!(line.finish(), b"short\n");
         line.add(&[b'x'; Line::SIZE]);

@@ -3,6 +3,7 @@
 //!
 //! Nothing here fails: what cannot be read or understood is part of the result.
 
+pub mod counters;
 pub mod locate;
 pub mod proc;
 mod v1;
@@ -119,7 +120,7 @@ struct Tree<'a> {
 impl<'a> Tree<'a> {
     const fn new(root: &Root<'a>, text: &'a mut Vec<u8>) -> Self {
         Self {
-            path: Path { prefix: root.prefix, bytes: Vec::new() },
+            path: Path::new(root),
             text,
             pid: None,
             ours: Vec::new(),
@@ -310,7 +311,11 @@ struct Path<'a> {
     bytes: Vec<u8>,
 }
 
-impl Path<'_> {
+impl<'a> Path<'a> {
+    const fn new(root: &Root<'a>) -> Self {
+        Self { prefix: root.prefix, bytes: Vec::new() }
+    }
+
     /// Goes to another file. A NUL in its path can only come from a captured mountinfo that was
     /// tampered with (`\000`); the kernel allows none either.
     fn set(&mut self, directory: &[u8], name: &[u8]) -> Result<&CStr, Errno> {

@@ -20,6 +20,7 @@ use crate::sys::{
 };
 use crate::text::{Out, Put, put};
 use crate::units::Micros;
+use crate::watch::{Ended, Watch};
 use nix::sys::prctl::{get_child_subreaper, set_child_subreaper, set_pdeathsig};
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpgrp, getpid, getppid};
@@ -59,6 +60,10 @@ struct Init {
     pause: Micros,
     /// When the program is out of time, if it has been told to stop.
     kill_at: Option<Micros>,
+    /// How many processes were reaped that were not the program.
+    reaped: u64,
+    /// Whether we have killed the program.
+    is_killed: bool,
 }
 
 /// Starts the program.
@@ -104,17 +109,26 @@ pub fn start(
 impl Started {
     /// Is the program's init until it ends, and returns the exit code for that.
     #[must_use]
-    pub fn supervise(self) -> u8 {
-        let mut init = Init { started: self, backlog: Vec::new(), pause: 0, kill_at: None };
-        let outcome = init.run();
+    pub fn supervise(self, watch: &Watch) -> u8 {
+        let mut init = Init {
+            started: self,
+            backlog: Vec::new(),
+            pause: 0,
+            kill_at: None,
+            reaped: 0,
+            is_killed: false,
+        };
+        let how = init.run();
         // Whoever reads the terminal after us is not in the program's group.
         if self.own.as_raw() != 1 {
             Terminal::pass(self.program, getpgrp());
         }
+        let Init { mut started, mut reaped, is_killed, .. } = init;
         if let Some(time) = self.drain {
-            rest::end(&mut init.started, time);
+            reaped = reaped.saturating_add(rest::end(&mut started, time));
         }
-        exit::code(outcome, self.remap)
+        watch.end(Ended { how, is_killed, reaped }, &mut started.stderr);
+        exit::code(how, self.remap)
     }
 
     /// What a signal is passed on as, if it is.
@@ -263,6 +277,7 @@ impl Init {
         self.kill_at = None;
         let outcome = self.reap();
         if outcome.is_none() {
+            self.is_killed = true;
             let program = self.started.program.as_raw();
             let _ = send_signal(program.wrapping_neg(), libc::SIGKILL);
             // It may have joined another group.
@@ -276,6 +291,7 @@ impl Init {
         let program = self.started.program.as_raw();
         let warn = self.started.warn_on_reap;
         let changes = reap::drain(program, warn, &mut self.started.stderr);
+        self.reaped = self.reaped.saturating_add(changes.reaped);
         if changes.ended.is_none()
             && let Some(signal) = changes.stopped
         {

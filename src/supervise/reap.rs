@@ -11,6 +11,8 @@ pub struct Changes {
     pub ended: Option<How>,
     /// The signal that stopped it.
     pub stopped: Option<i32>,
+    /// How many others have ended.
+    pub reaped: u64,
 }
 
 /// Reaps every child that has ended. SIGCHLD says that there is one, not how many (signal(7)).
@@ -24,6 +26,7 @@ pub fn drain(program: i32, warn: bool, stderr: &mut Stderr) -> Changes {
                 if change.process == program {
                     changes.ended = Some(how);
                 } else {
+                    changes.reaped = changes.reaped.saturating_add(1);
                     let level = if warn { WARNING } else { DEBUG };
                     stderr.at(level, &Event::Reaped(change.process));
                 }

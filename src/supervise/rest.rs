@@ -21,15 +21,19 @@ const CHILDREN: &CStr = c"/proc/thread-self/children";
 /// The longest list: a hundred thousand children.
 const MAX_LIST: usize = 1 << 20;
 
-/// Ends it all, within `time` and at most a second more. A signal to stop cuts that short.
-pub fn end(started: &mut Started, time: Micros) {
+/// Ends it all, within `time` and at most a second more, and returns how many processes were reaped.
+/// A signal to stop cuts that short.
+pub fn end(started: &mut Started, time: Micros) -> u64 {
+    let mut reaped = 0u64;
     let is_all = started.own.as_raw() == 1;
     let mut rest = Rest { is_all, is_told: false, told: Vec::new(), found: Vec::new() };
     let mut signal = libc::SIGTERM;
     let mut until = now().saturating_add(time);
     let mut pause = 1000;
     loop {
-        reap::drain(started.program.as_raw(), started.warn_on_reap, &mut started.stderr);
+        let changes =
+            reap::drain(started.program.as_raw(), started.warn_on_reap, &mut started.stderr);
+        reaped = reaped.saturating_add(changes.reaped);
         if !rest.tell(signal, &mut started.stderr) {
             break;
         }
@@ -57,6 +61,7 @@ pub fn end(started: &mut Started, time: Micros) {
             until = 0;
         }
     }
+    reaped
 }
 
 /// Who is to end.

@@ -108,22 +108,32 @@ pub fn is_executable(path: &CStr) -> bool {
     if unsafe { libc::access(path.as_ptr(), libc::X_OK) } != 0 {
         return false;
     }
+    let file = status(libc::AT_FDCWD, path, 0);
+    // Where that cannot be asked, exec will tell.
+    kind(&file) != libc::S_IFDIR
+}
+
+/// The kind and the size of a file, relative to a directory; all zero where they cannot be asked.
+/// The C library would convert what the kernel has to another structure.
+fn status(directory: c_int, path: &CStr, flags: c_int) -> libc::statx {
     // SAFETY: statx is a plain C structure, for which zero is a value; the path is NUL-terminated,
-    // and the kernel writes at most the structure. The C library would convert it to another.
-    let file = unsafe {
+    // and the kernel writes at most the structure.
+    unsafe {
         let mut file: libc::statx = core::mem::zeroed();
         libc::syscall(
             libc::SYS_statx,
-            c_long::from(libc::AT_FDCWD),
+            c_long::from(directory),
             path.as_ptr(),
-            0 as c_long,
-            c_long::from(libc::STATX_TYPE),
+            c_long::from(flags),
+            c_long::from(libc::STATX_TYPE | libc::STATX_SIZE),
             &raw mut file,
         );
         file
-    };
-    // Where that cannot be asked, exec will tell.
-    u32::from(file.stx_mode) & libc::S_IFMT != libc::S_IFDIR
+    }
+}
+
+fn kind(file: &libc::statx) -> u32 {
+    u32::from(file.stx_mode) & libc::S_IFMT
 }
 
 /// Lets go of what was inherited for the program alone: the descriptors above standard error and
@@ -216,6 +226,27 @@ fn write_to_terminal(message: &[u8]) -> Option<Writable> {
         written
     };
     Some(if written == -1 { Writable::No } else { Writable::Yes })
+}
+
+/// Writes a text to a file if that is there, is a regular one and is empty; nothing else is touched.
+/// Neither what else may be there nor a symbolic link to it can hold us up.
+///
+/// # Errors
+/// What open(2) and write(2) return.
+pub fn write_if_empty(path: &CStr, text: &[u8]) -> Result<(), Errno> {
+    let flags = libc::O_WRONLY | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_NOFOLLOW;
+    // SAFETY: the path is NUL-terminated.
+    let file = check(unsafe { libc::open(path.as_ptr(), flags) })?;
+    let status = status(file, c"", libc::AT_EMPTY_PATH);
+    let mut result = 0;
+    if kind(&status) == libc::S_IFREG && status.stx_size == 0 {
+        // SAFETY: the text is readable for its length.
+        result = unsafe { libc::write(file, text.as_ptr().cast(), text.len()) };
+    }
+    let result = if result == -1 { Err(Errno::last()) } else { Ok(()) };
+    // SAFETY: the descriptor is ours.
+    unsafe { libc::close(file) };
+    result
 }
 
 /// Writes all of what was asked for on the command line to standard output.

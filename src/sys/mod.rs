@@ -19,11 +19,12 @@ use std::os::fd::BorrowedFd;
 pub use arena::Arena;
 pub use errno::Errno;
 pub use file::{
-    File, Writable, exists, is_executable, let_go, read_file, write_if_ready, write_stdout,
+    File, Writable, exists, is_executable, let_go, read_file, write_if_empty, write_if_ready,
+    write_stdout,
 };
 pub use process::{
-    Change, Exec, How, allowed_cpus, can_wait, exec, has_children, is_child, memory_total,
-    next_change, protect_relocations, send_signal, spawn,
+    Change, Exec, How, allowed_cpus, can_wait, children_cpu, exec, has_children, is_child,
+    memory_total, next_change, protect_relocations, send_signal, spawn,
 };
 pub use signal::{
     Disposition, Received, SECOND, SignalSet, block_all, discard_own, disposition, forward_queued,

@@ -291,6 +291,21 @@ pub fn protect_relocations() {
     }
 }
 
+/// The CPU time in microseconds, in user mode and in the kernel, of the children that were waited
+/// for and of those that these had waited for (getrusage(2)).
+#[must_use]
+pub fn children_cpu() -> [u64; 2] {
+    // SAFETY: rusage is a plain C structure, for which zero is a value, and is filled whole.
+    let usage = unsafe {
+        let mut usage: libc::rusage = zeroed();
+        libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
+        usage
+    };
+    [usage.ru_utime, usage.ru_stime].map(|time| {
+        (time.tv_sec as u64).saturating_mul(1_000_000).saturating_add(time.tv_usec as u64)
+    })
+}
+
 /// The number of CPUs this process may run on (sched_getaffinity(2)), cpusets included.
 ///
 /// In a frame of its own, for the mask is the largest thing that is on the stack.

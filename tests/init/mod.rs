@@ -17,6 +17,8 @@ mod start;
 
 // What the program leaves behind is told to end, waited for, and killed.
 mod rest;
+// Why it ended, and what it took.
+mod death;
 
 // Orphans are adopted and reaped.
 mod reap;

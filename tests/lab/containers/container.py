@@ -180,6 +180,9 @@ def check(title, container, memory=None, cpus=None, allowed=None, said=(), fixtu
     yield equal(lines, list(said), f"{title}: nothing else is said")
     yield equal(container.stop(), (["terminated"], STATUS),
                 f"{title}: stopped by SIGTERM, with the program's own status")
+    if memory:
+        yield from check_explained(title, container.said_by_init(), "1 process of its container",
+                                   memory_limit)
 
 
 def check_enforced(title, container, limit):
@@ -189,12 +192,23 @@ def check_enforced(title, container, limit):
     before = oom_kills(cgroups[0])
     grown = container.execute(container.init, "--", "/inside", "grow", str(4 * MEMORY))
     yield equal(grown.returncode, 128 + signal.SIGKILL, f"{title}: taking more memory is deadly")
+    # It runs under a loadline of its own, which says so.
+    yield from check_explained(title, grown.stderr, "the program", limit)
     kills = oom_kills(cgroups[0]) - before
     peak = number(limiting, "memory.max_usage_in_bytes")
     # The kernel charges up to 64 pages at once, and beyond the limit what may not fail.
     slack = 64 * os.sysconf("SC_PAGE_SIZE")
     yield (kills == 1 and limit is not None and abs(peak - limit) <= slack,
            f"{title}: the kernel kills at the limit that was found: {kills} at {peak} of {limit}")
+
+
+def check_explained(title, messages, who, limit):
+    """A kill for want of memory is one line that names who was killed, the limit, and the peak."""
+    explained = [line for line in messages.splitlines() if "for want of memory" in line]
+    line = explained[0] if len(explained) == 1 else ""
+    good = (f"the kernel killed {who} for want of memory: limit {limit >> 20} MiB in" in line
+            and ", peak " in line and "; raise the limit, or " in line)
+    yield good, f"{title}: it is said of {who}" + ("" if good else f", not {messages.strip()}")
 
 
 def number(cgroup, file):

@@ -12,7 +12,8 @@ import subprocess
 import sys
 
 import suite
-from container import CPU_OPTIONS, LIMITS, MEMORY_OPTIONS, STATUS, Container, check, equal, found
+from container import (CPU_OPTIONS, LIMITS, MEMORY, MEMORY_OPTIONS, STATUS, Container, check,
+                       check_explained, equal, found)
 from suite import CGROUP, HOME, INSIDE, LAB, LOADLINE, PATIENCE, TOP
 
 
@@ -159,6 +160,19 @@ def version_for_the_daemon():
     says = subprocess.run([LOADLINE, "--version"], check=True, capture_output=True, text=True).stdout
     yield equal(docker("info", "--format={{.InitCommit.ID}}"), says.strip().split("git.")[-1],
                 "--init: `docker info` tells the commit of loadline")
+
+
+def termination_message():
+    """The kubelet mounts an empty file there; a program that is killed by the kernel leaves it so."""
+    log = HOME / "termination-log"
+    log.touch()
+    run = ["docker", "run", "--rm", "--network=none", f"--volume={log}:/dev/termination-log",
+           *MEMORY_OPTIONS, "with-loadline", "/inside"]
+    killed = subprocess.run([*run, "grow", str(4 * MEMORY)], capture_output=True, text=True)
+    left = log.read_text(encoding="utf-8")
+    yield equal(killed.returncode, 128 + signal.SIGKILL, "termination message: the program is killed")
+    yield from check_explained("termination message", left, "the program", MEMORY)
+    yield equal(killed.stderr, f"loadline: {left}", "termination message: the same on stderr")
 
 
 def every_signal():
@@ -318,6 +332,6 @@ if __name__ == "__main__":
         no_limits, memory_alone, cpus_alone, one_cpu_of_a_set, host_cgroup_namespace,
         private_cgroup_namespace, read_only, another_user, no_capabilities, host_pids,
         init_of_the_daemon, version_for_the_daemon, every_signal,
-        terminal, drained, drained_among_the_processes_of_the_host, drained_of_what_was_executed,
-        dockerfile_example,
+        drained, drained_among_the_processes_of_the_host, drained_of_what_was_executed,
+        termination_message, terminal, dockerfile_example,
     ], prepare)

@@ -87,9 +87,58 @@ clear_groups $C
 """)
         # A loadline that has survived makes 0 of 137, as it was asked to.
         report.check(f"code {code}\n" in output and f"\noom_group_kill {group}\n" in output
-                     and "\nlocal oom 1\n" in output,
+                     and "\nlocal oom 1\n" in output
+                     # What is killed itself says nothing.
+                     and output.count("for want of memory") == 1 - group,
                      f"memory.oom.group={group}: loadline {'is killed too' if group else 'survives'}",
                      output)
+
+
+def deaths(guest, report):
+    """What is said when the kernel kills below a limit of an ancestor, and when it does not."""
+    guest.sh("""
+group $C/pod memory.max=64M memory.oom.group=0
+hand_down $C/pod memory
+group $C/pod/app
+group $C/pod/other
+""")
+    too_much = "dd if=/dev/zero of=/dev/null bs=80M count=1"
+
+    def said(program, *options):
+        _, output = guest.sh(f"""
+enter $C/pod/app
+loadline -s {" ".join(options)} -- {program}
+echo "code $?"
+""")
+        # Through a terminal.
+        output = output.replace("\r\n", "\n")
+        return re.findall(r"^loadline: .*$", output, re.MULTILINE), output
+
+    def check(what, program, code, *parts, options=()):
+        """`parts` are those of the one line that is expected, if one is."""
+        lines, output = said(program, *options)
+        report.check(f"code {code}\n" in output and len(lines) == bool(parts)
+                     and all(part in line for line in lines for part in parts),
+                     f"deaths: {what}", output)
+        return output
+
+    limit = 'limit 64 MiB in "/sys/fs/cgroup/pod/memory.max"'
+    check("the program, by the limit of an ancestor", too_much, 137,
+          "the kernel killed the program for", limit, "--memory-ratio")
+    output = check("a child, and the program goes on", f"sh -c '{too_much}; exit 3'", 3,
+                   "the kernel killed 1 process of its container for", limit,
+                   options=["--report=json"])
+    account = json.loads(re.search(r"^{.*}", output, re.MULTILINE)[0])
+    report.check(account["exit_code"] == 3 and account["memory"]["oom_kills"] == 1
+                 and account["memory"]["limit_bytes"] == 64 * MIB and account["seconds"] > 0,
+                 "deaths: the account counts the child", account)
+    elsewhere = f"echo 0 >/sys/fs/cgroup/pod/other/cgroup.procs; exec {too_much}"
+    check("another container's is none of ours", f"sh -c '(sh -c \"{elsewhere}\"); exit 3'", 3)
+    check("by somebody's SIGKILL nothing is said", "sh -c 'kill -KILL $$'", 137)
+    check("a limit that has been changed",
+          f"sh -c 'echo 48M >/sys/fs/cgroup/pod/memory.max; exec {too_much}'", 137,
+          "the kernel killed the program for", "limit 48 MiB in", "(at the start 64 MiB)")
+    guest.sh("clear_groups $C")
 
 
 def confine(guest, report):
@@ -178,7 +227,7 @@ def run(guest, report, replace):
     guest.sh("mount -t cgroup2 cgroup2 $C; hand_down $C memory cpu")
     for environment in v2_environments():
         attempt(report, environment.name, environment.check, guest, report, replace)
-    for case in [container_init, oom_group, confine, founding_case, last_process]:
+    for case in [container_init, oom_group, deaths, confine, founding_case, last_process]:
         attempt(report, case.__name__, case, guest, report)
 
 

@@ -80,7 +80,8 @@ exit $code
         if "memory" in seen:
             self.check_memory(seen["memory"], report)
         if "cpu" in seen:
-            report.check(seen["cpu"].strip() == "throttled", f"{self.name}: the quota is enforced",
+            # Beside it may be what loadline says of the kill before.
+            report.check("throttled" in seen["cpu"].splitlines(), f"{self.name}: the quota is enforced",
                          seen["cpu"])
 
     def check_memory(self, seen, report):

@@ -1,0 +1,159 @@
+//! What happens to the program's limits after its start, and what became of it: what is known at
+//! its start is compared with what there is at its end, for the account of a run, and for the
+//! post-mortem of one that the kernel has ended for want of memory, of which no log has a line.
+//!
+//! The start is read when the program runs already, so it is not held up. All that is kept of it is
+//! plain data, and the path of the one file that an ordinary end has to read.
+
+mod account;
+mod postmortem;
+
+use crate::cgroup::counters::{Counters, Kills, Throttling, since};
+use crate::cgroup::{self, Root};
+use crate::cli::{Format, Options};
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::policy::{Plan, Present};
+use crate::stderr::{HEAD, INFO, Line, Stderr, WARNING};
+use crate::sys::{self, Errno, How};
+use crate::text::{Out, Put, put};
+use crate::units::{Micros, Quota};
+use account::Account;
+use core::mem::ManuallyDrop;
+use postmortem::{GoLimit, PostMortem, Who};
+
+/// Where the kubelet looks for the reason of a container's end, unless its manifest says otherwise.
+const TERMINATION_LOG: &[u8] = b"/dev/termination-log";
+
+/// The program at its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// How it ended.
+    pub how: How,
+    /// Whether we have killed it.
+    pub is_killed: bool,
+    /// How many other processes were reaped.
+    pub reaped: u64,
+}
+
+/// What is known of the start.
+#[derive(Clone, Copy, Debug)]
+pub struct Watch {
+    root: Root<'static>,
+    termination_log: Option<&'static [u8]>,
+    /// The form of the account, if there is to be one.
+    report: Option<Format>,
+    go: GoLimit,
+    kills: Kills,
+    before: Snapshot,
+}
+
+impl Watch {
+    /// Reads what there is to know when the program has been started.
+    #[must_use]
+    pub fn begin(
+        root: &Root<'static>,
+        options: &Options<'_>,
+        limits: &Limits,
+        plan: &Plan<'_>,
+        present: Present<'static>,
+    ) -> Self {
+        let mut report = options.report;
+        if report.is_none() && options.verbosity >= INFO {
+            report = Some(Format::Text);
+        }
+        let go = match (plan.memory.value, present.memory) {
+            (Some(bytes), _) => GoLimit::Ours(bytes),
+            (None, Some(value)) => GoLimit::Theirs(value),
+            (None, None) => GoLimit::Unset,
+        };
+        let mut counters = Counters::new(root, limits);
+        let kills = counters.kills();
+        let before = Snapshot::take(&mut counters, kills.read(), report.is_some());
+        Self { root: *root, termination_log: options.termination_log, report, go, kills, before }
+    }
+
+    /// Says what is to be said at the end. Not inlined, or its lines would lie on the stack, and in
+    /// memory, while the program runs.
+    #[inline(never)]
+    pub fn end(&self, ended: Ended, stderr: &mut Stderr) {
+        let Self { before, report, .. } = self;
+        let kills_now = self.kills.read();
+        let kills = since(before.kills, kills_now);
+        let who = Who::of(&ended, kills);
+        if who.is_none() && report.is_none() {
+            return;
+        }
+        let mut buffer = ManuallyDrop::new(Vec::new());
+        let limits = ManuallyDrop::new(cgroup::read(&self.root, &mut buffer));
+        let mut counters = Counters::new(&self.root, &limits);
+        let now = Snapshot::take(&mut counters, kills_now, report.is_some());
+        let peak = counters.peak();
+        if let Some(who) = who {
+            let message = PostMortem {
+                who,
+                is_exact: counters.group_kills().is_none_or(|groups| groups == 0),
+                limit: limits.deadly(),
+                limit_before: before.memory_limit,
+                peak,
+                go: self.go,
+            };
+            stderr.at(WARNING, &message);
+            self.log_termination(&message, stderr);
+        }
+        if let Some(format) = *report {
+            let cpu = sys::children_cpu();
+            let account = Account { format, ended, before: *before, now, cpu, peak };
+            // What is for a program has nothing else on its line.
+            let head = if format == Format::Json { "" } else { HEAD };
+            stderr.say(head, &account);
+        }
+    }
+
+    /// Leaves the message for Kubernetes, in a file that it has put there.
+    fn log_termination(&self, message: &dyn Put, stderr: &mut Stderr) {
+        let file = self.termination_log.unwrap_or(TERMINATION_LOG);
+        let (mut path, mut line) = (Line::default(), Line::default());
+        path.add(file);
+        path.add(b"\0");
+        put!(&mut Out::Line(&mut line), HEAD, message);
+        if let Some(path) = sys::c_str(path.finish())
+            && let Err(cause) = sys::write_if_empty(path, line.finish())
+            // Outside of Kubernetes there is none.
+            && (cause != Errno(libc::ENOENT) || self.termination_log.is_some())
+        {
+            stderr.at(WARNING, &Error::TerminationLog { file, cause });
+        }
+    }
+}
+
+/// What there is at one time.
+#[derive(Clone, Copy, Debug)]
+struct Snapshot {
+    /// The memory limit at which the kernel kills, in bytes.
+    memory_limit: Option<u64>,
+    kills: Option<u64>,
+    cpu_limit: Option<Quota>,
+    /// This and the time only for an account.
+    throttling: Throttling,
+    time: Micros,
+}
+
+impl Snapshot {
+    fn take(counters: &mut Counters<'_>, kills: Option<u64>, is_for_account: bool) -> Self {
+        let limits = counters.limits();
+        Self {
+            memory_limit: limits.deadly().map(|(limit, _)| limit),
+            kills,
+            cpu_limit: limits.cpu.least().map(|(limit, _)| limit),
+            throttling: if is_for_account { counters.throttling() } else { None },
+            time: if is_for_account { sys::now() } else { 0 },
+        }
+    }
+}
+
+/// Whether the kernel kills the init together with its program, if that can be known.
+#[must_use]
+pub fn dies_too(root: &Root<'_>, limits: &Limits) -> Option<bool> {
+    Counters::new(root, limits).kills_all()
+}

@@ -1,0 +1,349 @@
+//! What is said when the program has ended: why, if the kernel killed for want of memory, and what
+//! it took, if that was asked for. The cgroup is a tree of files here, given as --root; the suites in
+//! containers and in the virtual machine do the same with the kernel's own.
+
+use crate::support::{Init, Launch, Place, Running, children, field, send};
+use serde_json::{Value, json};
+use std::fs::{self, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use tempfile::{TempDir, tempdir};
+
+const MIB: u64 = 1 << 20;
+
+/// What /proc and /sys show in a container with limits.
+struct Tree(TempDir);
+
+impl Tree {
+    fn new() -> Self {
+        let tree = Self(tempdir().unwrap());
+        for directory in ["proc/self", "sys/fs/cgroup/cpu", "sys/fs/cgroup/memory"] {
+            fs::create_dir_all(tree.path(directory)).unwrap();
+        }
+        tree.write("proc/meminfo", "MemTotal: 4194304 kB\n");
+        tree.write("proc/self/status", "Pid:\t1\nCpus_allowed_list:\t0-7\n");
+        tree
+    }
+
+    fn v2() -> Self {
+        let tree = Self::new();
+        tree.write("proc/self/cgroup", "0::/\n");
+        tree.write("sys/fs/cgroup/memory.max", "419430400\n");
+        tree.write("sys/fs/cgroup/memory.peak", "419430400\n");
+        tree.write("sys/fs/cgroup/cpu.max", "50000 100000\n");
+        tree.kills(1, 0);
+        tree.throttled("nr_periods 2\nnr_throttled 1\nthrottled_usec 5000\n");
+        tree
+    }
+
+    fn v1() -> Self {
+        let tree = Self::new();
+        tree.write("proc/self/cgroup", "2:memory:/\n1:cpu:/\n");
+        tree.write("sys/fs/cgroup/memory/memory.limit_in_bytes", "419430400\n");
+        tree.write("sys/fs/cgroup/memory/memory.max_usage_in_bytes", "419430400\n");
+        tree.write("sys/fs/cgroup/memory/memory.oom_control", "under_oom 0\noom_kill 1\n");
+        tree
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.0.path().join(file)
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        fs::write(self.path(file), text).unwrap();
+    }
+
+    /// What the kernel has killed so far.
+    fn kills(&self, processes: u32, groups: u32) {
+        let text = format!("max 9\noom 1\noom_kill {processes}\noom_group_kill {groups}\n");
+        self.write("sys/fs/cgroup/memory.events", &text);
+    }
+
+    fn throttled(&self, text: &str) {
+        self.write("sys/fs/cgroup/cpu.stat", text);
+    }
+
+    /// The init with a program that waits to be killed, when the init has nothing left to do.
+    fn start(&self, place: Place, options: &[&str]) -> Running {
+        Init::must_be_loadline();
+        let root = self.0.path().to_str().unwrap();
+        let launch = Launch::new(place, &["pause"]).arguments(&["--root", root]);
+        Self::settled(launch.arguments(options))
+    }
+
+    /// What is read when the program runs already has been read when the init sleeps.
+    fn settled(launch: Launch) -> Running {
+        let mut init = launch.start();
+        init.expect("ready");
+        init.until("the init sleeps", |init| field(init.pid(), "State").starts_with('S'));
+        init
+    }
+}
+
+/// Kills the program as the kernel does for want of memory, and gives what the init says.
+fn killed(mut init: Running) -> String {
+    let program = init.program();
+    send(program, libc::SIGKILL);
+    init.exits_with(128 + libc::SIGKILL);
+    init.messages()
+}
+
+#[test]
+fn program_that_is_killed_for_want_of_memory_is_explained_in_one_line() {
+    for place in Place::all() {
+        let tree = Tree::v2();
+        let init = tree.start(place, &["-s"]);
+        tree.kills(2, 0);
+        assert_eq!(
+            killed(init),
+            "loadline: the kernel killed the program for want of memory: limit 400 MiB in \
+             \"/sys/fs/cgroup/memory.max\", peak 400 MiB, GOMEMLIMIT=335544320; raise the limit, or \
+             leave more of it to what is not Go's heap (--memory-ratio, --memory-reserve)\n"
+        );
+    }
+}
+
+#[test]
+fn program_that_is_killed_for_want_of_memory_is_explained_on_v1() {
+    let tree = Tree::v1();
+    let init = tree.start(Place::Subreaper, &["-s", "--memory=off"]);
+    tree.write("sys/fs/cgroup/memory/memory.oom_control", "under_oom 0\noom_kill 3\n");
+    let said = killed(init);
+    let expected = "the kernel killed the program and 1 process of its container for want of \
+                    memory: limit 400 MiB in \"/sys/fs/cgroup/memory/memory.limit_in_bytes\"";
+    assert!(said.contains(expected) && said.lines().count() == 1, "{said}");
+    assert!(said.contains("GOMEMLIMIT unset; raise the limit, or have GOMEMLIMIT set"), "{said}");
+}
+
+#[test]
+fn nothing_is_said_where_somebody_killed_the_program() {
+    for tree in [Tree::v2(), Tree::v1()] {
+        assert_eq!(killed(tree.start(Place::Subreaper, &["-s"])), "");
+    }
+}
+
+#[test]
+fn nothing_is_said_where_the_count_cannot_be_known() {
+    let tree = Tree::v2();
+    fs::remove_file(tree.path("sys/fs/cgroup/memory.events")).unwrap();
+    let init = tree.start(Place::Subreaper, &["-s"]);
+    tree.kills(2, 0);
+    assert_eq!(killed(init), "", "not known at the start");
+
+    let tree = Tree::v2();
+    let init = tree.start(Place::Subreaper, &["-s"]);
+    fs::remove_dir_all(tree.path("sys")).unwrap();
+    assert_eq!(killed(init), "", "not known at the end");
+}
+
+#[test]
+fn death_of_another_process_is_explained_whatever_becomes_of_the_program() {
+    let tree = Tree::v2();
+    let mut init = tree.start(Place::Subreaper, &["-s"]);
+    tree.kills(3, 0);
+    tree.write("sys/fs/cgroup/memory.peak", "104857600\n");
+    init.signal(libc::SIGTERM);
+    init.exits_with(128 + libc::SIGTERM);
+    let said = init.messages();
+    assert!(said.contains("the kernel killed 2 processes of its container for"), "{said}");
+    assert!(said.contains("peak 100 MiB") && said.contains("not this limit, but"), "{said}");
+}
+
+#[test]
+fn processes_that_are_killed_as_a_group_are_not_counted() {
+    let tree = Tree::v2();
+    let init = tree.start(Place::Subreaper, &["-s"]);
+    tree.kills(7, 1);
+    let said = killed(init);
+    assert!(said.contains("the program and other processes of its container for"), "{said}");
+}
+
+#[test]
+fn limit_that_has_changed_is_explained_with_what_it_was() {
+    let tree = Tree::v2();
+    let init = tree.start(Place::Subreaper, &["-s"]);
+    tree.kills(2, 0);
+    tree.write("sys/fs/cgroup/memory.max", "209715200\n");
+    let said = killed(init);
+    assert!(said.contains("limit 200 MiB in \"/sys/fs/cgroup/memory.max\" (at the start 400 MiB)"));
+}
+
+#[test]
+fn value_of_gomemlimit_that_was_there_is_explained() {
+    let tree = Tree::v2();
+    let root = tree.0.path().to_str().unwrap();
+    Init::must_be_loadline();
+    let launch = Launch::new(Place::Subreaper, &["pause"]).environment("GOMEMLIMIT=390MiB");
+    let init = Tree::settled(launch.arguments(&["-s", "--root", root]));
+    tree.kills(2, 0);
+    let said = killed(init);
+    assert!(said.contains("GOMEMLIMIT=390MiB; raise the limit, or lower GOMEMLIMIT"), "{said}");
+}
+
+/// An init that dies of SIGKILL itself says nothing; that is what a memory.oom.group of 1 does.
+#[test]
+fn explanation_says_that_a_group_is_killed_as_a_whole() {
+    Init::must_be_loadline();
+    let explained = |tree: &Tree, form: &str| {
+        let mut command = std::process::Command::new(Init::under_test().path);
+        let output = command.arg(form).arg("--root").arg(tree.0.path()).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for (text, expected) in [("1\n", json!(true)), ("0\n", json!(false)), ("", Value::Null)] {
+        let tree = Tree::v2();
+        tree.write("sys/fs/cgroup/memory.oom.group", text);
+        let said: Value = serde_json::from_str(&explained(&tree, "--explain=json")).unwrap();
+        assert_eq!(said["memory"]["oom_group"], expected);
+        let said = explained(&tree, "--explain");
+        assert_eq!(said.contains("memory.oom.group is 1"), expected == json!(true), "{said}");
+    }
+}
+
+fn logged(log: &Path, kills: bool) -> String {
+    let tree = Tree::v2();
+    let log = log.to_str().unwrap();
+    let init = tree.start(Place::Subreaper, &["-s", "--termination-log", log]);
+    if kills {
+        tree.kills(2, 0);
+    }
+    killed(init)
+}
+
+#[test]
+fn explanation_is_left_for_kubernetes_in_an_empty_file() {
+    let directory = tempdir().unwrap();
+    let log = directory.path().join("log");
+    fs::write(&log, "").unwrap();
+    assert_eq!(logged(&log, false), "");
+    assert_eq!(fs::read_to_string(&log).unwrap(), "", "no kill, nothing to explain");
+    let said = logged(&log, true);
+    assert_eq!(format!("loadline: {}", fs::read_to_string(&log).unwrap()), said);
+
+    fs::write(&log, "by the program").unwrap();
+    assert_eq!(logged(&log, true).lines().count(), 1);
+    assert_eq!(fs::read_to_string(&log).unwrap(), "by the program");
+}
+
+#[test]
+fn explanation_is_left_in_nothing_but_a_regular_file() {
+    let directory = tempdir().unwrap();
+    let fifo = directory.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    // Neither does it wait for a reader, nor is it a failure worth more than a line.
+    assert_eq!(logged(&fifo, true).lines().count(), 2);
+    let nonblocking = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&fifo);
+    assert_eq!(logged(&fifo, true).lines().count(), 1, "with a reader it can be opened");
+    let mut found = Vec::new();
+    nonblocking.unwrap().read_to_end(&mut found).unwrap();
+    assert_eq!(found, b"");
+    assert_eq!(logged(Path::new("/dev/null"), true).lines().count(), 1);
+
+    let (target, link) = (directory.path().join("target"), directory.path().join("link"));
+    fs::write(&target, "").unwrap();
+    symlink(&target, &link).unwrap();
+    let said = logged(&link, true);
+    assert!(said.lines().count() == 2 && said.contains("could not write to"), "{said}");
+    assert_eq!(fs::read_to_string(&target).unwrap(), "");
+
+    let missing = directory.path().join("missing");
+    let said = logged(&missing, true);
+    assert!(said.contains(": No such file or directory\n"), "{said}");
+    assert!(!missing.exists());
+}
+
+#[test]
+fn explanation_for_kubernetes_fits_its_4096_bytes() {
+    let directory = tempdir().unwrap();
+    let log = directory.path().join("log");
+    fs::write(&log, "").unwrap();
+    fs::set_permissions(&log, fs::Permissions::from_mode(0o666)).unwrap();
+    let tree = Tree::v2();
+    let root = tree.0.path().to_str().unwrap();
+    Init::must_be_loadline();
+    let launch = Launch::new(Place::Subreaper, &["pause"])
+        .environment(format!("GOMEMLIMIT={}", "1".repeat(9000)))
+        .environment(format!("LOADLINE_TERMINATION_LOG={}", log.display()));
+    let init = Tree::settled(launch.arguments(&["-s", "--root", root]));
+    tree.kills(2, 0);
+    assert!(killed(init).contains("the kernel killed the program"));
+    let left = fs::read(&log).unwrap();
+    assert_eq!((left.len(), left.last()), (4096, Some(&b'\n')));
+}
+
+#[test]
+fn account_tells_a_person_what_is_known() {
+    let tree = Tree::v2();
+    for options in [&["-sv"] as &[_], &["-s", "--report"], &["-s", "--report=text"]] {
+        let mut init = tree.start(Place::Subreaper, options);
+        init.signal(libc::SIGTERM);
+        init.exits_with(128 + libc::SIGTERM);
+        let said = init.messages();
+        let account = said.lines().last().unwrap();
+        let begin = "loadline: the program has ended: run time ";
+        assert!(account.starts_with(begin), "{said}");
+        for part in [
+            " s; killed by signal 15; peak memory 400 MiB; memory limit 400 MiB; OOM kills 0; ",
+            " s; CPU limit 0.5; periods 0; throttled 0; throttled for 0 s; zombies reaped 0",
+        ] {
+            assert!(account.contains(part), "{part} is not in {said}");
+        }
+        assert!(!account.contains("at the start"), "{said}");
+    }
+}
+
+#[test]
+fn account_tells_a_program_what_has_come_since_the_start() {
+    for place in Place::all() {
+        let tree = Tree::v2();
+        let init = tree.start(place, &["-s", "--report=json"]);
+        tree.kills(2, 0);
+        tree.throttled("nr_periods 12\nnr_throttled 4\nthrottled_usec 65000\n");
+        tree.write("sys/fs/cgroup/memory.max", "max\n");
+        let said = killed(init);
+        let (explained, account) = said.split_once('\n').unwrap();
+        assert!(explained.contains("limit none in sight (at the start 400 MiB)"), "{explained}");
+        let mut account: Value = serde_json::from_str(account).unwrap();
+        for time in ["/seconds", "/cpu/user_seconds", "/cpu/system_seconds"] {
+            let time = account.pointer_mut(time).unwrap();
+            assert!(time.as_f64().unwrap() < 100.0, "{time}");
+            *time = Value::Null;
+        }
+        let expected = json!({
+            "seconds": null, "exit_code": null, "signal": 9,
+            "memory": {
+                "peak_bytes": 400 * MIB, "limit_bytes": null, "limit_bytes_at_start": 400 * MIB,
+                "oom_kills": 1,
+            },
+            "cpu": {
+                "user_seconds": null, "system_seconds": null, "limit_cpus": 0.5,
+                "limit_cpus_at_start": 0.5, "periods": 10, "throttled_periods": 3,
+                "throttled_seconds": 0.06,
+            },
+            "zombies_reaped": 0,
+        });
+        assert_eq!(account, expected);
+    }
+}
+
+#[test]
+fn account_is_given_where_there_is_no_cgroup_and_counts_zombies() {
+    Init::must_be_loadline();
+    let tree = Tree::new();
+    tree.write("proc/self/cgroup", "");
+    let root = tree.0.path().to_str().unwrap();
+    for place in Place::all() {
+        let launch = Launch::new(place, &["orphans", "20"]).environment("LOADLINE_REPORT=json");
+        let mut init = launch.arguments(&["-s", "--root", root]).start();
+        init.expect("ready");
+        init.signal(libc::SIGUSR1);
+        init.expect("signal 10");
+        init.until("all others are reaped", |init| children(init.pid()).len() == 1);
+        init.signal(libc::SIGTERM);
+        init.exits_with(0);
+        let account: Value = serde_json::from_str(&init.messages()).unwrap();
+        assert_eq!(account["zombies_reaped"], json!(20), "{account}");
+        assert_eq!((&account["exit_code"], &account["signal"]), (&json!(0), &Value::Null));
+        assert_eq!(account["memory"]["oom_kills"], Value::Null);
+    }
+}
