@@ -37,10 +37,14 @@ pub unsafe extern "C" fn main(
             // SAFETY: what was allocated was local to the block above or borrowed from it, and
             // nothing that the block returns borrows.
             unsafe { ALLOCATOR.clear() };
-            // Now, when it holds up nobody.
-            sys::protect_relocations();
-            started.supervise(&watch)
+            started.supervise(watch, settle)
         }
     };
     code.into()
+}
+
+/// What an init that is to stay does about itself, when it holds up nobody.
+fn settle() {
+    ALLOCATOR.trim();
+    sys::protect_relocations();
 }

@@ -35,6 +35,10 @@ pub use spawn::Image;
 /// each after one in vain comes twice as late.
 const MAX_PAUSE: Micros = 256_000;
 
+/// The time after which a program counts as one that stays. What ends earlier had no time to need
+/// much, and is not held up by what is done for those that stay.
+const MOMENT: Micros = 10_000;
+
 /// The program at work, and what its init needs to know: nothing that lies in memory which was
 /// allocated before.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +58,10 @@ pub struct Started {
 /// The init, while the program runs.
 struct Init {
     started: Started,
+    /// What is known of the program's limits.
+    watch: Watch,
+    /// What is to be done when the program has lived for a moment.
+    settle: Option<fn()>,
     /// Realtime signals that did not fit into the queue yet, in their order.
     backlog: Vec<Received>,
     /// How long they wait for the next try.
@@ -107,11 +115,14 @@ pub fn start(
 }
 
 impl Started {
-    /// Is the program's init until it ends, and returns the exit code for that.
+    /// Is the program's init until it ends, and returns the exit code for that. When the program has
+    /// lived for a moment `settle` is called.
     #[must_use]
-    pub fn supervise(self, watch: &Watch) -> u8 {
+    pub fn supervise(self, watch: Watch, settle: fn()) -> u8 {
         let mut init = Init {
             started: self,
+            watch,
+            settle: Some(settle),
             backlog: Vec::new(),
             pause: 0,
             kill_at: None,
@@ -123,7 +134,7 @@ impl Started {
         if self.own.as_raw() != 1 {
             Terminal::pass(self.program, getpgrp());
         }
-        let Init { mut started, mut reaped, is_killed, .. } = init;
+        let Init { mut started, watch, mut reaped, is_killed, .. } = init;
         if let Some(time) = self.drain {
             reaped = reaped.saturating_add(rest::end(&mut started, time));
         }
@@ -188,11 +199,15 @@ impl Init {
                 // Further realtime signals keep their order in our own queue; all others go on.
                 (SignalSet::STANDARD, Some(self.pause))
             };
-            let timeout = rest.into_iter().chain(pause).min();
+            let timeout = rest.into_iter().chain(pause).chain(self.settle.map(|_| MOMENT)).min();
             if let Some(received) = wait_signal(set, timeout)
                 && let Some(outcome) = self.handle(&received)
             {
                 return outcome;
+            }
+            if let Some(settle) = self.settle.take() {
+                settle();
+                self.watch.settle();
             }
             self.send_backlog();
         }

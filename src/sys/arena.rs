@@ -38,19 +38,24 @@ impl Arena {
         Self { used: AtomicUsize::new(0), region: Region(UnsafeCell::new([0; SIZE])) }
     }
 
-    /// Takes everything back and gives the pages to the kernel: an init that waits needs none of
-    /// what it took to start the program.
+    /// Takes everything back: an init that waits needs none of what it took to start the program.
     ///
     /// # Safety
     /// Nothing that was allocated is used any more.
     pub unsafe fn clear(&self) {
         self.used.store(0, Relaxed);
+    }
+
+    /// Gives the pages that are not used to the kernel.
+    pub fn trim(&self) {
         // The ends lie in pages with other variables. Where pages are larger than this the kernel
         // refuses, and they stay.
-        let first = self.start().next_multiple_of(PAGE);
+        let first = (self.start() + self.used.load(Relaxed)).next_multiple_of(PAGE);
         let end = (self.start() + SIZE) / PAGE * PAGE;
-        // SAFETY: the pages lie within the region, of which nobody uses anything.
-        unsafe { libc::madvise(first as *mut c_void, end - first, libc::MADV_DONTNEED) };
+        // SAFETY: the pages lie within the part of the region that nobody uses.
+        unsafe {
+            libc::madvise(first as *mut c_void, end.saturating_sub(first), libc::MADV_DONTNEED)
+        };
     }
 
     fn start(&self) -> usize {

@@ -5,19 +5,15 @@ use core::ffi::{CStr, c_int, c_long};
 
 /// Reads a file into `buffer`, replacing what was there; more than `limit` bytes are an error.
 ///
-/// Neither a FIFO nor a terminal in the file's place can hold us up. The descriptor is closed
-/// before any program is started, so it needs no close-on-exec flag.
+/// The descriptor is closed before any program is started, so it needs no close-on-exec flag.
 ///
 /// # Errors
 /// What open and read return; EFBIG for a file larger than the limit.
 pub fn read_file(path: &CStr, buffer: &mut Vec<u8>, limit: usize) -> Result<(), Errno> {
     buffer.clear();
-    let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY;
-    // SAFETY: the path is NUL-terminated.
-    let file = check(unsafe { libc::open(path.as_ptr(), flags) })?;
+    let file = open(path, libc::O_RDONLY)?;
     let result = read_all(file, buffer, limit);
-    // SAFETY: the descriptor is ours.
-    unsafe { libc::close(file) };
+    close(file);
     result
 }
 
@@ -45,21 +41,46 @@ fn read_all(file: c_int, buffer: &mut Vec<u8>, limit: usize) -> Result<(), Errno
     }
 }
 
+/// Reads the beginning of a file of the kernel's, as much as there is room for.
+///
+/// # Errors
+/// What open and read return.
+pub fn read_head<'a>(path: &CStr, room: &'a mut [u8]) -> Result<&'a [u8], Errno> {
+    let file = open(path, libc::O_RDONLY)?;
+    // SAFETY: the kernel writes at most the length given.
+    let read = unsafe { libc::read(file, room.as_mut_ptr().cast(), room.len()) };
+    let error = Errno::last();
+    close(file);
+    let read = usize::try_from(read).map_err(|_| error)?;
+    Ok(room.get(..read).unwrap_or_default())
+}
+
+/// Opens a file. Neither a FIFO nor a terminal in its place can hold us up.
+fn open(path: &CStr, mode: c_int) -> Result<c_int, Errno> {
+    let flags = mode | libc::O_NONBLOCK | libc::O_NOCTTY;
+    // SAFETY: the path is NUL-terminated.
+    check(unsafe { libc::open(path.as_ptr(), flags) })
+}
+
+/// Closes a descriptor that is ours.
+fn close(file: c_int) {
+    // SAFETY: nothing else uses it.
+    unsafe { libc::close(file) };
+}
+
 /// A file that is open to be read in parts.
 #[derive(Debug)]
 pub struct File(c_int);
 
 impl File {
-    /// Opens a file, without waiting for anybody.
+    /// Opens a file.
     ///
     /// There is no need to ask what it is: pread(2) fails on directories, FIFOs and terminals, and
     /// what it reads from another device ends the same way as a file with that in it. It is closed
     /// before any program is started, so it needs no close-on-exec flag.
     #[must_use]
     pub fn open(path: &CStr) -> Option<Self> {
-        let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY;
-        // SAFETY: the path is NUL-terminated.
-        check(unsafe { libc::open(path.as_ptr(), flags) }).ok().map(Self)
+        open(path, libc::O_RDONLY).ok().map(Self)
     }
 
     /// Appends up to `length` bytes from a place in the file; fewer where it ends or fails.
@@ -86,8 +107,7 @@ impl File {
 
 impl Drop for File {
     fn drop(&mut self) {
-        // SAFETY: the descriptor is ours.
-        unsafe { libc::close(self.0) };
+        close(self.0);
     }
 }
 
@@ -234,19 +254,16 @@ fn write_to_terminal(message: &[u8]) -> Option<Writable> {
 /// # Errors
 /// What open(2) and write(2) return.
 pub fn write_if_empty(path: &CStr, text: &[u8]) -> Result<(), Errno> {
-    let flags = libc::O_WRONLY | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_NOFOLLOW;
-    // SAFETY: the path is NUL-terminated.
-    let file = check(unsafe { libc::open(path.as_ptr(), flags) })?;
+    let file = open(path, libc::O_WRONLY | libc::O_NOFOLLOW)?;
     let status = status(file, c"", libc::AT_EMPTY_PATH);
-    let mut result = 0;
+    let mut written = 0;
     if kind(&status) == libc::S_IFREG && status.stx_size == 0 {
         // SAFETY: the text is readable for its length.
-        result = unsafe { libc::write(file, text.as_ptr().cast(), text.len()) };
+        written = unsafe { libc::write(file, text.as_ptr().cast(), text.len()) };
     }
-    let result = if result == -1 { Err(Errno::last()) } else { Ok(()) };
-    // SAFETY: the descriptor is ours.
-    unsafe { libc::close(file) };
-    result
+    let error = Errno::last();
+    close(file);
+    if written == -1 { Err(error) } else { Ok(()) }
 }
 
 /// Writes all of what was asked for on the command line to standard output.

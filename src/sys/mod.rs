@@ -19,8 +19,8 @@ use std::os::fd::BorrowedFd;
 pub use arena::Arena;
 pub use errno::Errno;
 pub use file::{
-    File, Writable, exists, is_executable, let_go, read_file, write_if_empty, write_if_ready,
-    write_stdout,
+    File, Writable, exists, is_executable, let_go, read_file, read_head, write_if_empty,
+    write_if_ready, write_stdout,
 };
 pub use process::{
     Change, Exec, How, allowed_cpus, can_wait, children_cpu, exec, has_children, is_child,

@@ -2,8 +2,9 @@
 //! its start is compared with what there is at its end, for the account of a run, and for the
 //! post-mortem of one that the kernel has ended for want of memory, of which no log has a line.
 //!
-//! The start is read when the program runs already, so it is not held up. All that is kept of it is
-//! plain data, and the path of the one file that an ordinary end has to read.
+//! What is not known yet is read when the program runs already and has lived for a moment, so it is
+//! not held up. All that is kept is plain data, and the path of the one file that an ordinary end
+//! has to read.
 
 mod account;
 mod postmortem;
@@ -49,7 +50,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Reads what there is to know when the program has been started.
+    /// Remembers what there is to know of a program that has been started.
     #[must_use]
     pub fn begin(
         root: &Root<'static>,
@@ -69,25 +70,37 @@ impl Watch {
         };
         let mut counters = Counters::new(root, limits);
         let kills = counters.kills();
-        let before = Snapshot::take(&mut counters, kills.read(), report.is_some());
-        Self { root: *root, termination_log: options.termination_log, report, go, kills, before }
+        let before = Snapshot::take(&mut counters, None, report.is_some());
+        let &Options { termination_log, .. } = options;
+        Self { root: *root, termination_log, report, go, kills, before }
     }
 
-    /// Says what is to be said at the end. Not inlined, or its lines would lie on the stack, and in
-    /// memory, while the program runs.
-    #[inline(never)]
+    /// Begins to count the kills of a program that stays.
+    pub fn settle(&mut self) {
+        self.before.kills = self.kills.read();
+    }
+
+    /// Says what is to be said at the end, if there is anything.
     pub fn end(&self, ended: Ended, stderr: &mut Stderr) {
-        let Self { before, report, .. } = self;
-        let kills_now = self.kills.read();
-        let kills = since(before.kills, kills_now);
-        let who = Who::of(&ended, kills);
-        if who.is_none() && report.is_none() {
-            return;
+        let is_killed = ended.how == How::Killed(libc::SIGKILL);
+        let is_known = self.before.kills.is_some();
+        let kills = if is_known || is_killed { self.kills.read() } else { None };
+        // Before there was any, none has been counted.
+        let before = if kills == Some(0) { kills } else { self.before.kills };
+        let who = Who::of(&ended, since(before, kills));
+        if who.is_some() || self.report.is_some() {
+            self.tell(ended, who, kills, stderr);
         }
+    }
+
+    /// In a frame of its own: its lines would have pages of the stack while the program runs.
+    #[inline(never)]
+    fn tell(&self, ended: Ended, who: Option<Who>, kills: Option<u64>, stderr: &mut Stderr) {
+        let Self { before, report, .. } = self;
         let mut buffer = ManuallyDrop::new(Vec::new());
         let limits = ManuallyDrop::new(cgroup::read(&self.root, &mut buffer));
         let mut counters = Counters::new(&self.root, &limits);
-        let now = Snapshot::take(&mut counters, kills_now, report.is_some());
+        let now = Snapshot::take(&mut counters, kills, report.is_some());
         let peak = counters.peak();
         if let Some(who) = who {
             let message = PostMortem {
