@@ -47,10 +47,15 @@ Init (as in tini):
   --drain TIME       when the program has ended, tell what it leaves behind to end too,
                      and kill what is there so long after that (LOADLINE_DRAIN)
 
-At the end (LOADLINE_REPORT, LOADLINE_TERMINATION_LOG):
-  --report[=text|json]    say what the program took (as -v does)
-  --termination-log PATH  an empty file to say there too why the kernel killed for
-                          want of memory (default /dev/termination-log)
+While it runs, and at its end (each also as a variable, LOADLINE_ON_RESIZE and so on):
+  --on-resize ignore|log|signal:NAME|exit
+                          when the limits change so that the program would be told
+                          otherwise: nothing; say so; send it a signal; have it end
+  --memory-warn           say when memory runs out, before the kernel kills all of
+                          the container (cgroup v2; LOADLINE_MEMORY_WARN=1)
+  --report[=text|json]    say at the end what the program took (as -v does)
+  --termination-log PATH  an empty file to say there too why the program was killed
+                          (default /dev/termination-log)
 
 Other:
   --explain[=text|json]  show what was found and would be set, and run nothing
@@ -105,6 +110,19 @@ pub enum Format {
     Json,
 }
 
+/// What is done when limits change while the program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnResize {
+    /// Nothing: nobody looks.
+    Ignore,
+    /// It is said.
+    Log,
+    /// It is said, and the program gets this signal.
+    Signal(u8),
+    /// It is said, and the program is told to end.
+    Exit,
+}
+
 /// All options. What they are given lives as long as the process.
 #[derive(Clone, Copy, Debug)]
 pub struct Options<'a> {
@@ -122,6 +140,10 @@ pub struct Options<'a> {
     pub warn_on_reap: bool,
     /// The form of the account at the end, if it was asked for by itself.
     pub report: Option<Format>,
+    /// What is done when limits change.
+    pub on_resize: OnResize,
+    /// Whether it is said when memory runs out.
+    pub memory_warn: bool,
     /// The file for the reason of a death, if it is not the usual one.
     pub termination_log: Option<&'static [u8]>,
     /// As in tini: warnings from 1, what is set from 2, events from 3.
@@ -147,6 +169,8 @@ impl Options<'_> {
             || self.group
             || self.warn_on_reap
             || self.report.is_some()
+            || self.on_resize != OnResize::Ignore
+            || self.memory_warn
             || self.termination_log.is_some()
             || self.parent_death.is_some()
             || self.remap != Remap::default()
@@ -173,10 +197,18 @@ struct Setting {
     set: fn(&mut Options<'_>, &'static [u8]) -> Option<()>,
 }
 
-/// The option whose value may be left out, though the variable's may not.
-const REPORT: &str = "--report";
+/// What a switch takes: an option needs no value to switch it on.
+const SWITCH: &str = "1, true, 0 or false";
 
-const SETTINGS: [Setting; 19] = [
+fn switch(value: &[u8]) -> Option<bool> {
+    match value {
+        _ if value == b"1" || value == b"true" => Some(true),
+        _ if value == b"0" || value == b"false" => Some(false),
+        _ => None,
+    }
+}
+
+const SETTINGS: [Setting; 21] = [
     Setting {
         name: "--memory",
         expected: "auto, always or off",
@@ -251,18 +283,32 @@ const SETTINGS: [Setting; 19] = [
     },
     Setting {
         name: "--exec",
-        expected: "1, true, 0 or false",
+        expected: SWITCH,
+        set: |options, value| switch(value).map(|is_on| options.exec = is_on),
+    },
+    Setting {
+        name: "--memory-warn",
+        expected: SWITCH,
+        set: |options, value| switch(value).map(|is_on| options.memory_warn = is_on),
+    },
+    Setting {
+        name: "--on-resize",
+        expected: "ignore, log, signal: and the name of one such as USR1, or exit",
         set: |options, value| {
-            options.exec = match value {
-                _ if value == b"1" || value == b"true" => true,
-                _ if value == b"0" || value == b"false" => false,
-                _ => return None,
+            options.on_resize = match value {
+                _ if value == b"ignore" => OnResize::Ignore,
+                _ if value == b"log" => OnResize::Log,
+                _ if value == b"exit" => OnResize::Exit,
+                _ => {
+                    let signal = signal_by_name_or_number(value.strip_prefix(b"signal:")?)?;
+                    OnResize::Signal(Some(signal).filter(|signal| (1..=64).contains(signal))?)
+                }
             };
             Some(())
         },
     },
     Setting {
-        name: REPORT,
+        name: "--report",
         expected: FORMATS,
         set: |options, value| format(value).map(|format| options.report = Some(format)),
     },
@@ -362,6 +408,8 @@ pub fn parse<'a>(arguments: &'a [&'static CStr], environment: &[&'static CStr]) 
         parent_death: None,
         warn_on_reap: false,
         report: None,
+        on_resize: OnResize::Ignore,
+        memory_warn: false,
         termination_log: None,
         verbosity: VERBOSITY,
         remap: Remap::default(),
@@ -436,7 +484,6 @@ fn command<'a>(
             b"l" => show = Some(&[LICENSE][..]),
             name if name == b"h" || name == b"--help" => show = Some(&[HELP][..]),
             name if name == b"--version" => show = Some(&[VERSION, COMMIT, "\n"][..]),
-            name if name == b"--exec" => options.exec = true,
             name if name == b"--root" => {
                 options.root = Some(parser.value().ok_or(Error::MissingValue(option))?);
             }
@@ -448,12 +495,14 @@ fn command<'a>(
             name => {
                 let setting = SETTINGS.iter().find(|setting| setting.name.as_bytes() == name);
                 let setting = setting.ok_or(Error::UnknownOption(option))?;
-                let value = if setting.name == REPORT {
-                    parser.attached().unwrap_or(b"text")
-                } else {
-                    parser.value().ok_or(Error::MissingValue(option))?
-                };
                 let expected = setting.expected;
+                // What is likely need not be spelled out, and then nothing else can follow.
+                let value = match expected {
+                    _ if expected == SWITCH => Some(&b"1"[..]),
+                    _ if expected == FORMATS => Some(parser.attached().unwrap_or(b"text")),
+                    _ => parser.value(),
+                };
+                let value = value.ok_or(Error::MissingValue(option))?;
                 let set = (setting.set)(options, value);
                 set.ok_or(Error::Option { option, value, expected })?;
             }
@@ -564,7 +613,8 @@ mod tests {
     #[test]
     fn each_tunable_is_an_option_and_a_variable_and_the_command_line_wins() {
         let names = SETTINGS.iter().map(|setting| setting.name);
-        let tunables = names.filter(|name| name.starts_with("--") && *name != "--exec");
+        let switches = ["--exec", "--memory-warn"];
+        let tunables = names.filter(|name| name.starts_with("--") && !switches.contains(name));
         for option in tunables {
             let value = match option {
                 "--rewrite" => "TERM:QUIT",
@@ -573,14 +623,17 @@ mod tests {
                 "--memory-ratio" => "0.5",
                 "--report" => "json",
                 "--termination-log" => "/log",
+                "--on-resize" => "signal:HUP",
                 _ => "5",
             };
             let shown = |arguments: &[&str], environment: &[&str]| {
                 let Options { tuning, rewrites, kill_after, drain, .. } =
                     options(arguments, environment);
-                let Options { report, termination_log, .. } = options(arguments, environment);
+                let Options { report, termination_log, on_resize, .. } =
+                    options(arguments, environment);
                 format!(
-                    "{tuning:?} {rewrites:?} {kill_after:?} {drain:?} {report:?} {termination_log:?}"
+                    "{tuning:?} {rewrites:?} {kill_after:?} {drain:?} {report:?} \
+                     {termination_log:?} {on_resize:?}"
                 )
             };
             let default = shown(&["x"], &[]);
@@ -592,7 +645,7 @@ mod tests {
             assert_ne!(by_option, default, "{name}");
             assert_eq!(by_option, by_variable, "{name}");
             // Of this one the value may be left out, so it has to be in the same argument.
-            if option != REPORT {
+            if option != "--report" {
                 assert_eq!(by_option, shown(&[option, value, "x"], &[]), "{name}");
             }
             assert!(HELP.contains(option), "{name}");

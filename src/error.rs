@@ -107,6 +107,13 @@ pub enum Error<'a> {
         /// Why.
         cause: Errno,
     },
+    /// What an option is to wait for cannot be waited for.
+    Watch {
+        /// The option.
+        option: &'static str,
+        /// Why.
+        cause: Errno,
+    },
     /// Options for an init that there is not.
     NoInit,
     /// Standard output did not take what was asked for.
@@ -200,6 +207,12 @@ impl Put for Error<'_> {
             }
             Self::TerminationLog { file, cause } => {
                 put!(out, "could not write to ", Quoted(file), ": ", cause);
+            }
+            Self::Watch { option, cause } => {
+                put!(out, "could not begin to watch for ", option, ": ", cause);
+                if cause.is_absence() {
+                    put!(out, "; it takes cgroup v2");
+                }
             }
             Self::NoInit => put!(
                 out,

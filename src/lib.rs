@@ -44,7 +44,7 @@ use error::Error;
 use explain::{AsJson, Line, Program, Text};
 use stderr::{INFO, Stderr, WARNING};
 use supervise::{Image, Started};
-use sys::SignalSet;
+use sys::{File, SignalSet};
 use text::{Out, Put, Strings, put};
 use watch::Watch;
 
@@ -79,7 +79,7 @@ pub fn start(
     let candidates = name.map(|name| program::candidates(name, path)).unwrap_or_default();
     let candidates = ManuallyDrop::new(candidates);
     let path = Strings(&candidates).find(|file| sys::is_executable(file));
-    let go = path.and_then(|path| gobinary::read(path, &mut buffer));
+    let go = path.and_then(File::open).and_then(|file| gobinary::read(&file, &mut buffer));
 
     let plan = policy::decide(&options.tuning, &limits, present, go, warnings);
     let plan = ManuallyDrop::new(plan);

@@ -16,6 +16,10 @@ use core::mem::ManuallyDrop;
 /// those of them in which the quota was used up, and the microseconds that anything waited then.
 pub type Throttling = Option<[u64; 3]>;
 
+/// What memory.stat calls the memory that no reclaim brings back where there is no swap
+/// (Documentation/admin-guide/cgroup-v2.rst): that of processes, of the kernel, and of tmpfs.
+const LASTING: [&[u8]; 3] = [b"anon", b"slab_unreclaimable", b"shmem"];
+
 /// Reads counters.
 pub struct Counters<'a> {
     path: Path<'a>,
@@ -47,6 +51,28 @@ impl<'a> Counters<'a> {
         Kills { file }
     }
 
+    /// The file by which the kernel gives notice of a want of memory in the cgroup that has the limit,
+    /// or in our own where there is none; v2 alone has it.
+    pub fn notices(&mut self) -> Option<&CStr> {
+        self.limits.memory.version.filter(|version| *version == Version::V2)?;
+        let place = self.limiting()?;
+        self.set(place, [b"", b"memory.events"])
+    }
+
+    /// How many bytes there each of [`LASTING`] has.
+    pub fn lasting(&mut self) -> Option<[u64; 3]> {
+        let mut text = Vec::new();
+        let place = self.limiting()?;
+        sys::read_file(self.set(place, [b"", b"memory.stat"])?, &mut text, SMALL).ok()?;
+        Some(LASTING.map(|name| number(&text, name).unwrap_or_default()))
+    }
+
+    /// The directory of the cgroup that has the limit, or of our own if none has.
+    fn limiting(&self) -> Option<&'a [u8]> {
+        let limiting = self.limits.deadly().map(|(_, file)| directory(file));
+        limiting.or_else(|| self.limits.memory.own())
+    }
+
     /// How many times a whole cgroup was killed (`memory.oom.group`): some kernels count its first
     /// victim twice among the processes.
     pub fn group_kills(&mut self) -> Option<u64> {
@@ -57,8 +83,7 @@ impl<'a> Counters<'a> {
     /// The most memory that was ever in use in the cgroup that has the limit, or in our own if none
     /// has. v2 tells it since Linux 5.19.
     pub fn peak(&mut self) -> Option<u64> {
-        let limiting = self.limits.deadly().map(|(_, file)| directory(file));
-        let place = limiting.or_else(|| self.limits.memory.own())?;
+        let place = self.limiting()?;
         self.number(place, [b"memory.max_usage_in_bytes", b"memory.peak"], b"")
     }
 

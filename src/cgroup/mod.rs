@@ -9,7 +9,7 @@ pub mod proc;
 mod v1;
 mod v2;
 
-use crate::limits::{Limits, Reading, Readings, Value, Version};
+use crate::limits::{Limits, Reading, Readings, Value, Version, directory};
 use crate::sys::{self, Errno};
 use crate::units::Quota;
 use core::ffi::CStr;
@@ -43,6 +43,15 @@ struct Controller {
     name: &'static [u8],
     v1: Files,
     v2: Files,
+}
+
+impl Controller {
+    const fn files(&self, version: Version) -> &Files {
+        match version {
+            Version::V1 => &self.v1,
+            Version::V2 => &self.v2,
+        }
+    }
 }
 
 const MEMORY: Controller = Controller { name: b"memory", v1: v1::MEMORY, v2: v2::MEMORY };
@@ -99,6 +108,28 @@ pub fn read(root: &Root<'_>, buffer: &mut Vec<u8>) -> Limits {
     Limits { memory, cpu, memory_total, cpus, problems: tree.problems }
 }
 
+/// Names all files in which limits of the process are, or would be: of its own cgroup and of every
+/// directory above, of which the last are none of a cgroup.
+pub fn files(root: &Root<'_>, limits: &Limits, name: &mut dyn FnMut(&CStr)) {
+    let mut path = Path::new(root);
+    for (controller, readings) in [(&MEMORY, &limits.memory), (&CPU, &limits.cpu)] {
+        let Some(files) = readings.version.map(|version| controller.files(version)) else {
+            continue;
+        };
+        let mut place = readings.files.first().map_or(&b""[..], |first| directory(&first.file));
+        while !place.is_empty() {
+            for file in files.each {
+                for file in [Some(file.name), file.period].into_iter().flatten() {
+                    if let Ok(path) = path.set(place, file) {
+                        name(path);
+                    }
+                }
+            }
+            place = directory(place);
+        }
+    }
+}
+
 /// Limit files are a few bytes, `memory.stat` a few kilobytes.
 const SMALL: usize = 64 << 10;
 /// There may be thousands of mounts.
@@ -146,10 +177,7 @@ impl<'a> Tree<'a> {
             return Readings::none();
         };
         let version = membership.version;
-        let files = match version {
-            Version::V1 => &controller.v1,
-            Version::V2 => &controller.v2,
-        };
+        let files = controller.files(version);
         let none = Readings { version: Some(version), ..Readings::none() };
         if let Some(usual) = self.usual_place(&membership) {
             let readings = self.walk(&usual, files);
@@ -338,10 +366,7 @@ impl<'a> Path<'a> {
 }
 
 fn failure(error: Errno) -> Value {
-    match error.0 {
-        libc::ENOENT | libc::ENOTDIR => Value::Absent,
-        _ => Value::Unreadable(error),
-    }
+    if error.is_absence() { Value::Absent } else { Value::Unreadable(error) }
 }
 
 fn garbage(text: &[u8]) -> Value {

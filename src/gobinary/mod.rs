@@ -9,7 +9,6 @@ mod elf;
 
 use crate::sys::{File, c_str};
 use crate::units::integer;
-use core::ffi::CStr;
 use core::ops::Range;
 
 /// What the program's build information says.
@@ -91,16 +90,16 @@ const HEAD: usize = 256;
 /// recognised as Go.
 // Its own frame keeps that of its caller small: half a kilobyte of code less.
 #[inline(never)]
-pub fn read<'a>(path: &CStr, buffer: &'a mut Vec<u8>) -> Option<GoBinary<'a>> {
-    let mut file = File::open(path)?;
-    read_head(&file, buffer);
+pub fn read<'a>(program: &File, buffer: &'a mut Vec<u8>) -> Option<GoBinary<'a>> {
+    read_head(program, buffer);
     if let Some(name) = interpreter(buffer) {
         buffer.truncate(name.end);
         buffer.push(0);
-        file = File::open(c_str(buffer.get(name.start..)?)?)?;
-        read_head(&file, buffer);
+        let program = File::open(c_str(buffer.get(name.start..)?)?)?;
+        read_head(&program, buffer);
+        return describe(&program, buffer);
     }
-    describe(&file, buffer)
+    describe(program, buffer)
 }
 
 fn read_head(file: &File, buffer: &mut Vec<u8>) {

@@ -3,6 +3,7 @@
 
 use super::elf::{BUDGET, CHUNK};
 use super::*;
+use core::ffi::CStr;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -225,6 +226,10 @@ fn assert_is_example(bytes: &[u8]) {
         automemlimit: None,
     };
     assert_eq!(read_bytes(bytes, &mut buffer), Some(expected));
+}
+
+fn read_file<'a>(path: &CStr, buffer: &'a mut Vec<u8>) -> Option<GoBinary<'a>> {
+    read(&File::open(path)?, buffer)
 }
 
 #[test]
@@ -515,7 +520,7 @@ fn a_script_stands_for_its_interpreter() {
     ] {
         let file = place("file");
         std::fs::write(&file, &content).unwrap();
-        assert_eq!(read(&c_path(&file), &mut buffer).is_some(), found, "{content:?}");
+        assert_eq!(read_file(&c_path(&file), &mut buffer).is_some(), found, "{content:?}");
     }
 }
 
@@ -541,7 +546,7 @@ fn what_is_no_file_neither_hangs_nor_confuses() {
         Path::new("/no/such/file"),
         Path::new(""),
     ] {
-        assert_eq!(read(&c_path(path), &mut Vec::new()), None, "{path:?}");
+        assert_eq!(read_file(&c_path(path), &mut Vec::new()), None, "{path:?}");
     }
 }
 

@@ -20,13 +20,14 @@ use crate::sys::{
 };
 use crate::text::{Out, Put, put};
 use crate::units::Micros;
-use crate::watch::{Ended, Watch};
+use crate::watch::{Act, Ended, Watch};
+use core::mem::replace;
 use nix::sys::prctl::{get_child_subreaper, set_child_subreaper, set_pdeathsig};
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpgrp, getpid, getppid};
 use signals::{forward, is_realtime, is_stop, sender};
 
-pub use signals::{Rewrites, Target};
+pub use signals::{Name, Rewrites, Target};
 use spawn::{Inherited, Terminal};
 
 pub use spawn::Image;
@@ -61,7 +62,8 @@ struct Init {
     /// What is known of the program's limits.
     watch: Watch,
     /// What is to be done when the program has lived for a moment.
-    settle: Option<fn()>,
+    settle: fn(),
+    is_settled: bool,
     /// Realtime signals that did not fit into the queue yet, in their order.
     backlog: Vec<Received>,
     /// How long they wait for the next try.
@@ -122,7 +124,8 @@ impl Started {
         let mut init = Init {
             started: self,
             watch,
-            settle: Some(settle),
+            settle,
+            is_settled: false,
             backlog: Vec::new(),
             pause: 0,
             kill_at: None,
@@ -199,17 +202,46 @@ impl Init {
                 // Further realtime signals keep their order in our own queue; all others go on.
                 (SignalSet::STANDARD, Some(self.pause))
             };
-            let timeout = rest.into_iter().chain(pause).chain(self.settle.map(|_| MOMENT)).min();
+            let moment = (!self.is_settled).then_some(MOMENT);
+            let mut timeout = rest.into_iter().chain(pause).chain(moment).min();
+            // A descriptor cannot tell of some signals only: then there is but a look at the others.
+            let is_all = self.backlog.is_empty();
+            if self.watch.wait(if is_all { timeout } else { Some(0) }) && is_all {
+                timeout = Some(0);
+            }
             if let Some(received) = wait_signal(set, timeout)
                 && let Some(outcome) = self.handle(&received)
             {
                 return outcome;
             }
-            if let Some(settle) = self.settle.take() {
-                settle();
-                self.watch.settle();
-            }
+            self.follow();
             self.send_backlog();
+        }
+    }
+
+    /// Sees to what is not about signals.
+    fn follow(&mut self) {
+        let Started { program, ref mut stderr, .. } = self.started;
+        if !replace(&mut self.is_settled, true) {
+            self.watch.settle(program.as_raw(), stderr);
+            (self.settle)();
+        }
+        let Some(act) = self.watch.act(stderr) else {
+            return;
+        };
+        (self.settle)();
+        let signal = match act {
+            Act::Nothing => return,
+            Act::Signal(signal) => signal.into(),
+            Act::Stop => {
+                self.stop_in_time();
+                self.started.rewrites.of(libc::SIGTERM, None, 0).unwrap_or(libc::SIGTERM)
+            }
+        };
+        let target = self.started.target();
+        if let Err(cause) = send_signal(target, signal) {
+            let error = Error::Forward { signal, target: Target(target), cause };
+            self.started.stderr.at(WARNING, &error);
         }
     }
 
@@ -253,6 +285,10 @@ impl Init {
             }
             self.backlog.remove(0);
             is_sent = true;
+        }
+        if self.backlog.is_empty() {
+            // Its memory too.
+            self.backlog = Vec::new();
         }
         is_sent
     }

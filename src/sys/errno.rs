@@ -63,6 +63,12 @@ impl Errno {
         matches!(self.0, libc::EPERM | libc::ENOSYS | libc::EACCES)
     }
 
+    /// Whether it says that there is no such file.
+    #[must_use]
+    pub const fn is_absence(self) -> bool {
+        matches!(self.0, libc::ENOENT | libc::ENOTDIR)
+    }
+
     fn words(self) -> Option<&'static [u8]> {
         Fields::new(WORDS.as_bytes(), b'\n').find_map(|line| {
             let mut fields = Fields::new(line, b' ');

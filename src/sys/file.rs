@@ -56,7 +56,7 @@ pub fn read_head<'a>(path: &CStr, room: &'a mut [u8]) -> Result<&'a [u8], Errno>
 }
 
 /// Opens a file. Neither a FIFO nor a terminal in its place can hold us up.
-fn open(path: &CStr, mode: c_int) -> Result<c_int, Errno> {
+pub(super) fn open(path: &CStr, mode: c_int) -> Result<c_int, Errno> {
     let flags = mode | libc::O_NONBLOCK | libc::O_NOCTTY;
     // SAFETY: the path is NUL-terminated.
     check(unsafe { libc::open(path.as_ptr(), flags) })
@@ -248,22 +248,38 @@ fn write_to_terminal(message: &[u8]) -> Option<Writable> {
     Some(if written == -1 { Writable::No } else { Writable::Yes })
 }
 
-/// Writes a text to a file if that is there, is a regular one and is empty; nothing else is touched.
-/// Neither what else may be there nor a symbolic link to it can hold us up.
+/// Puts a text in the place of what is in a file, if that is there, is a regular one, and is empty or
+/// begins with `ours`, if that is not empty; nothing else is touched. Neither what else may be there
+/// nor a symbolic link to it can hold us up.
 ///
 /// # Errors
 /// What open(2) and write(2) return.
-pub fn write_if_empty(path: &CStr, text: &[u8]) -> Result<(), Errno> {
-    let file = open(path, libc::O_WRONLY | libc::O_NOFOLLOW)?;
+pub fn replace(path: &CStr, ours: &[u8], text: &[u8]) -> Result<(), Errno> {
+    let mode = if ours.is_empty() { libc::O_WRONLY } else { libc::O_RDWR };
+    let file = open(path, mode | libc::O_NOFOLLOW)?;
     let status = status(file, c"", libc::AT_EMPTY_PATH);
-    let mut written = 0;
-    if kind(&status) == libc::S_IFREG && status.stx_size == 0 {
+    let mut is_ours = status.stx_size == 0;
+    let mut head = [0; 16];
+    if let Some(head) = head.get_mut(..ours.len())
+        && !ours.is_empty()
+    {
+        // SAFETY: the kernel writes at most the length given.
+        let read = unsafe { libc::pread(file, head.as_mut_ptr().cast(), head.len(), 0) };
+        is_ours |= read > 0 && head == ours;
+    }
+    let mut result = 0;
+    if kind(&status) == libc::S_IFREG && is_ours {
         // SAFETY: the text is readable for its length.
-        written = unsafe { libc::write(file, text.as_ptr().cast(), text.len()) };
+        unsafe {
+            result = libc::ftruncate(file, 0) as isize;
+            if result == 0 {
+                result = libc::pwrite(file, text.as_ptr().cast(), text.len(), 0);
+            }
+        }
     }
     let error = Errno::last();
     close(file);
-    if written == -1 { Err(error) } else { Ok(()) }
+    if result == -1 { Err(error) } else { Ok(()) }
 }
 
 /// Writes all of what was asked for on the command line to standard output.

@@ -9,6 +9,7 @@
 
 mod arena;
 mod errno;
+mod event;
 mod file;
 mod process;
 mod signal;
@@ -18,9 +19,10 @@ use std::os::fd::BorrowedFd;
 
 pub use arena::Arena;
 pub use errno::Errno;
+pub use event::{Events, Told};
 pub use file::{
-    File, Writable, exists, is_executable, let_go, read_file, read_head, write_if_empty,
-    write_if_ready, write_stdout,
+    File, Writable, exists, is_executable, let_go, read_file, read_head, replace, write_if_ready,
+    write_stdout,
 };
 pub use process::{
     Change, Exec, How, allowed_cpus, can_wait, children_cpu, exec, has_children, is_child,
@@ -30,6 +32,8 @@ pub use signal::{
     Disposition, Received, SECOND, SignalSet, block_all, discard_own, disposition, forward_queued,
     now, pending_signal, set_disposition, set_mask, stop_by_default, wait_signal,
 };
+
+use signal::timespec;
 
 /// The result of a system call that returns -1 for an error.
 fn check(result: c_int) -> Result<c_int, Errno> {

@@ -11,7 +11,7 @@ use core::ptr::{null, null_mut};
 pub struct SignalSet(pub u64);
 
 /// The size of the kernel's set in bytes, which it wants to be told.
-const SET_SIZE: usize = size_of::<u64>();
+pub(super) const SET_SIZE: usize = size_of::<u64>();
 
 impl SignalSet {
     /// Every signal. The kernel leaves KILL and STOP out by itself.
@@ -131,10 +131,7 @@ impl Received {
 /// when the time is up, or earlier where we were stopped and continued meanwhile (signal(7)).
 #[must_use]
 pub fn wait_signal(set: SignalSet, time: Option<Micros>) -> Option<Received> {
-    let timeout = time.map(|time| libc::timespec {
-        tv_sec: (time / SECOND) as _,
-        tv_nsec: (time % SECOND * 1000) as _,
-    });
+    let timeout = timespec(time);
     let timeout = timeout.as_ref().map_or(null(), |timeout| &raw const *timeout);
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     // SAFETY: all pointers are valid for the call, the set has the size given. The raw call is used
@@ -150,6 +147,14 @@ pub fn wait_signal(set: SignalSet, time: Option<Micros>) -> Option<Received> {
     };
     // SAFETY: on success the kernel has filled the structure, which was zero before.
     (result > 0).then(|| Received(unsafe { info.assume_init() }))
+}
+
+/// A time as the kernel takes it.
+pub(super) fn timespec(time: Option<Micros>) -> Option<libc::timespec> {
+    time.map(|time| libc::timespec {
+        tv_sec: (time / SECOND) as _,
+        tv_nsec: (time % SECOND * 1000) as _,
+    })
 }
 
 /// Takes one of the blocked signals in `set` from the queue, if there is one.

@@ -7,21 +7,28 @@
 //! has to read.
 
 mod account;
+mod live;
 mod postmortem;
+mod resize;
+mod shortage;
 
 use crate::cgroup::counters::{Counters, Kills, Throttling, since};
 use crate::cgroup::{self, Root};
-use crate::cli::{Format, Options};
+use crate::cli::{Format, OnResize, Options};
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::policy::{Plan, Present};
+use crate::policy::{Plan, Present, Tuning};
 use crate::stderr::{HEAD, INFO, Line, Stderr, WARNING};
 use crate::sys::{self, Errno, How};
 use crate::text::{Out, Put, put};
 use crate::units::{Micros, Quota};
 use account::Account;
 use core::mem::ManuallyDrop;
-use postmortem::{GoLimit, PostMortem, Who};
+use live::Live;
+use postmortem::{Circumstances, GoLimit, PostMortem, Who};
+use resize::Seen;
+
+pub use live::Act;
 
 /// Where the kubelet looks for the reason of a container's end, unless its manifest says otherwise.
 const TERMINATION_LOG: &[u8] = b"/dev/termination-log";
@@ -37,16 +44,24 @@ pub struct Ended {
     pub reaped: u64,
 }
 
-/// What is known of the start.
-#[derive(Clone, Copy, Debug)]
+/// What is known of the start, and what is followed since.
+#[derive(Debug)]
 pub struct Watch {
     root: Root<'static>,
+    tuning: Tuning,
+    present: Present<'static>,
+    on_resize: OnResize,
+    memory_warn: bool,
     termination_log: Option<&'static [u8]>,
+    /// Whether that has a warning of ours.
+    is_warned: bool,
     /// The form of the account, if there is to be one.
     report: Option<Format>,
     go: GoLimit,
     kills: Kills,
     before: Snapshot,
+    seen: Seen,
+    live: Option<Live>,
 }
 
 impl Watch {
@@ -71,13 +86,28 @@ impl Watch {
         let mut counters = Counters::new(root, limits);
         let kills = counters.kills();
         let before = Snapshot::take(&mut counters, None, report.is_some());
-        let &Options { termination_log, .. } = options;
-        Self { root: *root, termination_log, report, go, kills, before }
+        let &Options { tuning, on_resize, memory_warn, termination_log, .. } = options;
+        Self {
+            root: *root,
+            tuning,
+            present,
+            on_resize,
+            memory_warn,
+            termination_log,
+            is_warned: false,
+            report,
+            go,
+            kills,
+            before,
+            seen: Seen::new(plan),
+            live: None,
+        }
     }
 
-    /// Begins to count the kills of a program that stays.
-    pub fn settle(&mut self) {
+    /// Begins to count the kills, and to follow what is to be followed, for a program that stays.
+    pub fn settle(&mut self, program: i32, stderr: &mut Stderr) {
         self.before.kills = self.kills.read();
+        self.follow(program, stderr);
     }
 
     /// Says what is to be said at the end, if there is anything.
@@ -88,7 +118,7 @@ impl Watch {
         // Before there was any, none has been counted.
         let before = if kills == Some(0) { kills } else { self.before.kills };
         let who = Who::of(&ended, since(before, kills));
-        if who.is_some() || self.report.is_some() {
+        if who.is_some() || self.report.is_some() || self.is_warned {
             self.tell(ended, who, kills, stderr);
         }
     }
@@ -106,13 +136,17 @@ impl Watch {
             let message = PostMortem {
                 who,
                 is_exact: counters.group_kills().is_none_or(|groups| groups == 0),
-                limit: limits.deadly(),
-                limit_before: before.memory_limit,
-                peak,
-                go: self.go,
+                circumstances: Circumstances {
+                    limit: limits.deadly(),
+                    limit_before: before.memory_limit,
+                    peak,
+                    go: self.go,
+                },
             };
             stderr.at(WARNING, &message);
-            self.log_termination(&message, stderr);
+            self.log_termination(Some(&message), stderr);
+        } else if self.is_warned {
+            self.log_termination(None, stderr);
         }
         if let Some(format) = *report {
             let cpu = sys::children_cpu();
@@ -123,15 +157,20 @@ impl Watch {
         }
     }
 
-    /// Leaves the message for Kubernetes, in a file that it has put there.
-    fn log_termination(&self, message: &dyn Put, stderr: &mut Stderr) {
+    /// Leaves a message for Kubernetes, in a file that it has put there, or takes it back.
+    fn log_termination(&self, message: Option<&dyn Put>, stderr: &mut Stderr) {
         let file = self.termination_log.unwrap_or(TERMINATION_LOG);
         let (mut path, mut line) = (Line::default(), Line::default());
         path.add(file);
         path.add(b"\0");
-        put!(&mut Out::Line(&mut line), HEAD, message);
+        let text = message.map(|message| {
+            put!(&mut Out::Line(&mut line), HEAD, message);
+            line.finish()
+        });
+        // What somebody else has written in the meantime stays.
+        let ours = if self.is_warned { HEAD } else { "" };
         if let Some(path) = sys::c_str(path.finish())
-            && let Err(cause) = sys::write_if_empty(path, line.finish())
+            && let Err(cause) = sys::replace(path, ours.as_bytes(), text.unwrap_or_default())
             // Outside of Kubernetes there is none.
             && (cause != Errno(libc::ENOENT) || self.termination_log.is_some())
         {

@@ -54,6 +54,13 @@ pub struct PostMortem<'a> {
     pub who: Who,
     /// Whether none of them may have been counted twice.
     pub is_exact: bool,
+    /// All else.
+    pub circumstances: Circumstances<'a>,
+}
+
+/// The limit, and what is to be known of its use.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances<'a> {
     /// The limit at the end in bytes, and the file it is in, if one is in sight.
     pub limit: Option<(u64, &'a [u8])>,
     /// The limit at the start.
@@ -64,7 +71,7 @@ pub struct PostMortem<'a> {
     pub go: GoLimit,
 }
 
-impl PostMortem<'_> {
+impl Circumstances<'_> {
     /// Whether the limit may have been reached. The kernel takes memory by up to 64 pages, of 64 KiB
     /// at most, and what does not fit is not in the peak.
     fn is_reached(&self, limit: u64) -> bool {
@@ -110,7 +117,13 @@ impl Put for PostMortem<'_> {
             }
             put!(out, " of its container");
         }
-        put!(out, " for want of memory: limit ");
+        put!(out, " for want of memory: ", self.circumstances);
+    }
+}
+
+impl Put for Circumstances<'_> {
+    fn put(&self, out: &mut Out<'_>) {
+        put!(out, "limit ");
         if let Some((bytes, file)) = self.limit {
             put!(out, Bytes(bytes), " in ", Quoted(file));
         } else {
@@ -148,11 +161,19 @@ mod tests {
         PostMortem {
             who: Who::Program(0),
             is_exact: true,
-            limit: Some((400 * MIB, &b"/sys/fs/cgroup/memory.max"[..])),
-            limit_before: Some(400 * MIB),
-            peak: Some(400 * MIB),
-            go: GoLimit::Ours(320 * MIB),
+            circumstances: Circumstances {
+                limit: Some((400 * MIB, &b"/sys/fs/cgroup/memory.max"[..])),
+                limit_before: Some(400 * MIB),
+                peak: Some(400 * MIB),
+                go: GoLimit::Ours(320 * MIB),
+            },
         }
+    }
+
+    fn with(change: impl Fn(&mut Circumstances<'_>)) -> String {
+        let mut message = typical();
+        change(&mut message.circumstances);
+        message.text()
     }
 
     #[test]
@@ -205,20 +226,20 @@ mod tests {
             (Some(300 * MIB), ours, "not this limit, but the memory of the machine"),
             (Some(395 * MIB), theirs, "not this limit, but the memory of the machine"),
         ] {
-            let text = PostMortem { peak, go, ..typical() }.text();
+            let text = with(|it| (it.peak, it.go) = (peak, go));
             assert!(text.contains(part), "{text}");
             assert_eq!(text.contains(", peak "), peak.is_some(), "{text}");
         }
-        let text = PostMortem { limit: None, limit_before: None, ..typical() }.text();
+        let text = with(|it| (it.limit, it.limit_before) = (None, None));
         assert!(text.contains(": limit none in sight, peak"), "{text}");
         assert!(text.contains("or a limit out of sight"), "{text}");
     }
 
     #[test]
     fn a_limit_that_has_changed_is_told_with_what_it_was() {
-        let text = PostMortem { limit_before: Some(500 * MIB), ..typical() }.text();
+        let text = with(|it| it.limit_before = Some(500 * MIB));
         assert!(text.contains("memory.max\" (at the start 500 MiB), peak"), "{text}");
-        let text = PostMortem { limit_before: None, ..typical() }.text();
+        let text = with(|it| it.limit_before = None);
         assert!(text.contains("memory.max\" (at the start none), peak"), "{text}");
     }
 
@@ -235,10 +256,12 @@ mod tests {
             let text = PostMortem {
                 who: Who::Others(kills),
                 is_exact,
-                limit: bytes.map(|bytes| (bytes, &file[..])),
-                limit_before,
-                peak,
-                go: GoLimit::Theirs(b"a\nb"),
+                circumstances: Circumstances {
+                    limit: bytes.map(|bytes| (bytes, &file[..])),
+                    limit_before,
+                    peak,
+                    go: GoLimit::Theirs(b"a\nb"),
+                },
             };
             prop_assert_eq!(text.text().lines().count(), 1);
         }
