@@ -3,6 +3,7 @@
 //! tini's options and variables mean what they mean in tini; our own options are long, and each
 //! that tunes something can be given as `LOADLINE_<NAME>` too. The command line wins.
 
+use crate::cgroup::Root;
 use crate::error::Error;
 use crate::exit::Remap;
 use crate::getopt::Parser;
@@ -96,7 +97,9 @@ pub struct Request<'a> {
     /// What to do, or why that is not clear.
     pub command: Result<Command, Error<'static>>,
     /// How.
-    pub options: Options<'a>,
+    pub options: Options,
+    /// The program and its arguments; empty only where it is not run.
+    pub program: &'a [&'static CStr],
     /// What is wrong with the variables.
     pub warnings: Vec<Error<'static>>,
 }
@@ -125,7 +128,7 @@ pub enum OnResize {
 
 /// All options. What they are given lives as long as the process.
 #[derive(Clone, Copy, Debug)]
-pub struct Options<'a> {
+pub struct Options {
     /// How the limits become variables.
     pub tuning: Tuning,
     /// The tree that is read in the place of the root.
@@ -156,12 +159,16 @@ pub struct Options<'a> {
     pub kill_after: Option<Micros>,
     /// How long what the program leaves behind has to end.
     pub drain: Option<Micros>,
-    /// The program and its arguments; empty only where it is not run.
-    pub program: &'a [&'static CStr],
     exec: bool,
 }
 
-impl Options<'_> {
+impl Options {
+    /// Where the kernel's files are looked up.
+    #[must_use]
+    pub fn root(&self) -> Root<'static> {
+        self.root.map_or_else(Root::system, Root::at)
+    }
+
     /// Whether any of it is of use only to an init.
     #[must_use]
     pub fn is_for_an_init(&self) -> bool {
@@ -194,7 +201,7 @@ struct Setting {
     /// What it takes, nothing where it only has to be there.
     expected: &'static str,
     /// Sets what it stands for, unless that cannot be.
-    set: fn(&mut Options<'_>, &'static [u8]) -> Option<()>,
+    set: fn(&mut Options, &'static [u8]) -> Option<()>,
 }
 
 /// What a switch takes: an option needs no value to switch it on.
@@ -416,7 +423,6 @@ pub fn parse<'a>(arguments: &'a [&'static CStr], environment: &[&'static CStr]) 
         rewrites: Rewrites::DEFAULT,
         kill_after: None,
         drain: None,
-        program: &[],
         exec: false,
     };
     // From the last to the first, so that of several by one name the first counts.
@@ -428,12 +434,13 @@ pub fn parse<'a>(arguments: &'a [&'static CStr], environment: &[&'static CStr]) 
             warnings.push(warning);
         }
     }
-    let command = command(arguments, &mut options);
-    Request { command, options, warnings }
+    let mut parser = Parser::new(arguments);
+    let command = command(&mut parser, &mut options);
+    Request { command, options, program: parser.operands(), warnings }
 }
 
 /// Takes what one of our variables says; an empty one says nothing, an unknown one is not ours.
-fn variable(entry: &'static [u8], options: &mut Options<'_>) -> Option<Error<'static>> {
+fn variable(entry: &'static [u8], options: &mut Options) -> Option<Error<'static>> {
     let mut parts = Fields::new(entry, b'=');
     let (name, value) = (parts.next()?, parts.rest()?);
     // Kubernetes makes LOADLINE_PORT for a service by our name.
@@ -467,11 +474,7 @@ fn format(value: &[u8]) -> Option<Format> {
     }
 }
 
-fn command<'a>(
-    arguments: &'a [&'static CStr],
-    options: &mut Options<'a>,
-) -> Result<Command, Error<'static>> {
-    let mut parser = Parser::new(arguments);
+fn command(parser: &mut Parser<'_>, options: &mut Options) -> Result<Command, Error<'static>> {
     let mut explain = None;
     let mut verbose = 0u32;
     while let Some(option) = parser.option() {
@@ -516,13 +519,12 @@ fn command<'a>(
             return Ok(Command::Show(texts));
         }
     }
-    options.program = parser.operands();
     if verbose > 0 {
         options.verbosity = VERBOSITY.saturating_add(verbose);
     }
     match explain {
         Some(format) => Ok(Command::Explain(format)),
-        None if options.program.is_empty() => Err(Error::NoProgram),
+        None if parser.operands().is_empty() => Err(Error::NoProgram),
         None if options.exec => Ok(Command::Exec),
         None => Ok(Command::Supervise),
     }
@@ -555,7 +557,7 @@ mod tests {
         parse(strings(arguments).leak(), &strings(environment))
     }
 
-    fn options(arguments: &[&str], environment: &[&str]) -> Options<'static> {
+    fn options(arguments: &[&str], environment: &[&str]) -> Options {
         let request = parsed(arguments, environment);
         assert!(request.command.is_ok() && request.warnings.is_empty(), "{request:?}");
         request.options
@@ -568,8 +570,8 @@ mod tests {
     #[test]
     fn options_end_at_the_first_operand() {
         let program = |arguments: &[&str]| {
-            let options = options(arguments, &[]);
-            let texts = options.program.iter().map(|text| text.to_str().unwrap());
+            let Request { options, program, .. } = parsed(arguments, &[]);
+            let texts = program.iter().map(|text| text.to_str().unwrap());
             (texts.collect::<Vec<_>>().join(" "), options.verbosity, options.group)
         };
         assert_eq!(program(&["-v", "sh", "-g"]), ("sh -g".into(), 2, false));
@@ -655,7 +657,7 @@ mod tests {
         let twice = options(&["x"], &["LOADLINE_CPU_MIN=3", "LOADLINE_CPU_MIN=4"]);
         assert_eq!(twice.tuning.cpu_min, 3, "the first of a name counts");
         let both = options(&["--report", "x"], &["LOADLINE_REPORT=json"]);
-        assert_eq!((both.report, both.program.len()), (Some(Format::Text), 1));
+        assert_eq!(both.report, Some(Format::Text));
     }
 
     #[test]
@@ -770,6 +772,6 @@ mod tests {
         let json = parsed(&["--explain=json", "--root", "/x", "y"], &[]);
         assert!(matches!(json.command, Ok(Command::Explain(Format::Json))));
         assert_eq!(json.options.root, Some(&b"/x"[..]));
-        assert_eq!(json.options.program, [c"y"]);
+        assert_eq!(json.program, [c"y"]);
     }
 }

@@ -35,7 +35,6 @@ pub mod text;
 pub mod units;
 pub mod watch;
 
-use cgroup::Root;
 use cli::{Command, Format, Request};
 use core::ffi::CStr;
 use core::mem::ManuallyDrop;
@@ -56,7 +55,7 @@ pub fn start(
     mask: SignalSet,
 ) -> ControlFlow<u8, (Started, Watch)> {
     let arguments = arguments.get(1..).unwrap_or_default();
-    let Request { command, options, warnings } = cli::parse(arguments, environment);
+    let Request { command, options, program: line, warnings } = cli::parse(arguments, environment);
     let mut stderr = Stderr::new(options.verbosity);
     let command = match &command {
         Ok(Command::Show(texts)) => {
@@ -68,13 +67,13 @@ pub fn start(
         Err(error) => return Break(fail(error, &mut stderr)),
     };
 
-    let root = options.root.map_or_else(Root::system, Root::at);
+    let root = options.root();
     // Never freed one by one: all memory is given back at once, when the program is started.
     let mut buffer = ManuallyDrop::new(Vec::new());
     let limits = ManuallyDrop::new(cgroup::read(&root, &mut buffer));
     let present = environment::present(environment);
 
-    let name = options.program.first().copied();
+    let name = line.first().copied();
     let path = environment::lookup(environment, "PATH");
     let candidates = name.map(|name| program::candidates(name, path)).unwrap_or_default();
     let candidates = ManuallyDrop::new(candidates);
@@ -102,7 +101,7 @@ pub fn start(
     let settings = ManuallyDrop::new(environment::settings(&plan));
     let environment = ManuallyDrop::new(environment::apply(environment, Strings(&settings)));
     let listener = environment::listener(&environment, std::process::id());
-    let exec = sys::Exec::new(options.program, &environment, listener);
+    let exec = sys::Exec::new(line, &environment, listener);
     let name = name.unwrap_or_default();
     let mut image = ManuallyDrop::new(Image { name, candidates: &candidates, exec });
     if command == Command::Exec {
@@ -112,7 +111,7 @@ pub fn start(
         return Break(become_it(&mut image, mask, &mut stderr));
     }
     match supervise::start(&options, &mut image, mask, &mut stderr) {
-        Ok(started) => Continue((started, Watch::begin(&root, &options, &limits, &plan, present))),
+        Ok(started) => Continue((started, Watch::begin(&options, &limits, &plan, present))),
         Err(cause) => Break(fail(&Error::Spawn(cause), &mut stderr)),
     }
 }

@@ -8,6 +8,7 @@
 use super::{Path, Root, SMALL, proc};
 use crate::limits::{Limits, Version, directory};
 use crate::sys;
+use crate::text::Fields;
 use crate::units::integer;
 use core::ffi::CStr;
 use core::mem::ManuallyDrop;
@@ -16,9 +17,9 @@ use core::mem::ManuallyDrop;
 /// those of them in which the quota was used up, and the microseconds that anything waited then.
 pub type Throttling = Option<[u64; 3]>;
 
-/// What memory.stat calls the memory that no reclaim brings back where there is no swap
+/// What memory.stat calls the memory that no reclaim brings back
 /// (Documentation/admin-guide/cgroup-v2.rst): that of processes, of the kernel, and of tmpfs.
-const LASTING: [&[u8]; 3] = [b"anon", b"slab_unreclaimable", b"shmem"];
+const LASTING: &[u8] = b"anon slab_unreclaimable shmem";
 
 /// Reads counters.
 pub struct Counters<'a> {
@@ -59,12 +60,13 @@ impl<'a> Counters<'a> {
         self.set(place, [b"", b"memory.events"])
     }
 
-    /// How many bytes there each of [`LASTING`] has.
-    pub fn lasting(&mut self) -> Option<[u64; 3]> {
-        let mut text = Vec::new();
+    /// How many bytes there no reclaim brings back, where there is no swap.
+    pub fn lasting(&mut self) -> Option<u64> {
+        let mut text = ManuallyDrop::new(Vec::new());
         let place = self.limiting()?;
         sys::read_file(self.set(place, [b"", b"memory.stat"])?, &mut text, SMALL).ok()?;
-        Some(LASTING.map(|name| number(&text, name).unwrap_or_default()))
+        let lines = Fields::new(LASTING, b' ');
+        Some(lines.filter_map(|name| number(&text, name)).fold(0, u64::saturating_add))
     }
 
     /// The directory of the cgroup that has the limit, or of our own if none has.

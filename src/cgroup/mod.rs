@@ -11,6 +11,7 @@ mod v2;
 
 use crate::limits::{Limits, Reading, Readings, Value, Version, directory};
 use crate::sys::{self, Errno};
+use crate::text::Fields;
 use crate::units::Quota;
 use core::ffi::CStr;
 use locate::Directories;
@@ -43,15 +44,6 @@ struct Controller {
     name: &'static [u8],
     v1: Files,
     v2: Files,
-}
-
-impl Controller {
-    const fn files(&self, version: Version) -> &Files {
-        match version {
-            Version::V1 => &self.v1,
-            Version::V2 => &self.v2,
-        }
-    }
 }
 
 const MEMORY: Controller = Controller { name: b"memory", v1: v1::MEMORY, v2: v2::MEMORY };
@@ -109,23 +101,20 @@ pub fn read(root: &Root<'_>, buffer: &mut Vec<u8>) -> Limits {
 }
 
 /// Names all files in which limits of the process are, or would be: of its own cgroup and of every
-/// directory above, of which the last are none of a cgroup.
+/// directory above, though most of them are in none.
 pub fn files(root: &Root<'_>, limits: &Limits, name: &mut dyn FnMut(&CStr)) {
+    const NAMES: &[u8] = b"memory.max memory.high cpu.max \
+        memory.limit_in_bytes cpu.cfs_quota_us cpu.cfs_period_us";
     let mut path = Path::new(root);
-    for (controller, readings) in [(&MEMORY, &limits.memory), (&CPU, &limits.cpu)] {
-        let Some(files) = readings.version.map(|version| controller.files(version)) else {
-            continue;
-        };
-        let mut place = readings.files.first().map_or(&b""[..], |first| directory(&first.file));
+    for readings in [&limits.memory, &limits.cpu] {
+        let mut place = readings.files.first().map_or(&b""[..], |first| &first.file);
         while !place.is_empty() {
-            for file in files.each {
-                for file in [Some(file.name), file.period].into_iter().flatten() {
-                    if let Ok(path) = path.set(place, file) {
-                        name(path);
-                    }
+            place = directory(place);
+            for file in Fields::new(NAMES, b' ') {
+                if let Ok(path) = path.set(place, file) {
+                    name(path);
                 }
             }
-            place = directory(place);
         }
     }
 }
@@ -177,7 +166,10 @@ impl<'a> Tree<'a> {
             return Readings::none();
         };
         let version = membership.version;
-        let files = controller.files(version);
+        let files = match version {
+            Version::V1 => &controller.v1,
+            Version::V2 => &controller.v2,
+        };
         let none = Readings { version: Some(version), ..Readings::none() };
         if let Some(usual) = self.usual_place(&membership) {
             let readings = self.walk(&usual, files);

@@ -10,13 +10,13 @@ mod rest;
 mod signals;
 mod spawn;
 
-use crate::cli::Options;
+use crate::cli::{OnResize, Options};
 use crate::error::Error;
-use crate::exit::{self, Remap};
+use crate::exit;
 use crate::stderr::{DEBUG, Stderr, WARNING};
 use crate::sys::{
-    Disposition, Errno, How, Received, SignalSet, can_wait, disposition, let_go, now,
-    pending_signal, send_signal, set_disposition, stop_by_default, wait_signal,
+    Disposition, Errno, How, NEVER, Received, SignalSet, can_wait, disposition, let_go, now,
+    pending_signal, send_signal, set_disposition, stop_by_default, until, wait_signal,
 };
 use crate::text::{Out, Put, put};
 use crate::units::Micros;
@@ -48,12 +48,7 @@ pub struct Started {
     own: Pid,
     program: Pid,
     terminal: Terminal,
-    group: bool,
-    warn_on_reap: bool,
-    remap: Remap,
-    rewrites: Rewrites,
-    kill_after: Option<Micros>,
-    drain: Option<Micros>,
+    options: Options,
 }
 
 /// The init, while the program runs.
@@ -68,8 +63,8 @@ struct Init {
     backlog: Vec<Received>,
     /// How long they wait for the next try.
     pause: Micros,
-    /// When the program is out of time, if it has been told to stop.
-    kill_at: Option<Micros>,
+    /// When the program is out of time: it has been told to stop.
+    kill_at: Micros,
     /// How many processes were reaped that were not the program.
     reaped: u64,
     /// Whether we have killed the program.
@@ -81,7 +76,7 @@ struct Init {
 /// # Errors
 /// Where no process can be started, or could not be waited for.
 pub fn start(
-    options: &Options<'_>,
+    options: &Options,
     image: &mut Image<'_>,
     mask: SignalSet,
     stderr: &mut Stderr,
@@ -101,19 +96,7 @@ pub fn start(
     let_go();
     stderr.at(DEBUG, &Event::Started(Target(program.as_raw())));
     let stderr = *stderr;
-    let &Options { group, warn_on_reap, remap, rewrites, kill_after, drain, .. } = options;
-    Ok(Started {
-        stderr,
-        own,
-        program,
-        terminal,
-        group,
-        warn_on_reap,
-        remap,
-        rewrites,
-        kill_after,
-        drain,
-    })
+    Ok(Started { stderr, own, program, terminal, options: *options })
 }
 
 impl Started {
@@ -128,7 +111,7 @@ impl Started {
             is_settled: false,
             backlog: Vec::new(),
             pause: 0,
-            kill_at: None,
+            kill_at: NEVER,
             reaped: 0,
             is_killed: false,
         };
@@ -137,17 +120,17 @@ impl Started {
         if self.own.as_raw() != 1 {
             Terminal::pass(self.program, getpgrp());
         }
-        let Init { mut started, watch, mut reaped, is_killed, .. } = init;
-        if let Some(time) = self.drain {
+        let Init { mut started, mut watch, mut reaped, is_killed, .. } = init;
+        if let Some(time) = self.options.drain {
             reaped = reaped.saturating_add(rest::end(&mut started, time));
         }
-        watch.end(Ended { how, is_killed, reaped }, &mut started.stderr);
-        exit::code(how, self.remap)
+        watch.end(&started.options, Ended { how, is_killed, reaped }, &mut started.stderr);
+        exit::code(how, self.options.remap)
     }
 
     /// What a signal is passed on as, if it is.
     fn passed_on_as(&self, received: &Received) -> Option<i32> {
-        self.rewrites.of(received.signal(), sender(received), self.own.as_raw())
+        self.options.rewrites.of(received.signal(), sender(received), self.own.as_raw())
     }
 
     /// Whether a signal is one to stop, as it was sent or as it is passed on.
@@ -158,11 +141,11 @@ impl Started {
     /// Who gets the signals, in the terms of kill(2).
     fn target(&self) -> i32 {
         let program = self.program.as_raw();
-        if self.group { program.wrapping_neg() } else { program }
+        if self.options.group { program.wrapping_neg() } else { program }
     }
 }
 
-fn take_care_of_orphans(options: &Options<'_>, own: Pid, stderr: &mut Stderr) {
+fn take_care_of_orphans(options: &Options, own: Pid, stderr: &mut Stderr) {
     // Where we are PID 1 they come to us in any case.
     let is_wanted = options.subreaper || options.drain.is_some();
     if is_wanted && let Err(cause) = set_child_subreaper(true) {
@@ -175,7 +158,7 @@ fn take_care_of_orphans(options: &Options<'_>, own: Pid, stderr: &mut Stderr) {
 
 /// Asks for a signal for the time when the parent dies. If it is dead already the kernel will not
 /// send it: then we do, to be received like any other. SIGKILL ends us here.
-fn die_with_the_parent(options: &Options<'_>, own: Pid, stderr: &mut Stderr) {
+fn die_with_the_parent(options: &Options, own: Pid, stderr: &mut Stderr) {
     let Some(number) = options.parent_death else {
         return;
     };
@@ -190,24 +173,26 @@ fn die_with_the_parent(options: &Options<'_>, own: Pid, stderr: &mut Stderr) {
 impl Init {
     fn run(&mut self) -> How {
         loop {
-            let rest = self.kill_at.map(|time| time.saturating_sub(now()));
-            if rest == Some(0)
+            let rest = until(self.kill_at);
+            if rest == 0
                 && let Some(outcome) = self.kill()
             {
                 return outcome;
             }
             let (set, pause) = if self.backlog.is_empty() {
-                (SignalSet::ALL, None)
+                (SignalSet::ALL, NEVER)
             } else {
                 // Further realtime signals keep their order in our own queue; all others go on.
-                (SignalSet::STANDARD, Some(self.pause))
+                (SignalSet::STANDARD, self.pause)
             };
-            let moment = (!self.is_settled).then_some(MOMENT);
-            let mut timeout = rest.into_iter().chain(pause).chain(moment).min();
+            let mut timeout = rest.min(pause);
+            if !self.is_settled {
+                timeout = timeout.min(MOMENT);
+            }
             // A descriptor cannot tell of some signals only: then there is but a look at the others.
             let is_all = self.backlog.is_empty();
-            if self.watch.wait(if is_all { timeout } else { Some(0) }) && is_all {
-                timeout = Some(0);
+            if self.watch.wait(if is_all { timeout } else { 0 }) && is_all {
+                timeout = 0;
             }
             if let Some(received) = wait_signal(set, timeout)
                 && let Some(outcome) = self.handle(&received)
@@ -221,21 +206,23 @@ impl Init {
 
     /// Sees to what is not about signals.
     fn follow(&mut self) {
-        let Started { program, ref mut stderr, .. } = self.started;
+        let Started { program, options, stderr, .. } = &mut self.started;
         if !replace(&mut self.is_settled, true) {
-            self.watch.settle(program.as_raw(), stderr);
+            self.watch.settle(program.as_raw(), options, stderr);
             (self.settle)();
         }
-        let Some(act) = self.watch.act(stderr) else {
+        let Some(act) = self.watch.act(options, stderr) else {
             return;
         };
         (self.settle)();
         let signal = match act {
-            Act::Nothing => return,
+            Act::Nothing | Act::Log => return,
             Act::Signal(signal) => signal.into(),
             Act::Stop => {
+                // Once is enough.
+                options.on_resize = OnResize::Log;
                 self.stop_in_time();
-                self.started.rewrites.of(libc::SIGTERM, None, 0).unwrap_or(libc::SIGTERM)
+                self.started.options.rewrites.of(libc::SIGTERM, None, 0).unwrap_or(libc::SIGTERM)
             }
         };
         let target = self.started.target();
@@ -317,15 +304,15 @@ impl Init {
 
     /// From the first signal to stop on the program has so long to do so.
     fn stop_in_time(&mut self) {
-        if let Some(time) = self.started.kill_after.take() {
-            self.kill_at = Some(now().saturating_add(time));
+        if let Some(time) = self.started.options.kill_after.take() {
+            self.kill_at = now().saturating_add(time);
         }
     }
 
     /// Kills the program with its group, unless it has ended: as long as it is not reaped, neither
     /// number can be anybody else's.
     fn kill(&mut self) -> Option<How> {
-        self.kill_at = None;
+        self.kill_at = NEVER;
         let outcome = self.reap();
         if outcome.is_none() {
             self.is_killed = true;
@@ -340,7 +327,7 @@ impl Init {
 
     fn reap(&mut self) -> Option<How> {
         let program = self.started.program.as_raw();
-        let warn = self.started.warn_on_reap;
+        let warn = self.started.options.warn_on_reap;
         let changes = reap::drain(program, warn, &mut self.started.stderr);
         self.reaped = self.reaped.saturating_add(changes.reaped);
         if changes.ended.is_none()

@@ -31,8 +31,11 @@ pub fn end(started: &mut Started, time: Micros) -> u64 {
     let mut until = now().saturating_add(time);
     let mut pause = 1000;
     loop {
-        let changes =
-            reap::drain(started.program.as_raw(), started.warn_on_reap, &mut started.stderr);
+        let changes = reap::drain(
+            started.program.as_raw(),
+            started.options.warn_on_reap,
+            &mut started.stderr,
+        );
         reaped = reaped.saturating_add(changes.reaped);
         if !rest.tell(signal, &mut started.stderr) {
             break;
@@ -55,7 +58,7 @@ pub fn end(started: &mut Started, time: Micros) -> u64 {
             left = left.min(pause);
             pause = pause.saturating_mul(2).min(MAX_PAUSE);
         }
-        if let Some(received) = wait_signal(SignalSet::ALL, Some(left))
+        if let Some(received) = wait_signal(SignalSet::ALL, left)
             && started.is_stop(&received)
         {
             until = 0;

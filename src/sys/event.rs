@@ -91,9 +91,9 @@ impl Events {
     }
 
     /// Waits until there is something to be told of what is `wanted`, or a signal pending, at most
-    /// for `time` if given.
+    /// for `time`.
     #[must_use]
-    pub fn wait(&self, wanted: Told, time: Option<Micros>) -> Told {
+    pub fn wait(&self, wanted: Told, time: Micros) -> Told {
         let poll = |wanted, fd, events: c_short| libc::pollfd {
             fd: if wanted { fd } else { -1 },
             events,

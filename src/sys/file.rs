@@ -248,32 +248,22 @@ fn write_to_terminal(message: &[u8]) -> Option<Writable> {
     Some(if written == -1 { Writable::No } else { Writable::Yes })
 }
 
-/// Puts a text in the place of what is in a file, if that is there, is a regular one, and is empty or
-/// begins with `ours`, if that is not empty; nothing else is touched. Neither what else may be there
-/// nor a symbolic link to it can hold us up.
+/// Puts a text in the place of what is in a file, if that is there, is a regular one, and has this
+/// size; nothing else is touched. Neither what else may be there nor a symbolic link to it can hold
+/// us up.
 ///
 /// # Errors
-/// What open(2) and write(2) return.
-pub fn replace(path: &CStr, ours: &[u8], text: &[u8]) -> Result<(), Errno> {
-    let mode = if ours.is_empty() { libc::O_WRONLY } else { libc::O_RDWR };
-    let file = open(path, mode | libc::O_NOFOLLOW)?;
+/// What open(2), ftruncate(2) and write(2) return.
+pub fn replace(path: &CStr, size: usize, text: &[u8]) -> Result<(), Errno> {
+    let file = open(path, libc::O_WRONLY | libc::O_NOFOLLOW)?;
     let status = status(file, c"", libc::AT_EMPTY_PATH);
-    let mut is_ours = status.stx_size == 0;
-    let mut head = [0; 16];
-    if let Some(head) = head.get_mut(..ours.len())
-        && !ours.is_empty()
-    {
-        // SAFETY: the kernel writes at most the length given.
-        let read = unsafe { libc::pread(file, head.as_mut_ptr().cast(), head.len(), 0) };
-        is_ours |= read > 0 && head == ours;
-    }
     let mut result = 0;
-    if kind(&status) == libc::S_IFREG && is_ours {
+    if kind(&status) == libc::S_IFREG && status.stx_size == size as u64 {
         // SAFETY: the text is readable for its length.
         unsafe {
             result = libc::ftruncate(file, 0) as isize;
             if result == 0 {
-                result = libc::pwrite(file, text.as_ptr().cast(), text.len(), 0);
+                result = libc::write(file, text.as_ptr().cast(), text.len());
             }
         }
     }

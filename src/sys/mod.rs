@@ -29,8 +29,9 @@ pub use process::{
     memory_total, next_change, protect_relocations, send_signal, spawn,
 };
 pub use signal::{
-    Disposition, Received, SECOND, SignalSet, block_all, discard_own, disposition, forward_queued,
-    now, pending_signal, set_disposition, set_mask, stop_by_default, wait_signal,
+    Disposition, NEVER, Received, SECOND, SignalSet, block_all, discard_own, disposition,
+    forward_queued, now, pending_signal, set_disposition, set_mask, stop_by_default, until,
+    wait_signal,
 };
 
 use signal::timespec;

@@ -127,10 +127,10 @@ impl Received {
     }
 }
 
-/// Waits for one of the blocked signals in `set`, at most for `time` if given. Nothing is returned
+/// Waits for one of the blocked signals in `set`, at most for `time`. Nothing is returned
 /// when the time is up, or earlier where we were stopped and continued meanwhile (signal(7)).
 #[must_use]
-pub fn wait_signal(set: SignalSet, time: Option<Micros>) -> Option<Received> {
+pub fn wait_signal(set: SignalSet, time: Micros) -> Option<Received> {
     let timeout = timespec(time);
     let timeout = timeout.as_ref().map_or(null(), |timeout| &raw const *timeout);
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
@@ -150,8 +150,8 @@ pub fn wait_signal(set: SignalSet, time: Option<Micros>) -> Option<Received> {
 }
 
 /// A time as the kernel takes it.
-pub(super) fn timespec(time: Option<Micros>) -> Option<libc::timespec> {
-    time.map(|time| libc::timespec {
+pub(super) fn timespec(time: Micros) -> Option<libc::timespec> {
+    (time != NEVER).then_some(libc::timespec {
         tv_sec: (time / SECOND) as _,
         tv_nsec: (time % SECOND * 1000) as _,
     })
@@ -160,11 +160,19 @@ pub(super) fn timespec(time: Option<Micros>) -> Option<libc::timespec> {
 /// Takes one of the blocked signals in `set` from the queue, if there is one.
 #[must_use]
 pub fn pending_signal(set: SignalSet) -> Option<Received> {
-    wait_signal(set, Some(0))
+    wait_signal(set, 0)
 }
 
 /// So many microseconds.
 pub const SECOND: Micros = 1_000_000;
+/// A time that does not come.
+pub const NEVER: Micros = Micros::MAX;
+
+/// How long it is until a time.
+#[must_use]
+pub fn until(time: Micros) -> Micros {
+    if time == NEVER { NEVER } else { time.saturating_sub(now()) }
+}
 
 /// The time on a clock that nobody sets (clock_gettime(2)), rounded up. The C library looks for a
 /// faster way, in more code than is worth it here.

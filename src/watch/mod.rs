@@ -14,10 +14,10 @@ mod shortage;
 
 use crate::cgroup::counters::{Counters, Kills, Throttling, since};
 use crate::cgroup::{self, Root};
-use crate::cli::{Format, OnResize, Options};
+use crate::cli::{Format, Options};
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::policy::{Plan, Present, Tuning};
+use crate::policy::{Plan, Present};
 use crate::stderr::{HEAD, INFO, Line, Stderr, WARNING};
 use crate::sys::{self, Errno, How};
 use crate::text::{Out, Put, put};
@@ -47,14 +47,9 @@ pub struct Ended {
 /// What is known of the start, and what is followed since.
 #[derive(Debug)]
 pub struct Watch {
-    root: Root<'static>,
-    tuning: Tuning,
     present: Present<'static>,
-    on_resize: OnResize,
-    memory_warn: bool,
-    termination_log: Option<&'static [u8]>,
-    /// Whether that has a warning of ours.
-    is_warned: bool,
+    /// How many bytes of the termination log are ours.
+    logged: usize,
     /// The form of the account, if there is to be one.
     report: Option<Format>,
     go: GoLimit,
@@ -68,8 +63,7 @@ impl Watch {
     /// Remembers what there is to know of a program that has been started.
     #[must_use]
     pub fn begin(
-        root: &Root<'static>,
-        options: &Options<'_>,
+        options: &Options,
         limits: &Limits,
         plan: &Plan<'_>,
         present: Present<'static>,
@@ -83,53 +77,47 @@ impl Watch {
             (None, Some(value)) => GoLimit::Theirs(value),
             (None, None) => GoLimit::Unset,
         };
-        let mut counters = Counters::new(root, limits);
+        let mut counters = Counters::new(&options.root(), limits);
         let kills = counters.kills();
         let before = Snapshot::take(&mut counters, None, report.is_some());
-        let &Options { tuning, on_resize, memory_warn, termination_log, .. } = options;
-        Self {
-            root: *root,
-            tuning,
-            present,
-            on_resize,
-            memory_warn,
-            termination_log,
-            is_warned: false,
-            report,
-            go,
-            kills,
-            before,
-            seen: Seen::new(plan),
-            live: None,
-        }
+        let seen = Seen::new(plan);
+        Self { present, logged: 0, report, go, kills, before, seen, live: None }
     }
 
     /// Begins to count the kills, and to follow what is to be followed, for a program that stays.
-    pub fn settle(&mut self, program: i32, stderr: &mut Stderr) {
+    pub fn settle(&mut self, program: i32, options: &Options, stderr: &mut Stderr) {
         self.before.kills = self.kills.read();
-        self.follow(program, stderr);
+        self.follow(program, options, stderr);
     }
 
     /// Says what is to be said at the end, if there is anything.
-    pub fn end(&self, ended: Ended, stderr: &mut Stderr) {
+    pub fn end(&mut self, options: &Options, ended: Ended, stderr: &mut Stderr) {
         let is_killed = ended.how == How::Killed(libc::SIGKILL);
         let is_known = self.before.kills.is_some();
         let kills = if is_known || is_killed { self.kills.read() } else { None };
         // Before there was any, none has been counted.
         let before = if kills == Some(0) { kills } else { self.before.kills };
         let who = Who::of(&ended, since(before, kills));
-        if who.is_some() || self.report.is_some() || self.is_warned {
-            self.tell(ended, who, kills, stderr);
+        if who.is_some() || self.report.is_some() || self.logged > 0 {
+            self.tell(options, ended, who, kills, stderr);
         }
     }
 
     /// In a frame of its own: its lines would have pages of the stack while the program runs.
     #[inline(never)]
-    fn tell(&self, ended: Ended, who: Option<Who>, kills: Option<u64>, stderr: &mut Stderr) {
-        let Self { before, report, .. } = self;
+    fn tell(
+        &mut self,
+        options: &Options,
+        ended: Ended,
+        who: Option<Who>,
+        kills: Option<u64>,
+        stderr: &mut Stderr,
+    ) {
+        let root = options.root();
+        let &mut Self { before, report, .. } = self;
         let mut buffer = ManuallyDrop::new(Vec::new());
-        let limits = ManuallyDrop::new(cgroup::read(&self.root, &mut buffer));
-        let mut counters = Counters::new(&self.root, &limits);
+        let limits = ManuallyDrop::new(cgroup::read(&root, &mut buffer));
+        let mut counters = Counters::new(&root, &limits);
         let now = Snapshot::take(&mut counters, kills, report.is_some());
         let peak = counters.peak();
         if let Some(who) = who {
@@ -144,37 +132,39 @@ impl Watch {
                 },
             };
             stderr.at(WARNING, &message);
-            self.log_termination(Some(&message), stderr);
-        } else if self.is_warned {
-            self.log_termination(None, stderr);
+            self.log(options, Some(&message), stderr);
+        } else if self.logged > 0 {
+            self.log(options, None, stderr);
         }
-        if let Some(format) = *report {
+        if let Some(format) = report {
             let cpu = sys::children_cpu();
-            let account = Account { format, ended, before: *before, now, cpu, peak };
+            let account = Account { format, ended, before, now, cpu, peak };
             // What is for a program has nothing else on its line.
             let head = if format == Format::Json { "" } else { HEAD };
             stderr.say(head, &account);
         }
     }
 
-    /// Leaves a message for Kubernetes, in a file that it has put there, or takes it back.
-    fn log_termination(&self, message: Option<&dyn Put>, stderr: &mut Stderr) {
-        let file = self.termination_log.unwrap_or(TERMINATION_LOG);
+    /// Leaves a message for Kubernetes, in a file that it has put there, or takes back what was left.
+    /// What somebody else has written stays.
+    fn log(&mut self, options: &Options, message: Option<&dyn Put>, stderr: &mut Stderr) {
+        let file = options.termination_log.unwrap_or(TERMINATION_LOG);
         let (mut path, mut line) = (Line::default(), Line::default());
         path.add(file);
         path.add(b"\0");
-        let text = message.map(|message| {
+        let mut text = &b""[..];
+        if let Some(message) = message {
             put!(&mut Out::Line(&mut line), HEAD, message);
-            line.finish()
-        });
-        // What somebody else has written in the meantime stays.
-        let ours = if self.is_warned { HEAD } else { "" };
-        if let Some(path) = sys::c_str(path.finish())
-            && let Err(cause) = sys::replace(path, ours.as_bytes(), text.unwrap_or_default())
+            text = line.finish();
+        }
+        let Some(path) = sys::c_str(path.finish()) else {
+            return;
+        };
+        match sys::replace(path, self.logged, text) {
+            Ok(()) => self.logged = text.len(),
             // Outside of Kubernetes there is none.
-            && (cause != Errno(libc::ENOENT) || self.termination_log.is_some())
-        {
-            stderr.at(WARNING, &Error::TerminationLog { file, cause });
+            Err(Errno(libc::ENOENT)) if options.termination_log.is_none() => {}
+            Err(cause) => stderr.at(WARNING, &Error::TerminationLog { file, cause }),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! What a change of limits means for a program that runs. Pure.
 
+use super::Act;
 use crate::explain::Line;
 use crate::policy::{Decision, Plan, Reason};
 use crate::supervise::Name;
 use crate::text::{Out, Put, put};
 use crate::units::{Bytes, Quota};
+use core::num::NonZero;
 
 /// Of memory and of CPU time, what there is and what the program goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,52 +40,35 @@ impl Seen {
     }
 }
 
-/// What is done about a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Done {
-    /// Nothing, as there is nothing that the program would have to know.
-    Nothing,
-    /// Nothing but to say so.
-    Log,
-    /// The program gets this signal.
-    Signal(u8),
-    /// It is told to end.
-    Stop,
-}
-
 /// A change of limits.
 pub(super) struct Resized<'a> {
     pub before: Seen,
     pub now: Seen,
     /// What a program that started now would be told.
     pub plan: &'a Plan<'a>,
-    pub done: Done,
+    pub act: Act,
 }
 
 impl Put for Resized<'_> {
     fn put(&self, out: &mut Out<'_>) {
-        let mut separator = "the limits have changed: ";
+        put!(out, "the limits have changed");
         let limits = self.before.limits.iter().zip(&self.now.limits);
-        for ((before, now), name) in limits.zip(["memory", "CPU"]) {
+        for ((before, now), title) in limits.zip([", memory to ", ", CPU to "]) {
             if before != now {
-                put!(out, separator, name);
-                separator = ", ";
-                for (preposition, limit) in [(" from ", before), (" to ", now)] {
-                    put!(out, preposition);
-                    match limit {
-                        None => put!(out, "none"),
-                        Some(limit) if name == "CPU" => put!(out, limit),
-                        Some(limit) => put!(out, Bytes(limit.amount)),
-                    }
+                put!(out, title);
+                match now {
+                    None => put!(out, "none"),
+                    Some(Quota { amount, per: NonZero::<u64>::MIN }) => put!(out, Bytes(*amount)),
+                    Some(quota) => put!(out, quota),
                 }
             }
         }
-        put!(out, "; at a start now: ", Line(self.plan), "; ");
-        match self.done {
-            Done::Nothing => put!(out, "the program need not know"),
-            Done::Log => put!(out, "the program keeps what it has"),
-            Done::Signal(signal) => put!(out, "the program gets ", Name(signal.into())),
-            Done::Stop => put!(out, "the program is told to end"),
+        put!(out, "; at a start now: ", Line(self.plan), "; the program ");
+        match self.act {
+            Act::Nothing => put!(out, "need not know"),
+            Act::Log => put!(out, "keeps what it has"),
+            Act::Signal(signal) => put!(out, "gets ", Name(signal.into())),
+            Act::Stop => put!(out, "is told to end"),
         }
     }
 }

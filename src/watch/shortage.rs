@@ -6,30 +6,22 @@ use crate::units::Bytes;
 
 /// A want of memory.
 pub(super) struct Shortage<'a> {
-    /// The bytes that are there to stay: of processes, of the kernel, and of tmpfs.
-    pub parts: [u64; 3],
+    /// The bytes that are there to stay.
+    pub lasting: u64,
     /// All else.
     pub circumstances: Circumstances<'a>,
 }
 
 impl Shortage<'_> {
-    fn sum(&self) -> u64 {
-        self.parts.iter().fold(0, |sum, part| sum.saturating_add(*part))
-    }
-
-    /// Whether it is one under this limit: from nine tenths of it on.
-    pub(super) fn is_one(&self, limit: u64) -> bool {
-        self.sum() >= limit - limit / 10
+    /// Whether it is one: from nine tenths of the limit on.
+    pub(super) fn is_one(&self) -> bool {
+        self.circumstances.limit.is_some_and(|(limit, _)| self.lasting >= limit - limit / 10)
     }
 }
 
 impl Put for Shortage<'_> {
     fn put(&self, out: &mut Out<'_>) {
         put!(out, "memory runs out, and the kernel may kill all of the container: ");
-        put!(out, Bytes(self.sum()), " are there to stay");
-        for (name, part) in [" (anonymous ", ", slab ", ", tmpfs "].into_iter().zip(self.parts) {
-            put!(out, name, Bytes(part));
-        }
-        put!(out, "), ", self.circumstances);
+        put!(out, Bytes(self.lasting), " cannot be taken back, ", self.circumstances);
     }
 }
