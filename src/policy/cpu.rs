@@ -18,6 +18,7 @@ const KNOWS_PARTS: Release = Release { major: 1, minor: 26, patch: 0 };
 const KNOWS_V2: Release = Release { major: 1, minor: 5, patch: 2 };
 
 /// Decides what becomes of `GOMAXPROCS`.
+#[inline(never)]
 pub(super) fn decide<'a>(
     plan: &mut Plan<'a>,
     tuning: &Tuning,

@@ -13,6 +13,7 @@ const GOMEMLIMIT: Release = Release { major: 1, minor: 19, patch: 0 };
 const SEES_ANCESTORS: Release = Release { major: 0, minor: 7, patch: 5 };
 
 /// Decides what becomes of `GOMEMLIMIT`.
+#[inline(never)]
 pub(super) fn decide<'a>(
     plan: &mut Plan<'a>,
     tuning: &Tuning,

@@ -103,6 +103,7 @@ impl Started {
     /// Is the program's init until it ends, and returns the exit code for that. When the program has
     /// lived for a moment `settle` is called.
     #[must_use]
+    #[inline(never)]
     pub fn supervise(self, watch: Watch, settle: fn()) -> u8 {
         let mut init = Init {
             started: self,
@@ -205,6 +206,7 @@ impl Init {
     }
 
     /// Sees to what is not about signals.
+    #[inline(never)]
     fn follow(&mut self) {
         let Started { program, options, stderr, .. } = &mut self.started;
         if !replace(&mut self.is_settled, true) {

@@ -110,6 +110,7 @@ impl Watch {
     }
 
     /// Does what is due, if anything is, but for what it returns.
+    #[inline(never)]
     pub fn act(&mut self, options: &Options, stderr: &mut Stderr) -> Option<Act> {
         let live = self.live.as_mut()?;
         if live.is_short {

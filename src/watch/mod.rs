@@ -62,6 +62,7 @@ pub struct Watch {
 impl Watch {
     /// Remembers what there is to know of a program that has been started.
     #[must_use]
+    #[inline(never)]
     pub fn begin(
         options: &Options,
         limits: &Limits,
