@@ -127,7 +127,8 @@ impl Put for Text<'_> {
             if topic.is_memory && *dies_too == Some(true) {
                 put!(
                     out,
-                    "  OOM kill    of all at once (memory.oom.group is 1), unexplained: nobody is left\n"
+                    "  OOM kill    of all at once, the init too (memory.oom.group is 1): see \
+                     --memory-warn, and singleProcessOOMKill of the kubelet\n"
                 );
             }
         }
@@ -329,7 +330,8 @@ mod tests {
             "  source      \"/sys/\\\"\\xff/memory.max\"\n",
             "  GOMEMLIMIT  335544320\n",
             "  reason      80% of the limit; no effect",
-            "  OOM kill    of all at once (memory.oom.group is 1), unexplained: nobody is left\n",
+            "  OOM kill    of all at once, the init too (memory.oom.group is 1): see --memory-warn, \
+             and singleProcessOOMKill of the kubelet\n",
             "  limit       0.333333 CPU\n",
             "  source      as given (a guess",
             "  GOMAXPROCS  not set\n",

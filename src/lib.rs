@@ -9,7 +9,9 @@
 //!                                                                   ├─> explain   (text, JSON)
 //!                                                                   ├─> exec      (become the program)
 //!                                                                   └─> supervise (spawn, signals, reap) ─> exit code
-//!                                                                                                 └─> watch (post-mortem, account)
+//!                                                                        │   ↑
+//!                                                                        ↓   │
+//!                                                                       watch (new limits, want of memory, post-mortem, account)
 //! ```
 //!
 //! Data flows one way: from the edges that read, through pure functions that decide, to the edges
