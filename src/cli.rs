@@ -6,6 +6,7 @@
 use crate::error::Error;
 use crate::exit::Remap;
 use crate::getopt::Parser;
+use crate::packed::{Packed, packed};
 use crate::policy::{CpuMode, MemoryMode, Rounding, Tuning};
 use crate::supervise::Rewrites;
 use crate::text::Fields;
@@ -73,10 +74,10 @@ pub const COMMIT: &str = match option_env!("LOADLINE_COMMIT") {
 pub const LICENSE: &str = include_str!("../LICENSE");
 
 /// What to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Command {
     /// Show a text.
-    Show(&'static [&'static str]),
+    Show(&'static [Packed]),
     /// Say what would be set.
     Explain(Format),
     /// Become the program.
@@ -433,9 +434,11 @@ fn command<'a>(
             b"g" => options.group = true,
             b"w" => options.warn_on_reap = true,
             b"v" => verbose = verbose.saturating_add(1),
-            b"l" => show = Some(&[LICENSE][..]),
-            name if name == b"h" || name == b"--help" => show = Some(&[HELP][..]),
-            name if name == b"--version" => show = Some(&[VERSION, COMMIT, "\n"][..]),
+            b"l" => show = Some(&[Packed::LICENSE][..]),
+            name if name == b"h" || name == b"--help" => show = Some(&[Packed::HELP][..]),
+            name if name == b"--version" => {
+                show = Some(&[packed!(VERSION), packed!(COMMIT), packed!("\n")][..])
+            }
             name if name == b"--exec" => options.exec = true,
             name if name == b"--root" => {
                 options.root = Some(parser.value().ok_or(Error::MissingValue(option))?);

@@ -1,8 +1,8 @@
 //! Everything that can go wrong, as what, where and why. Whether it is fatal is decided where it
 //! happens; what is not fatal is one line on standard error.
 
-use crate::cli::HELP;
 use crate::getopt::Opt;
+use crate::packed::Packed;
 use crate::supervise::Target;
 use crate::sys::Errno;
 use crate::text::{Out, Plain, Put, Quoted, put};
@@ -127,7 +127,7 @@ impl Put for Error<'_> {
             Self::UnexpectedValue { option, value } => {
                 put!(out, option, " takes no value such as ", Quoted(value));
             }
-            Self::NoProgram => put!(out, "no program to run is given\n\n", HELP),
+            Self::NoProgram => put!(out, "no program to run is given\n\n", Packed::HELP),
             Self::Option { option, value, expected } => {
                 put!(out, option, " takes ", expected, ", not ", Quoted(value));
             }

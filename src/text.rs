@@ -183,10 +183,16 @@ pub trait Put {
     }
 }
 
-/// Adds one after the other to a text.
+/// Adds one after the other to a text. What is written there lies in the file packed.
 macro_rules! put {
-    ($out:expr, $($part:expr),+ $(,)?) => {{
-        $($part.put($out);)+
+    ($out:expr $(,)?) => {};
+    ($out:expr, $text:literal $(, $($rest:tt)*)?) => {{
+        $crate::packed::packed!($text).put($out);
+        put!($out, $($($rest)*)?);
+    }};
+    ($out:expr, $part:expr $(, $($rest:tt)*)?) => {{
+        $part.put($out);
+        put!($out, $($($rest)*)?);
     }};
 }
 pub(crate) use put;
