@@ -169,7 +169,7 @@ struct Setting {
     /// the variable, if there is no option.
     name: &'static str,
     /// What it takes, nothing where it only has to be there.
-    expected: &'static str,
+    expected: Packed,
     /// Sets what it stands for, unless that cannot be.
     set: fn(&mut Options<'_>, &'static [u8]) -> Option<()>,
 }
@@ -180,7 +180,7 @@ const REPORT: &str = "--report";
 const SETTINGS: [Setting; 19] = [
     Setting {
         name: "--memory",
-        expected: "auto, always or off",
+        expected: packed!("auto, always or off"),
         set: |options, value| {
             options.tuning.memory = match value {
                 _ if value == b"auto" => MemoryMode::Auto,
@@ -193,7 +193,7 @@ const SETTINGS: [Setting; 19] = [
     },
     Setting {
         name: "--cpu",
-        expected: "auto, static, live or off",
+        expected: packed!("auto, static, live or off"),
         set: |options, value| {
             options.tuning.cpu = match value {
                 _ if value == b"auto" => CpuMode::Auto,
@@ -207,17 +207,17 @@ const SETTINGS: [Setting; 19] = [
     },
     Setting {
         name: "--memory-ratio",
-        expected: "a number above 0 and at most 1 such as 0.8",
+        expected: packed!("a number above 0 and at most 1 such as 0.8"),
         set: |options, value| Ratio::parse(value).map(|ratio| options.tuning.ratio = ratio),
     },
     Setting {
         name: "--memory-reserve",
-        expected: SIZE,
+        expected: packed!(SIZE),
         set: |options, value| size(value).map(|bytes| options.tuning.reserve = bytes),
     },
     Setting {
         name: "--memory-limit",
-        expected: SIZE,
+        expected: packed!(SIZE),
         set: |options, value| {
             let bytes = size(value).filter(|bytes| *bytes > 0)?;
             options.tuning.memory_limit = Some(bytes);
@@ -226,12 +226,12 @@ const SETTINGS: [Setting; 19] = [
     },
     Setting {
         name: "--cpu-limit",
-        expected: CPUS,
+        expected: packed!(CPUS),
         set: |options, value| cpus(value).map(|quota| options.tuning.cpu_limit = Some(quota)),
     },
     Setting {
         name: "--cpu-min",
-        expected: "a whole number from 1 to 65535",
+        expected: packed!("a whole number from 1 to 65535"),
         set: |options, value| {
             let least = integer(value).filter(|least| (1..=0xffff).contains(least))?;
             options.tuning.cpu_min = least;
@@ -240,7 +240,7 @@ const SETTINGS: [Setting; 19] = [
     },
     Setting {
         name: "--cpu-rounding",
-        expected: "up or down",
+        expected: packed!("up or down"),
         set: |options, value| {
             options.tuning.rounding = match value {
                 _ if value == b"up" => Rounding::Up,
@@ -252,7 +252,7 @@ const SETTINGS: [Setting; 19] = [
     },
     Setting {
         name: "--exec",
-        expected: "1, true, 0 or false",
+        expected: packed!("1, true, 0 or false"),
         set: |options, value| {
             options.exec = match value {
                 _ if value == b"1" || value == b"true" => true,
@@ -269,7 +269,7 @@ const SETTINGS: [Setting; 19] = [
     },
     Setting {
         name: "--termination-log",
-        expected: "an absolute path",
+        expected: packed!("an absolute path"),
         set: |options, value| {
             options.termination_log = value.starts_with(b"/").then_some(value);
             options.termination_log.map(|_| ())
@@ -277,7 +277,7 @@ const SETTINGS: [Setting; 19] = [
     },
     Setting {
         name: "p",
-        expected: "the name of a signal such as SIGTERM",
+        expected: packed!("the name of a signal such as SIGTERM"),
         set: |options, value| {
             options.parent_death = Some(signal_by_name(value)?);
             Some(())
@@ -285,7 +285,7 @@ const SETTINGS: [Setting; 19] = [
     },
     Setting {
         name: "e",
-        expected: "an exit code from 0 to 255",
+        expected: packed!("an exit code from 0 to 255"),
         set: |options, value| {
             options.remap.insert(integer(value)?.try_into().ok()?);
             Some(())
@@ -293,8 +293,10 @@ const SETTINGS: [Setting; 19] = [
     },
     Setting {
         name: "--rewrite",
-        expected: "signals such as TERM:QUIT or 15:3, or HUP:0 to drop one, but no CHLD, KILL or \
-                   STOP to be rewritten",
+        expected: packed!(
+            "signals such as TERM:QUIT or 15:3, or HUP:0 to drop one, but no CHLD, KILL or STOP to \
+             be rewritten"
+        ),
         set: |options, value| {
             // All or nothing.
             let mut rewrites = options.rewrites;
@@ -309,7 +311,7 @@ const SETTINGS: [Setting; 19] = [
     },
     Setting {
         name: "--kill-after",
-        expected: TIME,
+        expected: packed!(TIME),
         set: |options, value| {
             options.kill_after = Some(time(value)?);
             Some(())
@@ -317,7 +319,7 @@ const SETTINGS: [Setting; 19] = [
     },
     Setting {
         name: "--drain",
-        expected: TIME,
+        expected: packed!(TIME),
         set: |options, value| {
             options.drain = Some(time(value)?);
             Some(())
@@ -326,7 +328,7 @@ const SETTINGS: [Setting; 19] = [
     // tini asks only whether these two are there.
     Setting {
         name: "TINI_SUBREAPER",
-        expected: "",
+        expected: packed!(""),
         set: |options, _| {
             options.subreaper = true;
             Some(())
@@ -334,7 +336,7 @@ const SETTINGS: [Setting; 19] = [
     },
     Setting {
         name: "TINI_KILL_PROCESS_GROUP",
-        expected: "",
+        expected: packed!(""),
         set: |options, _| {
             options.group = true;
             Some(())
@@ -342,7 +344,7 @@ const SETTINGS: [Setting; 19] = [
     },
     Setting {
         name: "TINI_VERBOSITY",
-        expected: "a whole number",
+        expected: packed!("a whole number"),
         set: |options, value| {
             options.verbosity = integer(value)?.try_into().ok()?;
             Some(())
@@ -390,7 +392,7 @@ fn variable(entry: &'static [u8], options: &mut Options<'_>) -> Option<Error<'st
     let mut parts = Fields::new(entry, b'=');
     let (name, value) = (parts.next()?, parts.rest()?);
     // Kubernetes makes LOADLINE_PORT for a service by our name.
-    let Setting { expected, set, .. } =
+    let &Setting { expected, set, .. } =
         SETTINGS.iter().find(|setting| is_variable_of(name, setting.name))?;
     if (value.is_empty() && !expected.is_empty()) || set(options, value).is_some() {
         return None;
@@ -410,7 +412,7 @@ fn is_variable_of(name: &[u8], setting: &str) -> bool {
 }
 
 /// What [`format`] takes.
-const FORMATS: &str = "text or json";
+const FORMATS: Packed = packed!("text or json");
 
 fn format(value: &[u8]) -> Option<Format> {
     match value {

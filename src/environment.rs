@@ -40,16 +40,16 @@ pub fn settings(plan: &Plan<'_>) -> Vec<u8> {
     let mut settings = Out::default();
     if let Some(bytes) = plan.memory.value {
         put!(&mut settings, MEMORY, "=", bytes);
-        settings.bytes(b"\0");
+        settings.byte(0);
     }
     if let Some(threads) = plan.cpu.value {
         put!(&mut settings, PROCESSORS, "=", threads);
-        settings.bytes(b"\0");
+        settings.byte(0);
     }
     if let Some(debug) = &plan.debug {
         put!(&mut settings, DEBUG, "=");
         settings.bytes(debug);
-        settings.bytes(b"\0");
+        settings.byte(0);
     }
     settings.into_bytes()
 }

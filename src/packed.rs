@@ -24,6 +24,12 @@ impl Packed {
     pub const fn new(packed: &'static [u8]) -> Self {
         Self(Literal::new(packed))
     }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.0.bytes().is_empty()
+    }
 }
 
 impl Put for Packed {
@@ -39,7 +45,7 @@ fn unpack(code: u8, out: &mut Out<'_>) {
             unpack(*left, out);
             unpack(*right, out);
         }
-        None => out.bytes(&[code]),
+        None => out.byte(code),
     }
 }
 
