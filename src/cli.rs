@@ -7,6 +7,7 @@ use crate::cgroup::Root;
 use crate::error::Error;
 use crate::exit::Remap;
 use crate::getopt::Parser;
+use crate::packed::{Packed, packed};
 use crate::policy::{CpuMode, MemoryMode, Rounding, Tuning};
 use crate::supervise::Rewrites;
 use crate::text::Fields;
@@ -79,10 +80,10 @@ pub const COMMIT: &str = match option_env!("LOADLINE_COMMIT") {
 pub const LICENSE: &str = include_str!("../LICENSE");
 
 /// What to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Command {
     /// Show a text.
-    Show(&'static [&'static str]),
+    Show(&'static [Packed]),
     /// Say what would be set.
     Explain(Format),
     /// Become the program.
@@ -200,13 +201,13 @@ struct Setting {
     /// the variable, if there is no option.
     name: &'static str,
     /// What it takes, nothing where it only has to be there.
-    expected: &'static str,
+    expected: Packed,
     /// Sets what it stands for, unless that cannot be.
     set: fn(&mut Options, &'static [u8]) -> Option<()>,
 }
 
 /// What a switch takes: an option needs no value to switch it on.
-const SWITCH: &str = "1, true, 0 or false";
+const SWITCH: Packed = packed!("1, true, 0 or false");
 
 fn switch(value: &[u8]) -> Option<bool> {
     match value {
@@ -219,7 +220,7 @@ fn switch(value: &[u8]) -> Option<bool> {
 const SETTINGS: [Setting; 21] = [
     Setting {
         name: "--memory",
-        expected: "auto, always or off",
+        expected: packed!("auto, always or off"),
         set: |options, value| {
             options.tuning.memory = match value {
                 _ if value == b"auto" => MemoryMode::Auto,
@@ -232,7 +233,7 @@ const SETTINGS: [Setting; 21] = [
     },
     Setting {
         name: "--cpu",
-        expected: "auto, static, live or off",
+        expected: packed!("auto, static, live or off"),
         set: |options, value| {
             options.tuning.cpu = match value {
                 _ if value == b"auto" => CpuMode::Auto,
@@ -246,17 +247,17 @@ const SETTINGS: [Setting; 21] = [
     },
     Setting {
         name: "--memory-ratio",
-        expected: "a number above 0 and at most 1 such as 0.8",
+        expected: packed!("a number above 0 and at most 1 such as 0.8"),
         set: |options, value| Ratio::parse(value).map(|ratio| options.tuning.ratio = ratio),
     },
     Setting {
         name: "--memory-reserve",
-        expected: SIZE,
+        expected: packed!(SIZE),
         set: |options, value| size(value).map(|bytes| options.tuning.reserve = bytes),
     },
     Setting {
         name: "--memory-limit",
-        expected: SIZE,
+        expected: packed!(SIZE),
         set: |options, value| {
             let bytes = size(value).filter(|bytes| *bytes > 0)?;
             options.tuning.memory_limit = Some(bytes);
@@ -265,12 +266,12 @@ const SETTINGS: [Setting; 21] = [
     },
     Setting {
         name: "--cpu-limit",
-        expected: CPUS,
+        expected: packed!(CPUS),
         set: |options, value| cpus(value).map(|quota| options.tuning.cpu_limit = Some(quota)),
     },
     Setting {
         name: "--cpu-min",
-        expected: "a whole number from 1 to 65535",
+        expected: packed!("a whole number from 1 to 65535"),
         set: |options, value| {
             let least = integer(value).filter(|least| (1..=0xffff).contains(least))?;
             options.tuning.cpu_min = least;
@@ -279,7 +280,7 @@ const SETTINGS: [Setting; 21] = [
     },
     Setting {
         name: "--cpu-rounding",
-        expected: "up or down",
+        expected: packed!("up or down"),
         set: |options, value| {
             options.tuning.rounding = match value {
                 _ if value == b"up" => Rounding::Up,
@@ -301,7 +302,7 @@ const SETTINGS: [Setting; 21] = [
     },
     Setting {
         name: "--on-resize",
-        expected: "ignore, log, signal: and the name of one such as USR1, or exit",
+        expected: packed!("ignore, log, signal: and the name of one such as USR1, or exit"),
         set: |options, value| {
             options.on_resize = match value {
                 _ if value == b"ignore" => OnResize::Ignore,
@@ -322,7 +323,7 @@ const SETTINGS: [Setting; 21] = [
     },
     Setting {
         name: "--termination-log",
-        expected: "an absolute path",
+        expected: packed!("an absolute path"),
         set: |options, value| {
             options.termination_log = value.starts_with(b"/").then_some(value);
             options.termination_log.map(|_| ())
@@ -330,7 +331,7 @@ const SETTINGS: [Setting; 21] = [
     },
     Setting {
         name: "p",
-        expected: "the name of a signal such as SIGTERM",
+        expected: packed!("the name of a signal such as SIGTERM"),
         set: |options, value| {
             options.parent_death = Some(signal_by_name(value)?);
             Some(())
@@ -338,7 +339,7 @@ const SETTINGS: [Setting; 21] = [
     },
     Setting {
         name: "e",
-        expected: "an exit code from 0 to 255",
+        expected: packed!("an exit code from 0 to 255"),
         set: |options, value| {
             options.remap.insert(integer(value)?.try_into().ok()?);
             Some(())
@@ -346,8 +347,10 @@ const SETTINGS: [Setting; 21] = [
     },
     Setting {
         name: "--rewrite",
-        expected: "signals such as TERM:QUIT or 15:3, or HUP:0 to drop one, but no CHLD, KILL or \
-                   STOP to be rewritten",
+        expected: packed!(
+            "signals such as TERM:QUIT or 15:3, or HUP:0 to drop one, but no CHLD, KILL or STOP to \
+             be rewritten"
+        ),
         set: |options, value| {
             // All or nothing.
             let mut rewrites = options.rewrites;
@@ -362,7 +365,7 @@ const SETTINGS: [Setting; 21] = [
     },
     Setting {
         name: "--kill-after",
-        expected: TIME,
+        expected: packed!(TIME),
         set: |options, value| {
             options.kill_after = Some(time(value)?);
             Some(())
@@ -370,7 +373,7 @@ const SETTINGS: [Setting; 21] = [
     },
     Setting {
         name: "--drain",
-        expected: TIME,
+        expected: packed!(TIME),
         set: |options, value| {
             options.drain = Some(time(value)?);
             Some(())
@@ -379,7 +382,7 @@ const SETTINGS: [Setting; 21] = [
     // tini asks only whether these two are there.
     Setting {
         name: "TINI_SUBREAPER",
-        expected: "",
+        expected: packed!(""),
         set: |options, _| {
             options.subreaper = true;
             Some(())
@@ -387,7 +390,7 @@ const SETTINGS: [Setting; 21] = [
     },
     Setting {
         name: "TINI_KILL_PROCESS_GROUP",
-        expected: "",
+        expected: packed!(""),
         set: |options, _| {
             options.group = true;
             Some(())
@@ -395,7 +398,7 @@ const SETTINGS: [Setting; 21] = [
     },
     Setting {
         name: "TINI_VERBOSITY",
-        expected: "a whole number",
+        expected: packed!("a whole number"),
         set: |options, value| {
             options.verbosity = integer(value)?.try_into().ok()?;
             Some(())
@@ -445,7 +448,7 @@ fn variable(entry: &'static [u8], options: &mut Options) -> Option<Error<'static
     let mut parts = Fields::new(entry, b'=');
     let (name, value) = (parts.next()?, parts.rest()?);
     // Kubernetes makes LOADLINE_PORT for a service by our name.
-    let Setting { expected, set, .. } =
+    let &Setting { expected, set, .. } =
         SETTINGS.iter().find(|setting| is_variable_of(name, setting.name))?;
     if (value.is_empty() && !expected.is_empty()) || set(options, value).is_some() {
         return None;
@@ -465,7 +468,7 @@ fn is_variable_of(name: &[u8], setting: &str) -> bool {
 }
 
 /// What [`format`] takes.
-const FORMATS: &str = "text or json";
+const FORMATS: Packed = packed!("text or json");
 
 fn format(value: &[u8]) -> Option<Format> {
     match value {
@@ -485,9 +488,11 @@ fn command(parser: &mut Parser<'_>, options: &mut Options) -> Result<Command, Er
             b"g" => options.group = true,
             b"w" => options.warn_on_reap = true,
             b"v" => verbose = verbose.saturating_add(1),
-            b"l" => show = Some(&[LICENSE][..]),
-            name if name == b"h" || name == b"--help" => show = Some(&[HELP][..]),
-            name if name == b"--version" => show = Some(&[VERSION, COMMIT, "\n"][..]),
+            b"l" => show = Some(&[Packed::LICENSE][..]),
+            name if name == b"h" || name == b"--help" => show = Some(&[Packed::HELP][..]),
+            name if name == b"--version" => {
+                show = Some(&[packed!(VERSION), packed!(COMMIT), packed!("\n")][..])
+            }
             name if name == b"--root" => {
                 options.root = Some(parser.value().ok_or(Error::MissingValue(option))?);
             }
@@ -501,9 +506,9 @@ fn command(parser: &mut Parser<'_>, options: &mut Options) -> Result<Command, Er
                 let setting = setting.ok_or(Error::UnknownOption(option))?;
                 let expected = setting.expected;
                 // What is likely need not be spelled out, and then nothing else can follow.
-                let value = match expected {
-                    _ if expected == SWITCH => Some(&b"1"[..]),
-                    _ if expected == FORMATS => Some(parser.attached().unwrap_or(b"text")),
+                let value = match setting.name {
+                    name if name == "--exec" || name == "--memory-warn" => Some(&b"1"[..]),
+                    name if name == "--report" => Some(parser.attached().unwrap_or(b"text")),
                     _ => parser.value(),
                 };
                 let value = value.ok_or(Error::MissingValue(option))?;

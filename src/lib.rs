@@ -28,6 +28,7 @@ pub mod explain;
 pub mod getopt;
 pub mod gobinary;
 pub mod limits;
+pub mod packed;
 pub mod policy;
 pub mod program;
 pub mod stderr;
@@ -106,7 +107,7 @@ pub fn start(
     let exec = sys::Exec::new(line, &environment, listener);
     let name = name.unwrap_or_default();
     let mut image = ManuallyDrop::new(Image { name, candidates: &candidates, exec });
-    if command == Command::Exec {
+    if matches!(command, Command::Exec) {
         if options.is_for_an_init() {
             stderr.at(WARNING, &Error::NoInit);
         }

@@ -84,7 +84,8 @@ impl Watch {
             }
         }
         let mut path = Out::default();
-        put!(&mut path, "/proc/", program.unsigned_abs(), "/exe\0");
+        put!(&mut path, "/proc/", program.unsigned_abs(), "/exe");
+        path.bytes(b"\0");
         let program = c_str(&path.into_bytes()).and_then(File::open).map(ManuallyDrop::new);
         self.live = Some(Live { events, program, listens_from, is_short: false, decide_at });
     }

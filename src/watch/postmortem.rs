@@ -3,6 +3,7 @@
 
 use super::Ended;
 use crate::environment::MEMORY;
+use crate::packed::{Packed, packed};
 use crate::sys::How;
 use crate::text::{Out, Plain, Put, Quoted, put};
 use crate::units::Bytes;
@@ -80,18 +81,20 @@ impl Circumstances<'_> {
     }
 
     /// What can be done.
-    fn advice(&self) -> &'static str {
+    fn advice(&self) -> Packed {
         match (self.limit, self.go) {
-            (None, _) => "the memory of the machine, or a limit out of sight, ran out",
+            (None, _) => packed!("the memory of the machine, or a limit out of sight, ran out"),
             (Some((limit, _)), _) if !self.is_reached(limit) => {
-                "not this limit, but the memory of the machine, or a limit above, ran out"
+                packed!("not this limit, but the memory of the machine, or a limit above, ran out")
             }
             (_, GoLimit::Ours(_)) => {
-                "raise the limit, or leave more of it to what is not Go's heap (--memory-ratio, \
+                packed!(
+                    "raise the limit, or leave more of it to what is not Go's heap (--memory-ratio, \
                  --memory-reserve)"
+                )
             }
-            (_, GoLimit::Theirs(_)) => "raise the limit, or lower GOMEMLIMIT",
-            (_, GoLimit::Unset) => "raise the limit, or have GOMEMLIMIT set below it",
+            (_, GoLimit::Theirs(_)) => packed!("raise the limit, or lower GOMEMLIMIT"),
+            (_, GoLimit::Unset) => packed!("raise the limit, or have GOMEMLIMIT set below it"),
         }
     }
 }
@@ -103,10 +106,10 @@ impl Put for PostMortem<'_> {
                 put!(out, "the program was killed by SIGKILL, but not for want of memory");
                 return;
             }
-            Who::Unknown => ("the program was killed by SIGKILL, perhaps", 0),
-            Who::Program(0) => ("the kernel killed the program", 0),
-            Who::Program(others) => ("the kernel killed the program and ", others),
-            Who::Others(others) => ("the kernel killed ", others),
+            Who::Unknown => (packed!("the program was killed by SIGKILL, perhaps"), 0),
+            Who::Program(0) => (packed!("the kernel killed the program"), 0),
+            Who::Program(others) => (packed!("the kernel killed the program and "), others),
+            Who::Others(others) => (packed!("the kernel killed "), others),
         };
         put!(out, head);
         if others > 0 {
