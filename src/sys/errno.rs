@@ -1,8 +1,6 @@
 //! The kernel's error numbers, and what they are called.
 
-use crate::packed::packed;
-use crate::stderr::Line;
-use crate::text::{Fields, Out, Put, put};
+use crate::text::{Fields, Out, Plain, Put, put};
 use crate::units::integer;
 use core::ffi::c_int;
 
@@ -71,6 +69,13 @@ impl Errno {
         matches!(self.0, libc::ENOENT | libc::ENOTDIR)
     }
 
+    fn words(self) -> Option<&'static [u8]> {
+        Fields::new(WORDS.as_bytes(), b'\n').find_map(|line| {
+            let mut fields = Fields::new(line, b' ');
+            let number = integer(fields.next()?)?;
+            if number == u64::from(self.0.unsigned_abs()) { fields.rest() } else { None }
+        })
+    }
 }
 
 impl From<nix::errno::Errno> for Errno {
@@ -81,15 +86,10 @@ impl From<nix::errno::Errno> for Errno {
 
 impl Put for Errno {
     fn put(&self, out: &mut Out<'_>) {
-        let mut words = Line::default();
-        put!(&mut Out::Line(&mut words), packed!(WORDS));
-        for line in Fields::new(words.finish(), b'\n') {
-            let mut fields = Fields::new(line, b' ');
-            if fields.next().and_then(integer) == Some(self.0.unsigned_abs().into()) {
-                return out.bytes(fields.rest().unwrap_or_default());
-            }
+        match self.words() {
+            Some(words) => put!(out, Plain(words)),
+            None => put!(out, "error ", self.0.unsigned_abs()),
         }
-        put!(out, "error ", self.0.unsigned_abs());
     }
 }
 
