@@ -41,18 +41,10 @@ fn read_all(file: c_int, buffer: &mut Vec<u8>, limit: usize) -> Result<(), Errno
     }
 }
 
-/// Reads the beginning of a file of the kernel's, as much as there is room for.
-///
-/// # Errors
-/// What open and read return.
-pub fn read_head<'a>(path: &CStr, room: &'a mut [u8]) -> Result<&'a [u8], Errno> {
-    let file = open(path, libc::O_RDONLY)?;
-    // SAFETY: the kernel writes at most the length given.
-    let read = unsafe { libc::read(file, room.as_mut_ptr().cast(), room.len()) };
-    let error = Errno::last();
-    close(file);
-    let read = usize::try_from(read).map_err(|_| error)?;
-    Ok(room.get(..read).unwrap_or_default())
+/// Reads the beginning of a file, as much as there is room for.
+#[must_use]
+pub fn read_head<'a>(path: &CStr, room: &'a mut [u8]) -> Option<&'a [u8]> {
+    File::open(path).map(|file| file.head(room))
 }
 
 /// Opens a file. Neither a FIFO nor a terminal in its place can hold us up.
@@ -81,6 +73,13 @@ impl File {
     #[must_use]
     pub fn open(path: &CStr) -> Option<Self> {
         open(path, libc::O_RDONLY).ok().map(Self)
+    }
+
+    /// Reads its beginning anew, as much as there is room for; nothing where that fails.
+    pub fn head<'a>(&self, room: &'a mut [u8]) -> &'a [u8] {
+        // SAFETY: the kernel writes at most the length given.
+        let read = unsafe { libc::pread(self.0, room.as_mut_ptr().cast(), room.len(), 0) };
+        room.get(..usize::try_from(read).unwrap_or(0)).unwrap_or_default()
     }
 
     /// Appends up to `length` bytes from a place in the file; fewer where it ends or fails.
