@@ -8,7 +8,7 @@ use crate::exit::Remap;
 use crate::getopt::Parser;
 use crate::packed::{Packed, packed};
 use crate::policy::{CpuMode, MemoryMode, Rounding, Tuning};
-use crate::supervise::Rewrites;
+use crate::supervise::{Rewrites, signal_by_name};
 use crate::text::Fields;
 use crate::units::{CPUS, Micros, Ratio, SIZE, TIME, cpus, integer, size, time};
 use core::ffi::{CStr, c_int};
@@ -482,14 +482,6 @@ fn command<'a>(
         None if options.exec => Ok(Command::Exec),
         None => Ok(Command::Supervise),
     }
-}
-
-/// A signal by its full name, as tini has it, or without the `SIG`.
-fn signal_by_name(text: &[u8]) -> Option<c_int> {
-    (1..32).find(|signal| {
-        let name = signal_hook::low_level::signal_name(*signal).map(str::as_bytes);
-        name.is_some_and(|name| name == text || name.strip_prefix(b"SIG") == Some(text))
-    })
 }
 
 fn signal_by_name_or_number(text: &[u8]) -> Option<u8> {
