@@ -161,9 +161,6 @@ impl Options<'_> {
 const VERBOSITY: u32 = 1;
 
 /// What has a value: an option, a variable, or one that is both.
-///
-/// Words are compared by `==` here and below: a pattern is compared byte by byte, in three times
-/// the code.
 struct Setting {
     /// The option, of which `LOADLINE` and the rest of it is the variable if it is a long one; or
     /// the variable, if there is no option.
@@ -182,11 +179,10 @@ const SETTINGS: [Setting; 19] = [
         name: "--memory",
         expected: packed!("auto, always or off"),
         set: |options, value| {
-            options.tuning.memory = match value {
-                _ if value == b"auto" => MemoryMode::Auto,
-                _ if value == b"always" => MemoryMode::Always,
-                _ if value == b"off" => MemoryMode::Off,
-                _ => return None,
+            options.tuning.memory = match word(value, b"auto always off")? {
+                0 => MemoryMode::Auto,
+                1 => MemoryMode::Always,
+                _ => MemoryMode::Off,
             };
             Some(())
         },
@@ -195,12 +191,11 @@ const SETTINGS: [Setting; 19] = [
         name: "--cpu",
         expected: packed!("auto, static, live or off"),
         set: |options, value| {
-            options.tuning.cpu = match value {
-                _ if value == b"auto" => CpuMode::Auto,
-                _ if value == b"static" => CpuMode::Static,
-                _ if value == b"live" => CpuMode::Live,
-                _ if value == b"off" => CpuMode::Off,
-                _ => return None,
+            options.tuning.cpu = match word(value, b"auto static live off")? {
+                0 => CpuMode::Auto,
+                1 => CpuMode::Static,
+                2 => CpuMode::Live,
+                _ => CpuMode::Off,
             };
             Some(())
         },
@@ -242,10 +237,9 @@ const SETTINGS: [Setting; 19] = [
         name: "--cpu-rounding",
         expected: packed!("up or down"),
         set: |options, value| {
-            options.tuning.rounding = match value {
-                _ if value == b"up" => Rounding::Up,
-                _ if value == b"down" => Rounding::Down,
-                _ => return None,
+            options.tuning.rounding = match word(value, b"up down")? {
+                0 => Rounding::Up,
+                _ => Rounding::Down,
             };
             Some(())
         },
@@ -254,11 +248,7 @@ const SETTINGS: [Setting; 19] = [
         name: "--exec",
         expected: packed!("1, true, 0 or false"),
         set: |options, value| {
-            options.exec = match value {
-                _ if value == b"1" || value == b"true" => true,
-                _ if value == b"0" || value == b"false" => false,
-                _ => return None,
-            };
+            options.exec = word(value, b"1 true 0 false")? < 2;
             Some(())
         },
     },
@@ -415,11 +405,13 @@ fn is_variable_of(name: &[u8], setting: &str) -> bool {
 const FORMATS: Packed = packed!("text or json");
 
 fn format(value: &[u8]) -> Option<Format> {
-    match value {
-        _ if value == b"text" => Some(Format::Text),
-        _ if value == b"json" => Some(Format::Json),
-        _ => None,
-    }
+    let format = word(value, b"text json")?;
+    Some(if format == 0 { Format::Text } else { Format::Json })
+}
+
+/// Which of these words it is.
+fn word(value: &[u8], words: &[u8]) -> Option<usize> {
+    Fields::new(words, b' ').position(|word| word == value)
 }
 
 fn command<'a>(
@@ -431,6 +423,7 @@ fn command<'a>(
     let mut verbose = 0u32;
     while let Some(option) = parser.option() {
         let mut show = None;
+        // Words are compared by `==`: a pattern is compared byte by byte, in three times the code.
         match option.0 {
             b"s" => options.subreaper = true,
             b"g" => options.group = true,

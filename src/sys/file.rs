@@ -12,13 +12,27 @@ use core::ffi::{CStr, c_int, c_long};
 /// What open and read return; EFBIG for a file larger than the limit.
 pub fn read_file(path: &CStr, buffer: &mut Vec<u8>, limit: usize) -> Result<(), Errno> {
     buffer.clear();
-    let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY;
-    // SAFETY: the path is NUL-terminated.
-    let file = check(unsafe { libc::open(path.as_ptr(), flags) })?;
+    let file = open(path, libc::O_RDONLY)?;
     let result = read_all(file, buffer, limit);
     // SAFETY: the descriptor is ours.
     unsafe { libc::close(file) };
     result
+}
+
+/// Opens a file so that neither a FIFO nor a terminal in its place can hold us up. Not by the C
+/// library's own function, which may make a file too, and is longer for it.
+pub(super) fn open(path: &CStr, flags: c_int) -> Result<c_int, Errno> {
+    let flags = flags | libc::O_NONBLOCK | libc::O_NOCTTY;
+    // SAFETY: the path is NUL-terminated.
+    let file = unsafe {
+        libc::syscall(
+            libc::SYS_openat,
+            c_long::from(libc::AT_FDCWD),
+            path.as_ptr(),
+            c_long::from(flags),
+        )
+    };
+    check(file as c_int)
 }
 
 fn read_all(file: c_int, buffer: &mut Vec<u8>, limit: usize) -> Result<(), Errno> {
@@ -57,9 +71,7 @@ impl File {
     /// before any program is started, so it needs no close-on-exec flag.
     #[must_use]
     pub fn open(path: &CStr) -> Option<Self> {
-        let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY;
-        // SAFETY: the path is NUL-terminated.
-        check(unsafe { libc::open(path.as_ptr(), flags) }).ok().map(Self)
+        open(path, libc::O_RDONLY).ok().map(Self)
     }
 
     /// Appends up to `length` bytes from a place in the file; fewer where it ends or fails.
@@ -213,14 +225,12 @@ pub fn write_if_ready(message: &[u8]) -> Writable {
 fn write_to_terminal(message: &[u8]) -> Option<Writable> {
     /// Our own descriptor, whatever tree the limits are read from.
     const STDERR: &CStr = c"/proc/self/fd/2";
-    let flags = libc::O_WRONLY | libc::O_NONBLOCK | libc::O_NOCTTY;
-    // SAFETY: the path is NUL-terminated, the message is readable for its length, and the new
-    // descriptor is ours.
+    // SAFETY: the message is readable for its length, and the new descriptor is ours.
     let written = unsafe {
         if libc::isatty(libc::STDERR_FILENO) == 0 {
             return None;
         }
-        let terminal = check(libc::open(STDERR.as_ptr(), flags)).ok()?;
+        let terminal = open(STDERR, libc::O_WRONLY).ok()?;
         let written = libc::write(terminal, message.as_ptr().cast(), message.len());
         libc::close(terminal);
         written
@@ -234,9 +244,7 @@ fn write_to_terminal(message: &[u8]) -> Option<Writable> {
 /// # Errors
 /// What open(2) and write(2) return.
 pub fn write_if_empty(path: &CStr, text: &[u8]) -> Result<(), Errno> {
-    let flags = libc::O_WRONLY | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_NOFOLLOW;
-    // SAFETY: the path is NUL-terminated.
-    let file = check(unsafe { libc::open(path.as_ptr(), flags) })?;
+    let file = open(path, libc::O_WRONLY | libc::O_NOFOLLOW)?;
     let status = status(file, c"", libc::AT_EMPTY_PATH);
     let mut result = 0;
     if kind(&status) == libc::S_IFREG && status.stx_size == 0 {
