@@ -1,5 +1,6 @@
 //! Starting a process, becoming another program, and what became of the children.
 
+use super::file::open;
 use super::{Errno, check, signal};
 use core::ffi::{CStr, c_char, c_int, c_long, c_void};
 use core::marker::PhantomData;
@@ -164,9 +165,11 @@ pub fn exec(file: &CStr, exec: &mut Exec<'_>) -> Errno {
 /// Whether a file is a program, though it may be one for another machine.
 fn is_elf(file: &CStr) -> bool {
     let mut magic = [0u8; 4];
-    // SAFETY: the path is NUL-terminated, and at most four bytes are written to the array.
+    let Ok(file) = open(file, libc::O_RDONLY) else {
+        return false;
+    };
+    // SAFETY: at most four bytes are written to the array, and the descriptor is ours.
     let read = unsafe {
-        let file = libc::open(file.as_ptr(), libc::O_RDONLY);
         let read = libc::read(file, magic.as_mut_ptr().cast(), magic.len());
         libc::close(file);
         read
