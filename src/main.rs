@@ -45,6 +45,8 @@ pub unsafe extern "C" fn main(
 
 /// What an init that is to stay does about itself, when it holds up nobody.
 fn settle() {
+    // SAFETY: `supervise` calls this when nothing that was allocated is used any more.
+    unsafe { ALLOCATOR.clear() };
     ALLOCATOR.trim();
     sys::protect_relocations();
 }

@@ -101,7 +101,8 @@ pub fn start(
 
 impl Started {
     /// Is the program's init until it ends, and returns the exit code for that. When the program has
-    /// lived for a moment `settle` is called.
+    /// lived for a moment, and after each time that something was followed, `settle` is called, and
+    /// nothing that was allocated is used any more then.
     #[must_use]
     #[inline(never)]
     pub fn supervise(self, watch: Watch, settle: fn()) -> u8 {
@@ -209,18 +210,19 @@ impl Init {
     #[inline(never)]
     fn follow(&mut self) {
         let Started { program, options, stderr, .. } = &mut self.started;
-        if !replace(&mut self.is_settled, true) {
+        let is_new = !replace(&mut self.is_settled, true);
+        if is_new {
             self.watch.settle(program.as_raw(), options, stderr);
+        }
+        let act = self.watch.act(options, stderr);
+        // Of what is allocated only a backlog is kept.
+        if (is_new || act.is_some()) && self.backlog.capacity() == 0 {
             (self.settle)();
         }
-        let Some(act) = self.watch.act(options, stderr) else {
-            return;
-        };
-        (self.settle)();
         let signal = match act {
-            Act::Nothing | Act::Log => return,
-            Act::Signal(signal) => signal.into(),
-            Act::Stop => {
+            None | Some(Act::Nothing | Act::Log) => return,
+            Some(Act::Signal(signal)) => signal.into(),
+            Some(Act::Stop) => {
                 // Once is enough.
                 options.on_resize = OnResize::Log;
                 self.stop_in_time();
