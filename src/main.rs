@@ -33,11 +33,11 @@ pub unsafe extern "C" fn main(
     };
     let code = match next {
         Break(code) => code,
-        Continue((started, watch)) => {
+        Continue((mut started, mut watch)) => {
             // SAFETY: what was allocated was local to the block above or borrowed from it, and
             // nothing that the block returns borrows.
             unsafe { ALLOCATOR.clear() };
-            started.supervise(watch, settle)
+            started.supervise(&mut watch, settle)
         }
     };
     code.into()

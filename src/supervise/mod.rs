@@ -52,10 +52,10 @@ pub struct Started {
 }
 
 /// The init, while the program runs.
-struct Init {
-    started: Started,
+struct Init<'a> {
+    started: &'a mut Started,
     /// What is known of the program's limits.
-    watch: Watch,
+    watch: &'a mut Watch,
     /// What is to be done when the program has lived for a moment.
     settle: fn(),
     is_settled: bool,
@@ -105,7 +105,7 @@ impl Started {
     /// nothing that was allocated is used any more then.
     #[must_use]
     #[inline(never)]
-    pub fn supervise(self, watch: Watch, settle: fn()) -> u8 {
+    pub fn supervise(&mut self, watch: &mut Watch, settle: fn()) -> u8 {
         let mut init = Init {
             started: self,
             watch,
@@ -118,16 +118,16 @@ impl Started {
             is_killed: false,
         };
         let how = init.run();
+        let Init { started, watch, mut reaped, is_killed, .. } = init;
         // Whoever reads the terminal after us is not in the program's group.
-        if self.own.as_raw() != 1 {
-            Terminal::pass(self.program, getpgrp());
+        if started.own.as_raw() != 1 {
+            Terminal::pass(started.program, getpgrp());
         }
-        let Init { mut started, mut watch, mut reaped, is_killed, .. } = init;
-        if let Some(time) = self.options.drain {
-            reaped = reaped.saturating_add(rest::end(&mut started, time));
+        if let Some(time) = started.options.drain {
+            reaped = reaped.saturating_add(rest::end(started, time));
         }
         watch.end(&started.options, Ended { how, is_killed, reaped }, &mut started.stderr);
-        exit::code(how, self.options.remap)
+        exit::code(how, started.options.remap)
     }
 
     /// What a signal is passed on as, if it is.
@@ -172,7 +172,7 @@ fn die_with_the_parent(options: &Options, own: Pid, stderr: &mut Stderr) {
     }
 }
 
-impl Init {
+impl Init<'_> {
     fn run(&mut self) -> How {
         loop {
             let rest = until(self.kill_at);
@@ -209,7 +209,7 @@ impl Init {
     /// Sees to what is not about signals.
     #[inline(never)]
     fn follow(&mut self) {
-        let Started { program, options, stderr, .. } = &mut self.started;
+        let Started { program, options, stderr, .. } = &mut *self.started;
         let is_new = !replace(&mut self.is_settled, true);
         if is_new {
             self.watch.settle(program.as_raw(), options, stderr);
