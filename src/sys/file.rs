@@ -256,11 +256,11 @@ fn write_to_terminal(message: &[u8]) -> Option<Writable> {
 
 /// Puts a text in the place of what is in a file, if that is there, is a regular one, and has this
 /// size; nothing else is touched. Neither what else may be there nor a symbolic link to it can hold
-/// us up.
+/// us up. Returns how many bytes of it are ours then.
 ///
 /// # Errors
 /// What open(2), ftruncate(2) and write(2) return.
-pub fn replace(path: &CStr, size: usize, text: &[u8]) -> Result<(), Errno> {
+pub fn replace(path: &CStr, size: usize, text: &[u8]) -> Result<usize, Errno> {
     let file = open(path, libc::O_WRONLY | libc::O_NOFOLLOW)?;
     let status = status(file, c"", libc::AT_EMPTY_PATH);
     let mut result = 0;
@@ -275,7 +275,7 @@ pub fn replace(path: &CStr, size: usize, text: &[u8]) -> Result<(), Errno> {
     }
     let error = Errno::last();
     close(file);
-    if result == -1 { Err(error) } else { Ok(()) }
+    usize::try_from(result).map_err(|_| error)
 }
 
 /// Writes all of what was asked for on the command line to standard output.

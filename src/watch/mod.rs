@@ -166,7 +166,7 @@ impl Watch {
             return;
         };
         match sys::replace(path, self.logged, text) {
-            Ok(()) => self.logged = text.len(),
+            Ok(length) => self.logged = length,
             // Outside of Kubernetes there is none.
             Err(Errno(libc::ENOENT)) if options.termination_log.is_none() => {}
             Err(cause) => stderr.at(WARNING, &Error::TerminationLog { file, cause }),
