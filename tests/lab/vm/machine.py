@@ -91,7 +91,7 @@ def confine():
     return target / MUSL / "debug/examples/confine"
 
 
-def initramfs():
+def initramfs(more):
     """Puts all that is needed inside into one archive (initramfs, in the kernel's documentation)."""
     service, _ = demo.build_service("1.19")
     files = {
@@ -106,6 +106,7 @@ def initramfs():
         "tools/confine": confine(),
         "tools/init": HERE / "init",
         "tools/inside.sh": HERE / "inside.sh",
+        **more,
     }
     shutil.rmtree(ROOT, ignore_errors=True)
     for directory in ["proc", "sys", "dev", "tmp"]:
@@ -120,20 +121,21 @@ def initramfs():
                        input=names.encode(), stdout=archive, stderr=subprocess.DEVNULL, check=True)
 
 
-def set_up():
+def set_up(more=None):
+    """`more` are files to have inside: a place for each."""
     if platform.machine() != "x86_64":
         raise CannotRun(f"the kernel and the emulator are for x86_64, this is {platform.machine()}")
     LAB.mkdir(parents=True, exist_ok=True)
     if not shutil.which(QEMU):
         apt("install", "qemu-system-x86")
     packages()
-    initramfs()
+    initramfs(more or {})
 
 
 class Machine:
-    """The machine while it runs."""
+    """The machine while it runs, with devices that qemu is told of by these arguments."""
 
-    def __init__(self):
+    def __init__(self, *devices):
         kernel, = PACKAGES.glob("boot/vmlinuz-*")
         self.transcript = open(TRANSCRIPT, "w", encoding="utf-8")
         self.qemu = subprocess.Popen(
@@ -141,7 +143,7 @@ class Machine:
             ["setpriv", "--pdeathsig", "KILL", QEMU, "-accel", "tcg", "-cpu", "max", "-smp", "2",
              "-m", "1024", "-nodefaults", "-display", "none", "-no-reboot",
              "-serial", f"file:{CONSOLE}", "-serial", "stdio",
-             "-kernel", kernel, "-initrd", INITRAMFS,
+             *devices, "-kernel", kernel, "-initrd", INITRAMFS,
              # What follows `--` are the arguments of PID 1.
              "-append", "console=ttyS0 quiet panic=-1 rdinit=/tools/loadline -- /tools/init"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
