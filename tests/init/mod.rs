@@ -17,6 +17,10 @@ mod start;
 
 // What the program leaves behind is told to end, waited for, and killed.
 mod rest;
+
+// Limits that change while the program runs.
+mod resize;
+
 // Why it ended, and what it took.
 mod death;
 
