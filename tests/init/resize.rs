@@ -62,6 +62,7 @@ fn change_is_said_and_nothing_else_happens() {
 
 #[test]
 fn signal_reaches_the_program_once_for_each_change() {
+    let mut all = Vec::new();
     for place in Place::all() {
         for (option, name, number) in [
             ("signal:USR2", "SIGUSR2", libc::SIGUSR2),
@@ -70,17 +71,21 @@ fn signal_reaches_the_program_once_for_each_change() {
             ("signal:35", "signal 35", REALTIME),
         ] {
             let tree = Tree::v2();
-            let mut init = reporting(&tree, place, &["--on-resize", option]);
-            let end = format!("; the program gets {name}");
-            for (limit, said) in
-                [("629145600\n", ", memory to 600 MiB"), ("max\n", ", memory to none")]
-            {
-                tree.write(MEMORY, limit);
-                next(&mut init, said, &end);
-                init.expect(&format!("signal {number}"));
-            }
-            nothing_else_happened(init);
+            let init = reporting(&tree, place, &["--on-resize", option]);
+            all.push((tree, init, format!("; the program gets {name}"), number));
         }
+    }
+    for (limit, said) in [("629145600\n", ", memory to 600 MiB"), ("max\n", ", memory to none")] {
+        for (tree, ..) in &all {
+            tree.write(MEMORY, limit);
+        }
+        for (_, init, end, number) in &mut all {
+            next(init, said, end);
+            init.expect(&format!("signal {number}"));
+        }
+    }
+    for (_, init, ..) in all {
+        nothing_else_happened(init);
     }
 }
 
@@ -209,26 +214,27 @@ fn program_is_told_to_end_from_both_sides() {
     }
 }
 
+/// Half a CPU and a whole one are one thread; and nobody is told what he has said himself.
 #[test]
 fn change_that_makes_no_difference_to_the_program_is_said_and_not_handed_on() {
-    // Half a CPU and a whole one are one thread; with --memory=off nothing is told.
-    for options in [&[] as &[_], &["--memory=off"]] {
-        for act in ["signal:HUP", "exit", "log"] {
+    let mut all = Vec::new();
+    for act in ["--on-resize=signal:HUP", "--on-resize=exit", "--on-resize=log"] {
+        for (option, variable, file, text, said) in [
+            ("--cpu=auto", "GOGC=100", CPU, "100000 100000\n", ", CPU to 1"),
+            ("--cpu=auto", "GOMEMLIMIT=390MiB", MEMORY, "629145600\n", ", memory to 600 MiB"),
+            ("--memory=off", "GOGC=100", MEMORY, "629145600\n", ", memory to 600 MiB"),
+            ("--cpu=off", "GOGC=100", CPU, "max 100000\n", ", CPU to none"),
+        ] {
             let tree = Tree::v2();
-            let mut init = reporting(&tree, Place::Subreaper, &["--on-resize", act]);
-            tree.write(CPU, "100000 100000\n");
-            next(&mut init, ", CPU to 1", NEED_NOT_KNOW);
-            nothing_else_happened(init);
-
-            let launch = tree.launch(Place::Subreaper, &["report"], &["--on-resize", act]);
-            let launch = launch.arguments(options);
-            let present = if options.is_empty() { "GOMEMLIMIT=390MiB" } else { "GOGC=100" };
-            let mut init = launch.environment(present).settled();
-            tree.write(MEMORY, "629145600\n");
-            next(&mut init, ", memory to 600 MiB", NEED_NOT_KNOW);
-            nothing_else_happened(init);
-            tree.write(MEMORY, "419430400\n");
+            let launch = tree.launch(Place::Subreaper, &["report"], &[act, option]);
+            let init = launch.environment(variable).settled();
+            tree.write(file, text);
+            all.push((tree, init, said));
         }
+    }
+    for (_tree, mut init, said) in all {
+        next(&mut init, said, NEED_NOT_KNOW);
+        nothing_else_happened(init);
     }
 }
 
@@ -237,7 +243,8 @@ fn go_probe(directory: &Path, version: &str) -> PathBuf {
     let (header, program) = (directory.join("go.h"), directory.join("probe"));
     let info = format!(
         "__attribute__((section(\".go.buildinfo\"), used, aligned(16))) static char info[64] = \
-         \"\\377 Go buildinf:\\10\\2\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\{:o}\" \"{version}\";\n",
+         \"\\377 Go buildinf:\\10\\2{}\\{:o}\" \"{version}\";\n",
+        "\\0".repeat(16),
         version.len()
     );
     fs::write(&header, info).unwrap();
@@ -268,22 +275,20 @@ fn quota_that_go_follows_by_itself_is_not_handed_on() {
 
 #[test]
 fn limits_of_every_kind_are_followed() {
-    for place in Place::all() {
-        let tree = Tree::v2();
-        tree.write("sys/fs/cgroup/memory.high", "max\n");
-        let mut init = reporting(&tree, place, &["--on-resize=log"]);
-        for (file, text, said) in [
-            ("memory.high", "209715200\n", ", memory to 200 MiB"),
-            ("memory.high", "max\n", ", memory to 400 MiB"),
-            ("memory.max", "max\n", ", memory to none"),
-            ("cpu.max", "150000 100000\n", ", CPU to 1.5"),
-            ("cpu.max", "max 100000\n", ", CPU to none"),
-        ] {
-            tree.write(&format!("sys/fs/cgroup/{file}"), text);
-            next(&mut init, said, KEEPS);
-        }
-        nothing_else_happened(init);
+    let tree = Tree::v2();
+    tree.write("sys/fs/cgroup/memory.high", "max\n");
+    let mut init = reporting(&tree, Place::Subreaper, &["--on-resize=log"]);
+    for (file, text, said) in [
+        ("memory.high", "209715200\n", ", memory to 200 MiB"),
+        ("memory.high", "max\n", ", memory to 400 MiB"),
+        ("memory.max", "max\n", ", memory to none"),
+        ("cpu.max", "150000 100000\n", ", CPU to 1.5"),
+        ("cpu.max", "max 100000\n", ", CPU to none"),
+    ] {
+        tree.write(&format!("sys/fs/cgroup/{file}"), text);
+        next(&mut init, said, KEEPS);
     }
+    nothing_else_happened(init);
 }
 
 #[test]
@@ -385,6 +390,29 @@ fn storm_of_changes_ends_with_the_last_of_them() {
         for _ in 0..count {
             init.expect("signal 1");
         }
+        nothing_else_happened(init);
+    }
+}
+
+/// The second change comes at any moment of the decision about the first.
+#[test]
+fn change_while_it_is_decided_is_not_lost() {
+    let start = |_| {
+        let tree = Tree::v2();
+        let init = reporting(&tree, Place::Subreaper, &["--on-resize=log"]);
+        (tree, init)
+    };
+    let inits: Vec<_> = (0..40).map(start).collect();
+    for (tree, _) in &inits {
+        tree.write(MEMORY, "629145600\n");
+    }
+    std::thread::sleep(Duration::from_millis(248));
+    for (tree, _) in &inits {
+        std::thread::sleep(Duration::from_micros(50));
+        tree.write(MEMORY, "734003200\n");
+    }
+    for (_tree, mut init) in inits {
+        init.message(", memory to 700 MiB; ");
         nothing_else_happened(init);
     }
 }
