@@ -159,8 +159,11 @@ pub fn since(before: Option<u64>, now: Option<u64>) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::read;
     use super::*;
     use proptest::prelude::*;
+    use std::fs;
+    use std::os::unix::ffi::OsStrExt;
 
     #[test]
     fn numbers_are_found_by_their_whole_names() {
@@ -181,6 +184,72 @@ mod tests {
         assert_eq!(since(Some(2), Some(5)), Some(3));
         assert_eq!(since(Some(5), Some(2)), Some(0), "another cgroup");
         assert_eq!((since(None, Some(5)), since(Some(5), None)), (None, None));
+    }
+
+    /// What the kernel counts in a tree of files.
+    fn counted<T>(files: &[(&str, &str)], ask: impl FnOnce(&mut Counters<'_>) -> T) -> T {
+        let tree = tempfile::tempdir().unwrap();
+        let usual = [
+            ("proc/self/mountinfo", "1 2 0:3 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"),
+            ("proc/self/cgroup", "0::/pod/app\n"),
+            ("sys/fs/cgroup/pod/app/memory.max", "max\n"),
+        ];
+        for (file, text) in usual.iter().chain(files) {
+            let file = tree.path().join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        }
+        let root = Root::at(tree.path().as_os_str().as_bytes());
+        let limits = read(&root, &mut Vec::new());
+        ask(&mut Counters::new(&root, &limits))
+    }
+
+    const LIMIT_ABOVE: (&str, &str) = ("sys/fs/cgroup/pod/memory.max", "4096000\n");
+
+    /// And of no other: where the limit is, what counts against it is.
+    #[test]
+    fn what_is_there_to_stay_is_that_of_the_cgroup_with_the_limit() {
+        const STAT: &str = "anon 1000\nfile 70\nkernel 9\nshmem 200\nslab_unreclaimable 30\n\
+                            slab 31\nanon_thp 5\n";
+        let own = ("sys/fs/cgroup/pod/app/memory.stat", "anon 1\n");
+        let above = ("sys/fs/cgroup/pod/memory.stat", STAT);
+        assert_eq!(counted(&[own, above, LIMIT_ABOVE], |it| it.lasting()), Some(1230));
+        assert_eq!(counted(&[own, above], |it| it.lasting()), Some(1), "no limit in sight");
+        assert_eq!(counted(&[own, LIMIT_ABOVE], |it| it.lasting()), None, "no such file");
+        let huge = ("sys/fs/cgroup/pod/app/memory.stat", "anon 18446744073709551615\nshmem 2\n");
+        assert_eq!(counted(&[huge], |it| it.lasting()), Some(u64::MAX));
+    }
+
+    #[test]
+    fn notice_is_given_where_the_limit_is_and_in_v2_alone() {
+        let notices = |files: &[(&str, &str)]| {
+            counted(files, |it| it.notices().map(|it| it.to_str().unwrap().to_owned()))
+        };
+        let file = |files: &[(&str, &str)], end| notices(files).unwrap().ends_with(end);
+        assert!(file(&[LIMIT_ABOVE], "/sys/fs/cgroup/pod/memory.events"));
+        assert!(file(&[], "/sys/fs/cgroup/pod/app/memory.events"));
+        // At memory.high the kernel does not kill.
+        let high = ("sys/fs/cgroup/pod/app/memory.high", "4096\n");
+        assert!(file(&[LIMIT_ABOVE, high], "/sys/fs/cgroup/pod/memory.events"));
+        let v1 = [
+            ("proc/self/mountinfo", "1 2 0:3 / /sys/fs/cgroup/memory rw - cgroup c rw,memory\n"),
+            ("proc/self/cgroup", "1:memory:/\n"),
+            ("sys/fs/cgroup/memory/memory.limit_in_bytes", "4096000\n"),
+        ];
+        assert_eq!(notices(&v1), None);
+        assert_eq!(notices(&[("proc/self/cgroup", "")]), None);
+    }
+
+    #[test]
+    fn kills_are_those_of_the_own_cgroup() {
+        let events = |place: &'static str, text| ([place, "memory.events"].concat(), text);
+        let (own, above) = (
+            events("sys/fs/cgroup/pod/app/", "oom 1\noom_kill 3\n"),
+            events("sys/fs/cgroup/pod/", "oom 1\noom_kill 8\n"),
+        );
+        let files = [(own.0.as_str(), own.1), (above.0.as_str(), above.1), LIMIT_ABOVE];
+        assert_eq!(counted(&files, |it| it.kills().read()), Some(3));
+        assert_eq!(counted(&files[1..], |it| it.kills().read()), None);
     }
 
     proptest! {

@@ -397,21 +397,29 @@ fn storm_of_changes_ends_with_the_last_of_them() {
 /// The second change comes at any moment of the decision about the first.
 #[test]
 fn change_while_it_is_decided_is_not_lost() {
-    let start = |_| {
+    const DEBOUNCE: Duration = Duration::from_millis(250);
+    let start = |number: u32| {
         let tree = Tree::v2();
         let init = reporting(&tree, Place::Subreaper, &["--on-resize=log"]);
-        (tree, init)
+        (number, tree, init)
     };
-    let inits: Vec<_> = (0..40).map(start).collect();
-    for (tree, _) in &inits {
-        tree.write(MEMORY, "629145600\n");
+    let inits: Vec<_> = (0..50).map(start).collect();
+    let begin = Instant::now();
+    let write_at = |time: Duration, tree: &Tree, text| {
+        std::thread::sleep(time.saturating_sub(begin.elapsed()));
+        tree.write(MEMORY, text);
+        begin.elapsed()
+    };
+    // One after the other, so that each decides alone.
+    let apart = Duration::from_millis(2);
+    let first: Vec<_> = inits
+        .iter()
+        .map(|(number, tree, _)| write_at(apart * *number, tree, "629145600\n"))
+        .collect();
+    for ((number, tree, _), time) in inits.iter().zip(first) {
+        write_at(time + DEBOUNCE + Duration::from_micros(20) * *number, tree, "734003200\n");
     }
-    std::thread::sleep(Duration::from_millis(248));
-    for (tree, _) in &inits {
-        std::thread::sleep(Duration::from_micros(50));
-        tree.write(MEMORY, "734003200\n");
-    }
-    for (_tree, mut init) in inits {
+    for (_, _tree, mut init) in inits {
         init.message(", memory to 700 MiB; ");
         nothing_else_happened(init);
     }
