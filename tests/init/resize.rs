@@ -5,7 +5,6 @@ use crate::support::{
     user_namespaces,
 };
 use std::fs;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -371,13 +370,11 @@ fn storm_of_changes_ends_with_the_last_of_them() {
     const WRITES: u64 = 1000;
     for place in Place::all() {
         let tree = Tree::v2();
-        // As the kernel's files are written: at no time there is nothing in them.
-        let file = fs::OpenOptions::new().write(true).open(tree.path(MEMORY)).unwrap();
         let mut init = reporting(&tree, place, &["--on-resize=signal:HUP"]);
         let begin = Instant::now();
         for number in 1..=WRITES {
             let mebibytes = if number == WRITES { 777 } else { 400 + number % 300 };
-            file.write_all_at(format!("{}\n", mebibytes << 20).as_bytes(), 0).unwrap();
+            tree.overwrite(MEMORY, &format!("{}\n", mebibytes << 20));
             // The time between two writes.
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -394,33 +391,27 @@ fn storm_of_changes_ends_with_the_last_of_them() {
     }
 }
 
-/// The second change comes at any moment of the decision about the first.
+/// The second change comes when its file has been read for the decision about the first, and the many
+/// that are read after it have not.
 #[test]
 fn change_while_it_is_decided_is_not_lost() {
     const DEBOUNCE: Duration = Duration::from_millis(250);
-    let start = |number: u32| {
+    let cgroup = "/d".repeat(150);
+    let file = format!("sys/fs/cgroup{cgroup}/memory.max");
+    let mut inits = Vec::new();
+    for delay in [3, 6] {
         let tree = Tree::v2();
-        let init = reporting(&tree, Place::Subreaper, &["--on-resize=log"]);
-        (number, tree, init)
-    };
-    let inits: Vec<_> = (0..50).map(start).collect();
-    let begin = Instant::now();
-    let write_at = |time: Duration, tree: &Tree, text| {
-        std::thread::sleep(time.saturating_sub(begin.elapsed()));
-        tree.write(MEMORY, text);
-        begin.elapsed()
-    };
-    // One after the other, so that each decides alone.
-    let apart = Duration::from_millis(2);
-    let first: Vec<_> = inits
-        .iter()
-        .map(|(number, tree, _)| write_at(apart * *number, tree, "629145600\n"))
-        .collect();
-    for ((number, tree, _), time) in inits.iter().zip(first) {
-        write_at(time + DEBOUNCE + Duration::from_micros(20) * *number, tree, "734003200\n");
+        tree.write("proc/self/cgroup", &format!("0::{cgroup}\n"));
+        fs::create_dir_all(tree.path(&file).parent().unwrap()).unwrap();
+        tree.write(&file, "209715200\n");
+        let mut init = reporting(&tree, Place::Subreaper, &["--on-resize=log"]);
+        tree.overwrite(&file, "219715200\n");
+        std::thread::sleep(DEBOUNCE + Duration::from_millis(delay));
+        tree.overwrite(&file, "104857600\n");
+        init.message(", memory to 100 MiB; ");
+        inits.push((tree, init));
     }
-    for (_, _tree, mut init) in inits {
-        init.message(", memory to 700 MiB; ");
+    for (_tree, init) in inits {
         nothing_else_happened(init);
     }
 }

@@ -3,6 +3,7 @@
 
 use super::{Init, Launch, Place, Running};
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use tempfile::{TempDir, tempdir};
 
@@ -52,6 +53,13 @@ impl Tree {
 
     pub fn write(&self, file: &str, text: &str) {
         fs::write(self.path(file), text).unwrap();
+    }
+
+    /// The same at once, as the kernel's files are written: at no time there is nothing in the file.
+    /// The text is no shorter than what it takes the place of.
+    pub fn overwrite(&self, file: &str, text: &str) {
+        let file = fs::OpenOptions::new().write(true).open(self.path(file)).unwrap();
+        file.write_all_at(text.as_bytes(), 0).unwrap();
     }
 
     /// What the kernel has killed so far.
