@@ -7,8 +7,9 @@ use crate::cgroup::Root;
 use crate::error::Error;
 use crate::exit::Remap;
 use crate::getopt::Parser;
+use crate::packed::{Packed, packed};
 use crate::policy::{CpuMode, MemoryMode, Rounding, Tuning};
-use crate::supervise::Rewrites;
+use crate::supervise::{Rewrites, signal_by_name};
 use crate::text::Fields;
 use crate::units::{CPUS, Micros, Ratio, SIZE, TIME, cpus, integer, size, time};
 use core::ffi::{CStr, c_int};
@@ -79,10 +80,10 @@ pub const COMMIT: &str = match option_env!("LOADLINE_COMMIT") {
 pub const LICENSE: &str = include_str!("../LICENSE");
 
 /// What to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Command {
     /// Show a text.
-    Show(&'static [&'static str]),
+    Show(&'static [Packed]),
     /// Say what would be set.
     Explain(Format),
     /// Become the program.
@@ -192,71 +193,62 @@ impl Options {
 const VERBOSITY: u32 = 1;
 
 /// What has a value: an option, a variable, or one that is both.
-///
-/// Words are compared by `==` here and below: a pattern is compared byte by byte, in three times
-/// the code.
 struct Setting {
     /// The option, of which `LOADLINE` and the rest of it is the variable if it is a long one; or
     /// the variable, if there is no option.
     name: &'static str,
     /// What it takes, nothing where it only has to be there.
-    expected: &'static str,
+    expected: Packed,
     /// Sets what it stands for, unless that cannot be.
     set: fn(&mut Options, &'static [u8]) -> Option<()>,
 }
 
 /// What a switch takes: an option needs no value to switch it on.
-const SWITCH: &str = "1, true, 0 or false";
+const SWITCH: Packed = packed!("1, true, 0 or false");
 
 fn switch(value: &[u8]) -> Option<bool> {
-    match value {
-        _ if value == b"1" || value == b"true" => Some(true),
-        _ if value == b"0" || value == b"false" => Some(false),
-        _ => None,
-    }
+    Some(word(value, b"1 true 0 false")? < 2)
 }
 
 const SETTINGS: [Setting; 21] = [
     Setting {
         name: "--memory",
-        expected: "auto, always or off",
+        expected: packed!("auto, always or off"),
         set: |options, value| {
-            options.tuning.memory = match value {
-                _ if value == b"auto" => MemoryMode::Auto,
-                _ if value == b"always" => MemoryMode::Always,
-                _ if value == b"off" => MemoryMode::Off,
-                _ => return None,
+            options.tuning.memory = match word(value, b"auto always off")? {
+                0 => MemoryMode::Auto,
+                1 => MemoryMode::Always,
+                _ => MemoryMode::Off,
             };
             Some(())
         },
     },
     Setting {
         name: "--cpu",
-        expected: "auto, static, live or off",
+        expected: packed!("auto, static, live or off"),
         set: |options, value| {
-            options.tuning.cpu = match value {
-                _ if value == b"auto" => CpuMode::Auto,
-                _ if value == b"static" => CpuMode::Static,
-                _ if value == b"live" => CpuMode::Live,
-                _ if value == b"off" => CpuMode::Off,
-                _ => return None,
+            options.tuning.cpu = match word(value, b"auto static live off")? {
+                0 => CpuMode::Auto,
+                1 => CpuMode::Static,
+                2 => CpuMode::Live,
+                _ => CpuMode::Off,
             };
             Some(())
         },
     },
     Setting {
         name: "--memory-ratio",
-        expected: "a number above 0 and at most 1 such as 0.8",
+        expected: packed!("a number above 0 and at most 1 such as 0.8"),
         set: |options, value| Ratio::parse(value).map(|ratio| options.tuning.ratio = ratio),
     },
     Setting {
         name: "--memory-reserve",
-        expected: SIZE,
+        expected: packed!(SIZE),
         set: |options, value| size(value).map(|bytes| options.tuning.reserve = bytes),
     },
     Setting {
         name: "--memory-limit",
-        expected: SIZE,
+        expected: packed!(SIZE),
         set: |options, value| {
             let bytes = size(value).filter(|bytes| *bytes > 0)?;
             options.tuning.memory_limit = Some(bytes);
@@ -265,12 +257,12 @@ const SETTINGS: [Setting; 21] = [
     },
     Setting {
         name: "--cpu-limit",
-        expected: CPUS,
+        expected: packed!(CPUS),
         set: |options, value| cpus(value).map(|quota| options.tuning.cpu_limit = Some(quota)),
     },
     Setting {
         name: "--cpu-min",
-        expected: "a whole number from 1 to 65535",
+        expected: packed!("a whole number from 1 to 65535"),
         set: |options, value| {
             let least = integer(value).filter(|least| (1..=0xffff).contains(least))?;
             options.tuning.cpu_min = least;
@@ -279,12 +271,11 @@ const SETTINGS: [Setting; 21] = [
     },
     Setting {
         name: "--cpu-rounding",
-        expected: "up or down",
+        expected: packed!("up or down"),
         set: |options, value| {
-            options.tuning.rounding = match value {
-                _ if value == b"up" => Rounding::Up,
-                _ if value == b"down" => Rounding::Down,
-                _ => return None,
+            options.tuning.rounding = match word(value, b"up down")? {
+                0 => Rounding::Up,
+                _ => Rounding::Down,
             };
             Some(())
         },
@@ -301,13 +292,13 @@ const SETTINGS: [Setting; 21] = [
     },
     Setting {
         name: "--on-resize",
-        expected: "ignore, log, signal: and the name of one such as USR1, or exit",
+        expected: packed!("ignore, log, signal: and the name of one such as USR1, or exit"),
         set: |options, value| {
-            options.on_resize = match value {
-                _ if value == b"ignore" => OnResize::Ignore,
-                _ if value == b"log" => OnResize::Log,
-                _ if value == b"exit" => OnResize::Exit,
-                _ => {
+            options.on_resize = match word(value, b"ignore log exit") {
+                Some(0) => OnResize::Ignore,
+                Some(1) => OnResize::Log,
+                Some(_) => OnResize::Exit,
+                None => {
                     let signal = signal_by_name_or_number(value.strip_prefix(b"signal:")?)?;
                     OnResize::Signal(Some(signal).filter(|signal| (1..=64).contains(signal))?)
                 }
@@ -322,7 +313,7 @@ const SETTINGS: [Setting; 21] = [
     },
     Setting {
         name: "--termination-log",
-        expected: "an absolute path",
+        expected: packed!("an absolute path"),
         set: |options, value| {
             options.termination_log = value.starts_with(b"/").then_some(value);
             options.termination_log.map(|_| ())
@@ -330,7 +321,7 @@ const SETTINGS: [Setting; 21] = [
     },
     Setting {
         name: "p",
-        expected: "the name of a signal such as SIGTERM",
+        expected: packed!("the name of a signal such as SIGTERM"),
         set: |options, value| {
             options.parent_death = Some(signal_by_name(value)?);
             Some(())
@@ -338,7 +329,7 @@ const SETTINGS: [Setting; 21] = [
     },
     Setting {
         name: "e",
-        expected: "an exit code from 0 to 255",
+        expected: packed!("an exit code from 0 to 255"),
         set: |options, value| {
             options.remap.insert(integer(value)?.try_into().ok()?);
             Some(())
@@ -346,8 +337,10 @@ const SETTINGS: [Setting; 21] = [
     },
     Setting {
         name: "--rewrite",
-        expected: "signals such as TERM:QUIT or 15:3, or HUP:0 to drop one, but no CHLD, KILL or \
-                   STOP to be rewritten",
+        expected: packed!(
+            "signals such as TERM:QUIT or 15:3, or HUP:0 to drop one, but no CHLD, KILL or STOP to \
+             be rewritten"
+        ),
         set: |options, value| {
             // All or nothing.
             let mut rewrites = options.rewrites;
@@ -362,7 +355,7 @@ const SETTINGS: [Setting; 21] = [
     },
     Setting {
         name: "--kill-after",
-        expected: TIME,
+        expected: packed!(TIME),
         set: |options, value| {
             options.kill_after = Some(time(value)?);
             Some(())
@@ -370,7 +363,7 @@ const SETTINGS: [Setting; 21] = [
     },
     Setting {
         name: "--drain",
-        expected: TIME,
+        expected: packed!(TIME),
         set: |options, value| {
             options.drain = Some(time(value)?);
             Some(())
@@ -379,7 +372,7 @@ const SETTINGS: [Setting; 21] = [
     // tini asks only whether these two are there.
     Setting {
         name: "TINI_SUBREAPER",
-        expected: "",
+        expected: packed!(""),
         set: |options, _| {
             options.subreaper = true;
             Some(())
@@ -387,7 +380,7 @@ const SETTINGS: [Setting; 21] = [
     },
     Setting {
         name: "TINI_KILL_PROCESS_GROUP",
-        expected: "",
+        expected: packed!(""),
         set: |options, _| {
             options.group = true;
             Some(())
@@ -395,7 +388,7 @@ const SETTINGS: [Setting; 21] = [
     },
     Setting {
         name: "TINI_VERBOSITY",
-        expected: "a whole number",
+        expected: packed!("a whole number"),
         set: |options, value| {
             options.verbosity = integer(value)?.try_into().ok()?;
             Some(())
@@ -445,7 +438,7 @@ fn variable(entry: &'static [u8], options: &mut Options) -> Option<Error<'static
     let mut parts = Fields::new(entry, b'=');
     let (name, value) = (parts.next()?, parts.rest()?);
     // Kubernetes makes LOADLINE_PORT for a service by our name.
-    let Setting { expected, set, .. } =
+    let &Setting { expected, set, .. } =
         SETTINGS.iter().find(|setting| is_variable_of(name, setting.name))?;
     if (value.is_empty() && !expected.is_empty()) || set(options, value).is_some() {
         return None;
@@ -465,14 +458,16 @@ fn is_variable_of(name: &[u8], setting: &str) -> bool {
 }
 
 /// What [`format`] takes.
-const FORMATS: &str = "text or json";
+const FORMATS: Packed = packed!("text or json");
 
 fn format(value: &[u8]) -> Option<Format> {
-    match value {
-        _ if value == b"text" => Some(Format::Text),
-        _ if value == b"json" => Some(Format::Json),
-        _ => None,
-    }
+    let format = word(value, b"text json")?;
+    Some(if format == 0 { Format::Text } else { Format::Json })
+}
+
+/// Which of these words it is.
+fn word(value: &[u8], words: &[u8]) -> Option<usize> {
+    Fields::new(words, b' ').position(|word| word == value)
 }
 
 fn command(parser: &mut Parser<'_>, options: &mut Options) -> Result<Command, Error<'static>> {
@@ -480,14 +475,17 @@ fn command(parser: &mut Parser<'_>, options: &mut Options) -> Result<Command, Er
     let mut verbose = 0u32;
     while let Some(option) = parser.option() {
         let mut show = None;
+        // Words are compared by `==`: a pattern is compared byte by byte, in three times the code.
         match option.0 {
             b"s" => options.subreaper = true,
             b"g" => options.group = true,
             b"w" => options.warn_on_reap = true,
             b"v" => verbose = verbose.saturating_add(1),
-            b"l" => show = Some(&[LICENSE][..]),
-            name if name == b"h" || name == b"--help" => show = Some(&[HELP][..]),
-            name if name == b"--version" => show = Some(&[VERSION, COMMIT, "\n"][..]),
+            b"l" => show = Some(&[Packed::LICENSE][..]),
+            name if name == b"h" || name == b"--help" => show = Some(&[Packed::HELP][..]),
+            name if name == b"--version" => {
+                show = Some(&[packed!(VERSION), packed!(COMMIT), packed!("\n")][..])
+            }
             name if name == b"--root" => {
                 options.root = Some(parser.value().ok_or(Error::MissingValue(option))?);
             }
@@ -501,9 +499,9 @@ fn command(parser: &mut Parser<'_>, options: &mut Options) -> Result<Command, Er
                 let setting = setting.ok_or(Error::UnknownOption(option))?;
                 let expected = setting.expected;
                 // What is likely need not be spelled out, and then nothing else can follow.
-                let value = match expected {
-                    _ if expected == SWITCH => Some(&b"1"[..]),
-                    _ if expected == FORMATS => Some(parser.attached().unwrap_or(b"text")),
+                let value = match setting.name {
+                    name if name == "--exec" || name == "--memory-warn" => Some(&b"1"[..]),
+                    name if name == "--report" => Some(parser.attached().unwrap_or(b"text")),
                     _ => parser.value(),
                 };
                 let value = value.ok_or(Error::MissingValue(option))?;
@@ -529,14 +527,6 @@ fn command(parser: &mut Parser<'_>, options: &mut Options) -> Result<Command, Er
         None if options.exec => Ok(Command::Exec),
         None => Ok(Command::Supervise),
     }
-}
-
-/// A signal by its full name, as tini has it, or without the `SIG`.
-fn signal_by_name(text: &[u8]) -> Option<c_int> {
-    (1..32).find(|signal| {
-        let name = signal_hook::low_level::signal_name(*signal).map(str::as_bytes);
-        name.is_some_and(|name| name == text || name.strip_prefix(b"SIG") == Some(text))
-    })
 }
 
 fn signal_by_name_or_number(text: &[u8]) -> Option<u8> {

@@ -39,15 +39,17 @@ pub fn present<'a>(environment: &[&'a CStr]) -> Present<'a> {
 pub fn settings(plan: &Plan<'_>) -> Vec<u8> {
     let mut settings = Out::default();
     if let Some(bytes) = plan.memory.value {
-        put!(&mut settings, MEMORY, "=", bytes, "\0");
+        put!(&mut settings, MEMORY, "=", bytes);
+        settings.byte(0);
     }
     if let Some(threads) = plan.cpu.value {
-        put!(&mut settings, PROCESSORS, "=", threads, "\0");
+        put!(&mut settings, PROCESSORS, "=", threads);
+        settings.byte(0);
     }
     if let Some(debug) = &plan.debug {
         put!(&mut settings, DEBUG, "=");
         settings.bytes(debug);
-        put!(&mut settings, "\0");
+        settings.byte(0);
     }
     settings.into_bytes()
 }

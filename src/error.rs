@@ -1,8 +1,8 @@
 //! Everything that can go wrong, as what, where and why. Whether it is fatal is decided where it
 //! happens; what is not fatal is one line on standard error.
 
-use crate::cli::HELP;
 use crate::getopt::Opt;
+use crate::packed::{Packed, packed};
 use crate::supervise::Target;
 use crate::sys::Errno;
 use crate::text::{Out, Plain, Put, Quoted, put};
@@ -31,7 +31,7 @@ pub enum Error<'a> {
         /// What it was given.
         value: &'a [u8],
         /// What it takes.
-        expected: &'static str,
+        expected: Packed,
     },
     /// A variable has a value that it cannot have.
     Variable {
@@ -40,7 +40,7 @@ pub enum Error<'a> {
         /// Its value.
         value: &'a [u8],
         /// What it takes.
-        expected: &'static str,
+        expected: Packed,
     },
     /// A file about limits could not be read.
     Unreadable {
@@ -72,7 +72,7 @@ pub enum Error<'a> {
         /// Its value.
         value: &'a [u8],
         /// What Go takes.
-        expected: &'static str,
+        expected: Packed,
     },
     /// Orphans of the program will not become our children.
     NoReaping,
@@ -120,7 +120,7 @@ pub enum Error<'a> {
     Output(Errno),
 }
 
-const SEE_HELP: &str = "; see loadline --help";
+const SEE_HELP: Packed = packed!("; see loadline --help");
 
 impl Put for Error<'_> {
     fn put(&self, out: &mut Out<'_>) {
@@ -134,7 +134,7 @@ impl Put for Error<'_> {
             Self::UnexpectedValue { option, value } => {
                 put!(out, option, " takes no value such as ", Quoted(value));
             }
-            Self::NoProgram => put!(out, "no program to run is given\n\n", HELP),
+            Self::NoProgram => put!(out, "no program to run is given\n\n", Packed::HELP),
             Self::Option { option, value, expected } => {
                 put!(out, option, " takes ", expected, ", not ", Quoted(value));
             }

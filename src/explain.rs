@@ -3,6 +3,7 @@
 
 use crate::environment::{DEBUG, MEMORY, PROCESSORS};
 use crate::gobinary::GoBinary;
+use crate::packed::{Packed, packed};
 use crate::policy::{Decision, Plan};
 use crate::text::{Json, Out, Plain, Put, Quoted, put};
 use crate::units::{Bytes, Quota};
@@ -21,14 +22,14 @@ pub struct Program<'a> {
 /// One half of a plan.
 struct Topic<'a> {
     is_memory: bool,
-    variable: &'static str,
+    variable: Packed,
     decision: &'a Decision<'a>,
 }
 
 fn topics<'a>(plan: &'a Plan<'a>) -> [Topic<'a>; 2] {
     [
-        Topic { is_memory: true, variable: MEMORY, decision: &plan.memory },
-        Topic { is_memory: false, variable: PROCESSORS, decision: &plan.cpu },
+        Topic { is_memory: true, variable: packed!(MEMORY), decision: &plan.memory },
+        Topic { is_memory: false, variable: packed!(PROCESSORS), decision: &plan.cpu },
     ]
 }
 
@@ -93,7 +94,7 @@ pub struct Text<'a>(pub &'a Plan<'a>, pub Program<'a>, pub Option<bool>);
 impl Put for Text<'_> {
     fn put(&self, out: &mut Out<'_>) {
         let Self(plan, program, dies_too) = self;
-        let titles = ["memory", "cpu"];
+        let titles = [packed!("memory"), packed!("cpu")];
         for (title, topic) in titles.iter().zip(&topics(plan)) {
             let Decision { limit, source, value, guessed, .. } = topic.decision;
             put!(out, title, "\n  limit       ");
@@ -127,11 +128,12 @@ impl Put for Text<'_> {
             if topic.is_memory && *dies_too == Some(true) {
                 put!(
                     out,
-                    "  OOM kill    of all at once (memory.oom.group is 1), unexplained: nobody is left\n"
+                    "  OOM kill    of all at once, the init too (memory.oom.group is 1): see \
+                     --memory-warn, and singleProcessOOMKill of the kubelet\n"
                 );
             }
         }
-        line(out, "  GODEBUG     ", plan.debug.as_deref());
+        line(out, packed!("  GODEBUG     "), plan.debug.as_deref());
         if let Some(name) = program.name {
             put!(out, "program\n  path        ");
             match program.path {
@@ -140,10 +142,10 @@ impl Put for Text<'_> {
                     match program.go {
                         Some(go) => {
                             let defaults = go.debug_defaults.filter(|it| !it.is_empty());
-                            line(out, "  go          ", Some(go.version));
-                            line(out, "  defaults    ", defaults);
-                            line(out, "  automaxprocs  ", go.automaxprocs);
-                            line(out, "  automemlimit  ", go.automemlimit);
+                            line(out, packed!("  go          "), Some(go.version));
+                            line(out, packed!("  defaults    "), defaults);
+                            line(out, packed!("  automaxprocs  "), go.automaxprocs);
+                            line(out, packed!("  automemlimit  "), go.automemlimit);
                         }
                         None => put!(out, "  go          not recognised as a Go program\n"),
                     }
@@ -165,7 +167,8 @@ pub struct AsJson<'a>(pub &'a Plan<'a>, pub Program<'a>, pub Option<bool>);
 impl Put for AsJson<'_> {
     fn put(&self, out: &mut Out<'_>) {
         let Self(plan, program, dies_too) = self;
-        let heads = ["{\"memory\":{\"limit_bytes\":", ",\"cpu\":{\"limit_cpus\":"];
+        let heads =
+            [packed!("{\"memory\":{\"limit_bytes\":"), packed!(",\"cpu\":{\"limit_cpus\":")];
         for (head, topic) in heads.iter().zip(&topics(plan)) {
             let Decision { limit, source, value, guessed, .. } = topic.decision;
             put!(out, head);
@@ -173,7 +176,7 @@ impl Put for AsJson<'_> {
                 Some(limit) => put!(out, limit),
                 None => put!(out, "null"),
             }
-            string_or_null(out, ",\"source\":", *source);
+            string_or_null(out, packed!(",\"source\":"), *source);
             put!(out, ",\"", topic.variable, "\":");
             match value {
                 Some(value) => put!(out, "\"", value, "\""),
@@ -183,20 +186,20 @@ impl Put for AsJson<'_> {
             if topic.is_memory {
                 put!(out, ",\"oom_group\":", boolean(*dies_too));
             } else {
-                string_or_null(out, ",\"GODEBUG\":", plan.debug.as_deref());
+                string_or_null(out, packed!(",\"GODEBUG\":"), plan.debug.as_deref());
             }
             put!(out, ",\"reason\":\"", Why(topic.decision), "\",\"guessed\":", guessed, "}");
         }
         let go = program.go;
-        string_or_null(out, ",\"program\":{\"name\":", program.name);
-        string_or_null(out, ",\"path\":", program.path);
+        string_or_null(out, packed!(",\"program\":{\"name\":"), program.name);
+        string_or_null(out, packed!(",\"path\":"), program.path);
         let texts =
             go.map(|go| [Some(go.version), go.debug_defaults, go.automaxprocs, go.automemlimit]);
         let [version, defaults, automaxprocs, automemlimit] = texts.unwrap_or_default();
-        string_or_null(out, ",\"go_version\":", version);
-        string_or_null(out, ",\"go_debug_defaults\":", defaults);
-        string_or_null(out, ",\"automaxprocs\":", automaxprocs);
-        string_or_null(out, ",\"automemlimit\":", automemlimit);
+        string_or_null(out, packed!(",\"go_version\":"), version);
+        string_or_null(out, packed!(",\"go_debug_defaults\":"), defaults);
+        string_or_null(out, packed!(",\"automaxprocs\":"), automaxprocs);
+        string_or_null(out, packed!(",\"automemlimit\":"), automemlimit);
         let cgo = boolean(go.and_then(|go| go.cgo));
         put!(out, ",\"cgo\":", cgo, "},\"warnings\":[");
         let mut separator = "";
@@ -219,14 +222,14 @@ const fn boolean(value: Option<bool>) -> &'static str {
 }
 
 /// A line of the report, if there is anything to say.
-fn line(out: &mut Out<'_>, title: &str, value: Option<&[u8]>) {
+fn line(out: &mut Out<'_>, title: Packed, value: Option<&[u8]>) {
     if let Some(value) = value {
         put!(out, title, Plain(value), "\n");
     }
 }
 
 /// A member of a JSON object.
-fn string_or_null(out: &mut Out<'_>, head: &str, value: Option<&[u8]>) {
+fn string_or_null(out: &mut Out<'_>, head: Packed, value: Option<&[u8]>) {
     put!(out, head);
     match value {
         Some(value) => put!(out, Json(value)),
@@ -329,7 +332,8 @@ mod tests {
             "  source      \"/sys/\\\"\\xff/memory.max\"\n",
             "  GOMEMLIMIT  335544320\n",
             "  reason      80% of the limit; no effect",
-            "  OOM kill    of all at once (memory.oom.group is 1), unexplained: nobody is left\n",
+            "  OOM kill    of all at once, the init too (memory.oom.group is 1): see --memory-warn, \
+             and singleProcessOOMKill of the kubelet\n",
             "  limit       0.333333 CPU\n",
             "  source      as given (a guess",
             "  GOMAXPROCS  not set\n",

@@ -9,7 +9,9 @@
 //!                                                                   ├─> explain   (text, JSON)
 //!                                                                   ├─> exec      (become the program)
 //!                                                                   └─> supervise (spawn, signals, reap) ─> exit code
-//!                                                                                                 └─> watch (post-mortem, account)
+//!                                                                        │   ↑
+//!                                                                        ↓   │
+//!                                                                       watch (new limits, want of memory, post-mortem, account)
 //! ```
 //!
 //! Data flows one way: from the edges that read, through pure functions that decide, to the edges
@@ -26,6 +28,7 @@ pub mod explain;
 pub mod getopt;
 pub mod gobinary;
 pub mod limits;
+pub mod packed;
 pub mod policy;
 pub mod program;
 pub mod stderr;
@@ -104,7 +107,7 @@ pub fn start(
     let exec = sys::Exec::new(line, &environment, listener);
     let name = name.unwrap_or_default();
     let mut image = ManuallyDrop::new(Image { name, candidates: &candidates, exec });
-    if command == Command::Exec {
+    if matches!(command, Command::Exec) {
         if options.is_for_an_init() {
             stderr.at(WARNING, &Error::NoInit);
         }

@@ -3,6 +3,7 @@
 //!
 //! What we say is put together here and not by `core::fmt`, which would be more than what is said.
 
+use crate::packed::{Packed, packed};
 use crate::stderr::Line;
 use crate::sys::c_str;
 use core::ffi::CStr;
@@ -91,7 +92,8 @@ impl Out<'_> {
         }
     }
 
-    fn byte(&mut self, byte: u8) {
+    /// Adds one byte as it is.
+    pub fn byte(&mut self, byte: u8) {
         self.bytes(&[byte]);
     }
 
@@ -102,7 +104,7 @@ impl Out<'_> {
         self.byte(b'0'.wrapping_add((number % 10) as u8));
     }
 
-    fn hexadecimal(&mut self, head: &str, byte: u8) {
+    fn hexadecimal(&mut self, head: Packed, byte: u8) {
         put!(self, head);
         for digit in [byte >> 4, byte & 15] {
             self.byte(if digit < 10 { b'0' } else { b'a' - 10 }.wrapping_add(digit));
@@ -126,16 +128,16 @@ impl Out<'_> {
             match character {
                 [] => break,
                 [byte @ (b'"' | b'\\')] => self.bytes(&[b'\\', *byte]),
-                [byte @ 0..b' '] if json => self.hexadecimal("\\u00", *byte),
+                [byte @ 0..b' '] if json => self.hexadecimal(packed!("\\u00"), *byte),
                 _ if json && !is_valid => self.bytes("\u{fffd}".as_bytes()),
                 // C1 control characters are those below U+00A0.
                 [byte @ (0..b' ' | 0x7f)] | [0xc2, byte @ 0x80..=0x9f] if !json => {
-                    self.hexadecimal("\\x", *byte);
+                    self.hexadecimal(packed!("\\x"), *byte);
                 }
                 _ if is_valid => self.bytes(character),
                 _ => {
                     for byte in character {
-                        self.hexadecimal("\\x", *byte);
+                        self.hexadecimal(packed!("\\x"), *byte);
                     }
                 }
             }
@@ -183,10 +185,16 @@ pub trait Put {
     }
 }
 
-/// Adds one after the other to a text.
+/// Adds one after the other to a text. What is written there lies in the file packed.
 macro_rules! put {
-    ($out:expr, $($part:expr),+ $(,)?) => {{
-        $($part.put($out);)+
+    ($out:expr $(,)?) => {};
+    ($out:expr, $text:literal $(, $($rest:tt)*)?) => {{
+        $crate::packed::packed!($text).put($out);
+        put!($out, $($($rest)*)?);
+    }};
+    ($out:expr, $part:expr $(, $($rest:tt)*)?) => {{
+        $part.put($out);
+        put!($out, $($($rest)*)?);
     }};
 }
 pub(crate) use put;

@@ -8,7 +8,6 @@
 use super::{Path, Root, SMALL, proc};
 use crate::limits::{Limits, Version, directory};
 use crate::sys;
-use crate::text::Fields;
 use crate::units::integer;
 use core::ffi::CStr;
 use core::mem::ManuallyDrop;
@@ -16,10 +15,6 @@ use core::mem::ManuallyDrop;
 /// How often a quota of CPU time was used up: the periods in which there was something to run,
 /// those of them in which the quota was used up, and the microseconds that anything waited then.
 pub type Throttling = Option<[u64; 3]>;
-
-/// What memory.stat calls the memory that no reclaim brings back
-/// (Documentation/admin-guide/cgroup-v2.rst): that of processes, of the kernel, and of tmpfs.
-const LASTING: &[u8] = b"anon slab_unreclaimable shmem";
 
 /// Reads counters.
 pub struct Counters<'a> {
@@ -52,21 +47,11 @@ impl<'a> Counters<'a> {
         Kills { file }
     }
 
-    /// The file by which the kernel gives notice of a want of memory in the cgroup that has the limit,
-    /// or in our own where there is none; v2 alone has it.
-    pub fn notices(&mut self) -> Option<&CStr> {
+    /// A file of v2 in the cgroup that has the limit, or in our own if none has.
+    pub fn limiting_file(&mut self, name: &[u8]) -> Option<&CStr> {
         self.limits.memory.version.filter(|version| *version == Version::V2)?;
         let place = self.limiting()?;
-        self.set(place, [b"", b"memory.events"])
-    }
-
-    /// How many bytes there no reclaim brings back, where there is no swap.
-    pub fn lasting(&mut self) -> Option<u64> {
-        let mut text = ManuallyDrop::new(Vec::new());
-        let place = self.limiting()?;
-        sys::read_file(self.set(place, [b"", b"memory.stat"])?, &mut text, SMALL).ok()?;
-        let lines = Fields::new(LASTING, b' ');
-        Some(lines.filter_map(|name| number(&text, name)).fold(0, u64::saturating_add))
+        self.set(place, [b"", name])
     }
 
     /// The directory of the cgroup that has the limit, or of our own if none has.
@@ -142,11 +127,12 @@ impl Kills {
     pub fn read(&self) -> Option<u64> {
         // On the stack, as at the end nothing is allocated, and no page taken for it.
         let mut text = [0; 512];
-        number(sys::read_head(sys::c_str(&self.file)?, &mut text).ok()?, b"oom_kill")
+        number(sys::read_head(sys::c_str(&self.file)?, &mut text)?, b"oom_kill")
     }
 }
 
-fn number(text: &[u8], name: &[u8]) -> Option<u64> {
+/// The number behind a name, or the only one where there is no name.
+pub(super) fn number(text: &[u8], name: &[u8]) -> Option<u64> {
     let text = text.trim_ascii();
     integer(if name.is_empty() { text } else { proc::value(text, name)? })
 }
@@ -158,11 +144,10 @@ pub fn since(before: Option<u64>, now: Option<u64>) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::read;
+pub(super) mod tests {
+    use super::super::{read, tests::tree};
     use super::*;
     use proptest::prelude::*;
-    use std::fs;
     use std::os::unix::ffi::OsStrExt;
 
     #[test]
@@ -186,70 +171,54 @@ mod tests {
         assert_eq!((since(None, Some(5)), since(Some(5), None)), (None, None));
     }
 
-    /// What the kernel counts in a tree of files.
-    fn counted<T>(files: &[(&str, &str)], ask: impl FnOnce(&mut Counters<'_>) -> T) -> T {
-        let tree = tempfile::tempdir().unwrap();
+    const LIMIT_ABOVE: (&str, &str) = ("sys/fs/cgroup/pod/memory.max", "4096000\n");
+
+    /// What is asked of a cgroup on v2, but for other files.
+    pub(in crate::cgroup) fn counted<T>(
+        files: &[(&str, &str)],
+        ask: impl FnOnce(&mut Counters<'_>) -> T,
+    ) -> T {
         let usual = [
             ("proc/self/mountinfo", "1 2 0:3 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"),
             ("proc/self/cgroup", "0::/pod/app\n"),
             ("sys/fs/cgroup/pod/app/memory.max", "max\n"),
         ];
-        for (file, text) in usual.iter().chain(files) {
-            let file = tree.path().join(file);
-            fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(file, text).unwrap();
-        }
+        let tree = tree(&[&usual, files].concat());
         let root = Root::at(tree.path().as_os_str().as_bytes());
         let limits = read(&root, &mut Vec::new());
         ask(&mut Counters::new(&root, &limits))
     }
 
-    const LIMIT_ABOVE: (&str, &str) = ("sys/fs/cgroup/pod/memory.max", "4096000\n");
-
-    /// And of no other: where the limit is, what counts against it is.
     #[test]
-    fn what_is_there_to_stay_is_that_of_the_cgroup_with_the_limit() {
-        const STAT: &str = "anon 1000\nfile 70\nkernel 9\nshmem 200\nslab_unreclaimable 30\n\
-                            slab 31\nanon_thp 5\n";
-        let own = ("sys/fs/cgroup/pod/app/memory.stat", "anon 1\n");
-        let above = ("sys/fs/cgroup/pod/memory.stat", STAT);
-        assert_eq!(counted(&[own, above, LIMIT_ABOVE], |it| it.lasting()), Some(1230));
-        assert_eq!(counted(&[own, above], |it| it.lasting()), Some(1), "no limit in sight");
-        assert_eq!(counted(&[own, LIMIT_ABOVE], |it| it.lasting()), None, "no such file");
-        let huge = ("sys/fs/cgroup/pod/app/memory.stat", "anon 18446744073709551615\nshmem 2\n");
-        assert_eq!(counted(&[huge], |it| it.lasting()), Some(u64::MAX));
-    }
-
-    #[test]
-    fn notice_is_given_where_the_limit_is_and_in_v2_alone() {
-        let notices = |files: &[(&str, &str)]| {
-            counted(files, |it| it.notices().map(|it| it.to_str().unwrap().to_owned()))
+    fn limiting_file_is_where_the_limit_is_and_in_v2_alone() {
+        let file = |files: &[(&str, &str)]| {
+            let place = |it: &CStr| {
+                let (_, file) = it.to_str().unwrap().split_once("/sys/fs/cgroup/").unwrap();
+                file.to_owned()
+            };
+            counted(files, |it| it.limiting_file(b"memory.events").map(place))
         };
-        let file = |files: &[(&str, &str)], end| notices(files).unwrap().ends_with(end);
-        assert!(file(&[LIMIT_ABOVE], "/sys/fs/cgroup/pod/memory.events"));
-        assert!(file(&[], "/sys/fs/cgroup/pod/app/memory.events"));
+        assert_eq!(file(&[LIMIT_ABOVE]).as_deref(), Some("pod/memory.events"));
+        assert_eq!(file(&[]).as_deref(), Some("pod/app/memory.events"), "no limit in sight");
         // At memory.high the kernel does not kill.
         let high = ("sys/fs/cgroup/pod/app/memory.high", "4096\n");
-        assert!(file(&[LIMIT_ABOVE, high], "/sys/fs/cgroup/pod/memory.events"));
+        assert_eq!(file(&[LIMIT_ABOVE, high]).as_deref(), Some("pod/memory.events"));
         let v1 = [
             ("proc/self/mountinfo", "1 2 0:3 / /sys/fs/cgroup/memory rw - cgroup c rw,memory\n"),
             ("proc/self/cgroup", "1:memory:/\n"),
             ("sys/fs/cgroup/memory/memory.limit_in_bytes", "4096000\n"),
         ];
-        assert_eq!(notices(&v1), None);
-        assert_eq!(notices(&[("proc/self/cgroup", "")]), None);
+        assert_eq!(file(&v1), None);
+        assert_eq!(file(&[("proc/self/cgroup", "")]), None);
     }
 
     #[test]
     fn kills_are_those_of_the_own_cgroup() {
-        let events = |place: &'static str, text| ([place, "memory.events"].concat(), text);
-        let (own, above) = (
-            events("sys/fs/cgroup/pod/app/", "oom 1\noom_kill 3\n"),
-            events("sys/fs/cgroup/pod/", "oom 1\noom_kill 8\n"),
-        );
-        let files = [(own.0.as_str(), own.1), (above.0.as_str(), above.1), LIMIT_ABOVE];
-        assert_eq!(counted(&files, |it| it.kills().read()), Some(3));
-        assert_eq!(counted(&files[1..], |it| it.kills().read()), None);
+        let own = ("sys/fs/cgroup/pod/app/memory.events", "oom 1\noom_kill 3\n");
+        let above = ("sys/fs/cgroup/pod/memory.events", "oom 1\noom_kill 8\n");
+        let kills = |it: &mut Counters<'_>| it.kills().read();
+        assert_eq!(counted(&[own, above, LIMIT_ABOVE], kills), Some(3));
+        assert_eq!(counted(&[above, LIMIT_ABOVE], kills), None);
     }
 
     proptest! {

@@ -4,6 +4,7 @@
 //! Nothing here fails: what cannot be read or understood is part of the result.
 
 pub mod counters;
+pub mod gauge;
 pub mod locate;
 pub mod proc;
 mod v1;
@@ -376,7 +377,7 @@ mod tests {
 
     const MOUNTINFO: &str = "1 2 0:3 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
 
-    fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+    pub(super) fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
         let tree = tempfile::tempdir().unwrap();
         for (file, text) in files {
             let file = tree.path().join(file);

@@ -5,6 +5,7 @@ use super::{CpuMode, Note, Plan, Present, Reader, Reason, Rounding, Tuning, warn
 use crate::error::Error;
 use crate::gobinary::{GoBinary, Release};
 use crate::limits::{Limits, Readings, Version};
+use crate::packed::packed;
 use crate::units::Quota;
 
 /// Go's names for switching its own rule for GOMAXPROCS, and its updates, on and off.
@@ -37,7 +38,7 @@ pub(super) fn decide<'a>(
     {
         let release = program.and_then(|program| program.release);
         if go_integer(value, release).is_none_or(|threads| threads <= 0) {
-            let (name, expected) = ("GOMAXPROCS", "a whole number from 1");
+            let (name, expected) = ("GOMAXPROCS", packed!("a whole number from 1"));
             warnings.push(Error::GoWillIgnore { name, value, expected });
         }
         decision.reason = Reason::Present;

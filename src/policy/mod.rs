@@ -9,6 +9,7 @@ mod reason;
 use crate::error::Error;
 use crate::gobinary::GoBinary;
 use crate::limits::{Limits, Reading, Readings, Value};
+use crate::packed::packed;
 use crate::units::{Quota, Ratio};
 use go::go_integer;
 
@@ -160,7 +161,7 @@ pub fn decide<'a>(
         && value != b"off"
         && go_integer(value, program.and_then(|program| program.release)).is_none()
     {
-        let (name, expected) = ("GOGC", "a percentage such as 100, or off");
+        let (name, expected) = ("GOGC", packed!("a percentage such as 100, or off"));
         plan.warnings.push(Error::GoWillIgnore { name, value, expected });
     }
     if matches!(plan.cpu.reason, Reason::Live) {

@@ -1,6 +1,7 @@
 //! The reasons for what is decided, in the words in which people read them.
 
 use super::Rounding;
+use crate::packed::{Packed, packed};
 use crate::text::{Out, Put, put};
 use crate::units::{Bytes, Ratio};
 
@@ -70,7 +71,7 @@ pub enum Reason {
     Cpus(u64),
 }
 
-const THE_CPUS: &str = " the CPUs that the process may run on, ";
+const THE_CPUS: Packed = packed!(" the CPUs that the process may run on, ");
 
 impl Put for Reason {
     fn put(&self, out: &mut Out<'_>) {

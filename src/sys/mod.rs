@@ -25,8 +25,8 @@ pub use file::{
     write_stdout,
 };
 pub use process::{
-    Change, Exec, How, allowed_cpus, can_wait, children_cpu, exec, has_children, is_child,
-    memory_total, next_change, protect_relocations, send_signal, spawn,
+    Change, Exec, How, allowed_cpus, can_wait, children_cpu, exec, free_swap, has_children,
+    is_child, memory_total, next_change, protect_relocations, send_signal, spawn, touch_stack,
 };
 pub use signal::{
     Disposition, NEVER, Received, SECOND, SignalSet, block_all, discard_own, disposition,
@@ -56,6 +56,27 @@ pub fn c_str(bytes: &[u8]) -> Option<&CStr> {
     let string = bytes.get(..=length)?;
     // SAFETY: the last byte is the first that is NUL.
     Some(unsafe { CStr::from_bytes_with_nul_unchecked(string) })
+}
+
+/// A C string of the file itself, of which its address is all there is to know: half of a slice,
+/// and so less to hand over.
+#[derive(Clone, Copy, Debug)]
+pub struct Literal(*const u8);
+
+impl Literal {
+    /// Takes bytes that have a NUL at their end.
+    #[must_use]
+    pub const fn new(bytes: &'static [u8]) -> Self {
+        assert!(matches!(bytes.last(), Some(0)), "there must be a NUL at the end");
+        Self(bytes.as_ptr())
+    }
+
+    /// The bytes before the first NUL.
+    #[must_use]
+    pub fn bytes(self) -> &'static [u8] {
+        // SAFETY: it points to bytes with a NUL at their end that live as long as the process.
+        unsafe { CStr::from_ptr(self.0.cast()) }.to_bytes()
+    }
 }
 
 /// The strings of `argv` or `envp`, as the kernel laid them out for the life of the process.

@@ -80,14 +80,17 @@ impl Watch {
         };
         let mut counters = Counters::new(&options.root(), limits);
         let kills = counters.kills();
-        let before = Snapshot::take(&mut counters, None, report.is_some());
+        let counted = if report.is_some() { kills.read() } else { None };
+        let before = Snapshot::take(&mut counters, counted, report.is_some());
         let seen = Seen::new(plan);
         Self { present, logged: 0, report, go, kills, before, seen, live: None }
     }
 
     /// Begins to count the kills, and to follow what is to be followed, for a program that stays.
     pub fn settle(&mut self, program: i32, options: &Options, stderr: &mut Stderr) {
-        self.before.kills = self.kills.read();
+        if self.before.kills.is_none() {
+            self.before.kills = self.kills.read();
+        }
         self.follow(program, options, stderr);
     }
 

@@ -3,6 +3,7 @@
 
 use super::Ended;
 use crate::environment::MEMORY;
+use crate::packed::{Packed, packed};
 use crate::sys::How;
 use crate::text::{Out, Plain, Put, Quoted, put};
 use crate::units::Bytes;
@@ -61,7 +62,8 @@ pub struct PostMortem<'a> {
 /// The limit, and what is to be known of its use.
 #[derive(Clone, Copy, Debug)]
 pub struct Circumstances<'a> {
-    /// The limit at the end in bytes, and the file it is in, if one is in sight.
+    /// The limit in bytes, and the file it is in, if one is in sight; no path where there was no time
+    /// to look for it.
     pub limit: Option<(u64, &'a [u8])>,
     /// The limit at the start.
     pub limit_before: Option<u64>,
@@ -80,18 +82,20 @@ impl Circumstances<'_> {
     }
 
     /// What can be done.
-    fn advice(&self) -> &'static str {
+    fn advice(&self) -> Packed {
         match (self.limit, self.go) {
-            (None, _) => "the memory of the machine, or a limit out of sight, ran out",
+            (None, _) => packed!("the memory of the machine, or a limit out of sight, ran out"),
             (Some((limit, _)), _) if !self.is_reached(limit) => {
-                "not this limit, but the memory of the machine, or a limit above, ran out"
+                packed!("not this limit, but the memory of the machine, or a limit above, ran out")
             }
             (_, GoLimit::Ours(_)) => {
-                "raise the limit, or leave more of it to what is not Go's heap (--memory-ratio, \
+                packed!(
+                    "raise the limit, or leave more of it to what is not Go's heap (--memory-ratio, \
                  --memory-reserve)"
+                )
             }
-            (_, GoLimit::Theirs(_)) => "raise the limit, or lower GOMEMLIMIT",
-            (_, GoLimit::Unset) => "raise the limit, or have GOMEMLIMIT set below it",
+            (_, GoLimit::Theirs(_)) => packed!("raise the limit, or lower GOMEMLIMIT"),
+            (_, GoLimit::Unset) => packed!("raise the limit, or have GOMEMLIMIT set below it"),
         }
     }
 }
@@ -103,10 +107,10 @@ impl Put for PostMortem<'_> {
                 put!(out, "the program was killed by SIGKILL, but not for want of memory");
                 return;
             }
-            Who::Unknown => ("the program was killed by SIGKILL, perhaps", 0),
-            Who::Program(0) => ("the kernel killed the program", 0),
-            Who::Program(others) => ("the kernel killed the program and ", others),
-            Who::Others(others) => ("the kernel killed ", others),
+            Who::Unknown => (packed!("the program was killed by SIGKILL, perhaps"), 0),
+            Who::Program(0) => (packed!("the kernel killed the program"), 0),
+            Who::Program(others) => (packed!("the kernel killed the program and "), others),
+            Who::Others(others) => (packed!("the kernel killed "), others),
         };
         put!(out, head);
         if others > 0 {
@@ -125,7 +129,10 @@ impl Put for Circumstances<'_> {
     fn put(&self, out: &mut Out<'_>) {
         put!(out, "limit ");
         if let Some((bytes, file)) = self.limit {
-            put!(out, Bytes(bytes), " in ", Quoted(file));
+            put!(out, Bytes(bytes));
+            if !file.is_empty() {
+                put!(out, " in ", Quoted(file));
+            }
         } else {
             put!(out, "none in sight");
         }
