@@ -21,6 +21,9 @@ mod rest;
 // Limits that change while the program runs.
 mod resize;
 
+// A want of memory before the kernel kills.
+mod shortage;
+
 // Why it ended, and what it took.
 mod death;
 

@@ -577,35 +577,6 @@ fn refusal_is_said_and_the_program_runs() {
     }
 }
 
-#[test]
-fn warning_of_a_want_of_memory_takes_v2() {
-    for (tree, option) in [(Tree::v1(), "--memory-warn"), (Tree::v1(), "--on-resize=log")] {
-        let launch = tree.launch(Place::Subreaper, &["report"], &["--memory-warn", option]);
-        let mut init = launch.settled();
-        assert_eq!(
-            init.message(""),
-            "loadline: could not begin to watch for --memory-warn: No such file or directory; it \
-             takes cgroup v2"
-        );
-        if option != "--memory-warn" {
-            tree.write("sys/fs/cgroup/memory/memory.limit_in_bytes", "629145600\n");
-            next(&mut init, ", memory to 600 MiB", KEEPS);
-        }
-        nothing_else_happened(init);
-    }
-}
-
-/// The kernel gives notice of a file of its own, never of an ordinary one.
-#[test]
-fn no_warning_is_given_where_the_kernel_gives_no_notice() {
-    let tree = Tree::v2();
-    tree.write("sys/fs/cgroup/memory.stat", "anon 419000000\nslab_unreclaimable 0\nshmem 0\n");
-    let launch = tree.launch(Place::Subreaper, &["report"], &[]);
-    let init = launch.environment("LOADLINE_MEMORY_WARN=1").settled();
-    tree.kills(1, 0);
-    nothing_else_happened(init);
-}
-
 /// Cgroups of the kernel's own, one within the other, in the hierarchies of memory and of CPU time.
 struct Cgroups(Vec<PathBuf>);
 
