@@ -561,6 +561,7 @@ fn refusal_is_said_and_the_program_runs() {
     let (probe, init) = (probe_path().to_str().unwrap(), Init::under_test().path);
     for (call, error, said) in [
         (libc::SYS_signalfd4, libc::EMFILE, "--on-resize or --memory-warn: Too many open files"),
+        (libc::SYS_ppoll, libc::EPERM, "--on-resize or --memory-warn: Operation not permitted"),
         (libc::SYS_inotify_init1, libc::EMFILE, "--on-resize: Too many open files"),
         (libc::SYS_inotify_init1, libc::EPERM, "--on-resize: Operation not permitted"),
         (libc::SYS_inotify_add_watch, libc::ENOSPC, "--on-resize: No space left on device"),
