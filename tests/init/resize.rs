@@ -17,6 +17,11 @@ const KEEPS: &str = "; the program keeps what it has";
 const NEED_NOT_KNOW: &str = "; the program need not know";
 const REALTIME: i32 = 35;
 
+/// Where one is enough.
+fn place() -> Place {
+    Place::all()[0]
+}
+
 /// The init at rest, with a program that says what reaches it.
 #[track_caller]
 fn reporting(tree: &Tree, place: Place, options: &[&str]) -> Running {
@@ -49,7 +54,7 @@ fn change_is_said_and_nothing_else_happens() {
         let mut init = reporting(&tree, place, &["--on-resize=log"]);
         tree.write(MEMORY, "629145600\n");
         assert_eq!(
-            init.message(""),
+            init.message(CHANGED),
             "loadline: the limits have changed, memory to 600 MiB; at a start now: \
              GOMEMLIMIT=503316480 (80% of the limit: 600 MiB in \"/sys/fs/cgroup/memory.max\"); \
              GOMAXPROCS=1 (the limit rounded up: 0.5 CPU in \"/sys/fs/cgroup/cpu.max\"); the \
@@ -120,7 +125,7 @@ fn signal_reaches_the_group_where_signals_do() {
 fn variable_asks_for_it_and_the_command_line_wins() {
     for (options, is_signalled) in [(&[] as &[_], true), (&["--on-resize=log"], false)] {
         let tree = Tree::v2();
-        let launch = tree.launch(Place::Subreaper, &["report"], options);
+        let launch = tree.launch(place(), &["report"], options);
         let mut init = launch.environment("LOADLINE_ON_RESIZE=signal:HUP").settled();
         tree.write(MEMORY, "629145600\n");
         init.message(CHANGED);
@@ -194,7 +199,7 @@ fn program_is_told_to_end_from_both_sides() {
     let start = |delay| {
         let tree = Tree::v2();
         let options = ["--on-resize=exit", "--kill-after=1h"];
-        let init = tree.launch(Place::Subreaper, &["linger", "1000"], &options).settled();
+        let init = tree.launch(place(), &["linger", "1000"], &options).settled();
         (delay, tree, init)
     };
     let inits: Vec<_> = (0..20).map(start).collect();
@@ -225,7 +230,7 @@ fn change_that_makes_no_difference_to_the_program_is_said_and_not_handed_on() {
             ("--cpu=off", "GOGC=100", CPU, "max 100000\n", ", CPU to none"),
         ] {
             let tree = Tree::v2();
-            let launch = tree.launch(Place::Subreaper, &["report"], &[act, option]);
+            let launch = tree.launch(place(), &["report"], &[act, option]);
             let init = launch.environment(variable).settled();
             tree.write(file, text);
             all.push((tree, init, said));
@@ -261,7 +266,7 @@ fn quota_that_go_follows_by_itself_is_not_handed_on() {
         let program = go_probe(directory.path(), version);
         let tree = Tree::v2();
         tree.write("proc/self/mountinfo", "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
-        let launch = tree.launch(Place::Subreaper, &[], &["--on-resize=signal:HUP"]);
+        let launch = tree.launch(place(), &[], &["--on-resize=signal:HUP"]);
         let mut init = launch.program(&[program.to_str().unwrap(), "report"]).settled();
         tree.write(CPU, "200000 100000\n");
         next(&mut init, ", CPU to 2", end);
@@ -276,7 +281,7 @@ fn quota_that_go_follows_by_itself_is_not_handed_on() {
 fn limits_of_every_kind_are_followed() {
     let tree = Tree::v2();
     tree.write("sys/fs/cgroup/memory.high", "max\n");
-    let mut init = reporting(&tree, Place::Subreaper, &["--on-resize=log"]);
+    let mut init = reporting(&tree, place(), &["--on-resize=log"]);
     for (file, text, said) in [
         ("memory.high", "209715200\n", ", memory to 200 MiB"),
         ("memory.high", "max\n", ", memory to 400 MiB"),
@@ -293,7 +298,7 @@ fn limits_of_every_kind_are_followed() {
 #[test]
 fn limits_of_every_kind_are_followed_on_v1() {
     let tree = Tree::v1();
-    let mut init = reporting(&tree, Place::Subreaper, &["--on-resize=log"]);
+    let mut init = reporting(&tree, place(), &["--on-resize=log"]);
     for (file, text, said) in [
         ("memory/memory.limit_in_bytes", "629145600\n", ", memory to 600 MiB"),
         ("memory/memory.limit_in_bytes", "9223372036854771712\n", ", memory to none"),
@@ -315,7 +320,7 @@ fn limits_of_all_directories_above_are_followed() {
         tree.write(&format!("sys/fs/cgroup/{directory}/memory.max"), "max\n");
         tree.write(&format!("sys/fs/cgroup/{directory}/cpu.max"), "max 100000\n");
     }
-    let mut init = reporting(&tree, Place::Subreaper, &["--on-resize=log"]);
+    let mut init = reporting(&tree, place(), &["--on-resize=log"]);
     for (file, text, said) in [
         (MEMORY, "367001600\n", ", memory to 350 MiB"),
         ("sys/fs/cgroup/pod/memory.max", "314572800\n", ", memory to 300 MiB"),
@@ -348,7 +353,7 @@ fn changes_in_one_go_are_one_line() {
 #[test]
 fn change_that_is_taken_back_at_once_is_not_said() {
     let tree = Tree::v2();
-    let mut init = reporting(&tree, Place::Subreaper, &["--on-resize=signal:HUP"]);
+    let mut init = reporting(&tree, place(), &["--on-resize=signal:HUP"]);
     tree.write(MEMORY, "629145600\n");
     tree.write(MEMORY, "419430400\n");
     init.rests();
@@ -359,7 +364,7 @@ fn change_that_is_taken_back_at_once_is_not_said() {
 #[test]
 fn file_without_a_number_is_no_change() {
     let tree = Tree::v2();
-    let init = reporting(&tree, Place::Subreaper, &["--on-resize=signal:HUP"]);
+    let init = reporting(&tree, place(), &["--on-resize=signal:HUP"]);
     tree.write(MEMORY, "");
     nothing_else_happened(init);
 }
@@ -383,7 +388,8 @@ fn storm_of_changes_ends_with_the_last_of_them() {
         while !init.message(CHANGED).contains(", memory to 777 MiB;") {
             count += 1;
         }
-        assert!(count <= most, "{count} decisions");
+        // Nor is nothing decided before it has ended.
+        assert!((2..=most).contains(&count), "{count} decisions");
         for _ in 0..count {
             init.expect("signal 1");
         }
@@ -404,7 +410,7 @@ fn change_while_it_is_decided_is_not_lost() {
         tree.write("proc/self/cgroup", &format!("0::{cgroup}\n"));
         fs::create_dir_all(tree.path(&file).parent().unwrap()).unwrap();
         tree.write(&file, "209715200\n");
-        let mut init = reporting(&tree, Place::Subreaper, &["--on-resize=log"]);
+        let mut init = reporting(&tree, place(), &["--on-resize=log"]);
         tree.overwrite(&file, "219715200\n");
         std::thread::sleep(DEBOUNCE + Duration::from_millis(delay));
         tree.overwrite(&file, "104857600\n");
@@ -507,13 +513,13 @@ fn nothing_is_watched_unless_asked_for() {
         [&[] as &[_], &["--on-resize=ignore"], &["--on-resize=log", "--on-resize=ignore"]]
     {
         let tree = Tree::v2();
-        let init = reporting(&tree, Place::Subreaper, options);
+        let init = reporting(&tree, place(), options);
         assert_eq!(descriptors(&init), [0, 1, 2], "{options:?}");
         tree.write(MEMORY, "629145600\n");
         nothing_else_happened(init);
     }
     let tree = Tree::v2();
-    let init = reporting(&tree, Place::Subreaper, &["--on-resize=log", "--memory-warn"]);
+    let init = reporting(&tree, place(), &["--on-resize=log", "--memory-warn"]);
     assert!(descriptors(&init).len() > 3);
 }
 
@@ -521,7 +527,7 @@ fn nothing_is_watched_unless_asked_for() {
 fn value_that_means_nothing_is_refused_and_in_a_variable_ignored() {
     Init::must_be_loadline();
     for value in ["x", "", "signal", "signal:", "signal:0", "signal:65", "signal:FOO", "exit "] {
-        let launch = || Launch::new(Place::Subreaper, &["exit", "3"]);
+        let launch = || Launch::new(place(), &["exit", "3"]);
         let mut init = launch().arguments(&["--on-resize", value]).start();
         assert_eq!((init.wait(), init.output().len()), (Ended::Exited(1), 0), "{value:?}");
         assert!(
@@ -546,10 +552,8 @@ fn want_of_descriptors_is_said_and_the_program_runs() {
     let (probe, init) = (probe_path().to_str().unwrap(), Init::under_test().path);
     let shell = ["/bin/sh", "-c", script, probe, init.to_str().unwrap(), "4", tree.root()];
     let mut init = Launch::bare(&[]).program(&shell).settled();
-    assert_eq!(
-        init.message(""),
-        "loadline: could not begin to watch for --on-resize: Too many open files"
-    );
+    let said = init.message("could not begin");
+    assert_eq!(said, "loadline: could not begin to watch for --on-resize: Too many open files");
     nothing_else_happened(init);
 }
 
@@ -573,7 +577,8 @@ fn refusal_is_said_and_the_program_runs() {
         program.extend([init.to_str().unwrap(), "-s", "--root", tree.root(), option, "--"]);
         program.extend([probe, "report"]);
         let mut init = Launch::bare(&[]).program(&program).settled();
-        assert_eq!(init.message(""), format!("loadline: could not begin to watch for {said}"));
+        let expected = format!("loadline: could not begin to watch for {said}");
+        assert_eq!(init.message("could not begin"), expected);
         nothing_else_happened(init);
     }
 }

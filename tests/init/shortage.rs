@@ -20,8 +20,12 @@ const WARNING: &str = "loadline: memory runs out, and the kernel may kill all of
      taken back, limit 400 MiB, GOMEMLIMIT=335544320; raise the limit, or leave more of it to what \
      is not Go's heap (--memory-ratio, --memory-reserve)";
 
+fn place() -> Place {
+    Place::all()[0]
+}
+
 fn reporting(tree: &Tree, options: &[&str]) -> Running {
-    tree.launch(Place::Subreaper, &["report"], options).settled()
+    tree.launch(place(), &["report"], options).settled()
 }
 
 fn warned(tree: &Tree, log: &Path) -> Running {
@@ -42,7 +46,7 @@ fn want_of_memory_is_said_once_and_the_program_runs() {
         let tree = tree(true);
         let launch = tree.launch(place, &["report"], &[]);
         let mut init = launch.environment("LOADLINE_MEMORY_WARN=1").settled();
-        assert_eq!(init.message(""), WARNING);
+        assert_eq!(init.message("memory runs"), WARNING);
         assert_eq!(ends(init), "");
     }
 }
@@ -72,7 +76,7 @@ fn it_takes_v2_and_what_else_is_asked_for_goes_on() {
     let tree = Tree::v1();
     let mut init = reporting(&tree, &["--memory-warn", "--on-resize=log"]);
     assert_eq!(
-        init.message(""),
+        init.message("could not begin"),
         "loadline: could not begin to watch for --memory-warn: No such file or directory; it takes \
          cgroup v2"
     );
