@@ -89,7 +89,7 @@ fn mount(line: &[u8]) -> Option<Mount<'_>> {
     let mut fields = Fields::new(line, b' ');
     let (root, point, _) = (fields.nth(3)?, fields.next()?, fields.next()?);
     fields.find(|field| field == b"-")?;
-    let version = match fields.next()?.strip_prefix(b"cgroup")? {
+    let version = match fields.next()?.strip_prefix(b"cgroup".as_slice())? {
         b"" => Version::V1,
         b"2" => Version::V2,
         _ => return None,

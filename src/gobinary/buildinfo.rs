@@ -35,7 +35,7 @@ pub fn parse<'a>(version: &'a [u8], modules: &'a [u8]) -> Option<GoBinary<'a>> {
         let mut previous: &[u8] = b"";
         for line in Fields::new(lines, b'\n') {
             // What the module in the line before is replaced by: path, version, sum.
-            let replacement = line.strip_prefix(b"=>\t");
+            let replacement = line.strip_prefix(b"=>\t".as_slice());
             for (beginning, value) in &mut values {
                 if let Some(module) = replacement {
                     if previous.starts_with(beginning) {
@@ -69,6 +69,6 @@ fn unquoted(value: &[u8]) -> &[u8] {
 /// The release in `go1.25.3`, `go1.25rc1`, `devel go1.27-abc Mon ...`, `go1.25 X:experiment`, or
 /// with whatever else a vendor put behind it.
 fn release(version: &[u8]) -> Option<Release> {
-    let version = version.strip_prefix(b"devel ").unwrap_or(version);
+    let version = version.strip_prefix(b"devel ".as_slice()).unwrap_or(version);
     Some(Release::parse(version.strip_prefix(b"go")?)).filter(|release| release.minor > 0)
 }

@@ -9,6 +9,7 @@ const PLUS: Release = Release { major: 1, minor: 26, patch: 0 };
 
 /// Whether the Go runtime starts with this `GOMEMLIMIT` (`parseByteCount` in runtime/string.go):
 /// digits with `B`, `KiB`, `MiB`, `GiB`, `TiB` or nothing behind them, below 2^63; or `off`.
+#[inline(never)]
 pub(super) fn go_accepts(value: &[u8], release: Option<Release>) -> bool {
     let (number, shift) = match value {
         [number @ .., b'K', b'i', b'B'] => (number, 10),

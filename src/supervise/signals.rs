@@ -109,7 +109,7 @@ fn names() -> impl Iterator<Item = (c_int, &'static [u8])> {
 /// A signal by its full name, as tini has it, or without the `SIG`.
 #[must_use]
 pub fn signal_by_name(text: &[u8]) -> Option<c_int> {
-    let text = text.strip_prefix(b"SIG").unwrap_or(text);
+    let text = text.strip_prefix(b"SIG".as_slice()).unwrap_or(text);
     names().find(|(_, name)| *name == text).map(|(signal, _)| signal)
 }
 
