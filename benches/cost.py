@@ -148,6 +148,10 @@ class Idle:
             if time.monotonic() > patience:
                 raise RuntimeError(f"does not come to rest: {self.process.args}")
             time.sleep(0.001)
+        # An init may see to itself a moment after the start: at rest is what is not woken for a while.
+        past = None
+        while past != (past := self.switches()):
+            time.sleep(0.1)
         return self
 
     def __exit__(self, *_):

@@ -160,6 +160,8 @@ pub struct Options {
     pub kill_after: Option<Micros>,
     /// How long what the program leaves behind has to end.
     pub drain: Option<Micros>,
+    /// Whether any of it is of use only to an init.
+    pub is_for_an_init: bool,
     exec: bool,
 }
 
@@ -169,23 +171,6 @@ impl Options {
     #[inline(never)]
     pub fn root(&self) -> Root<'static> {
         self.root.map_or_else(Root::system, Root::at)
-    }
-
-    /// Whether any of it is of use only to an init.
-    #[must_use]
-    pub fn is_for_an_init(&self) -> bool {
-        self.subreaper
-            || self.group
-            || self.warn_on_reap
-            || self.report.is_some()
-            || self.on_resize != OnResize::Ignore
-            || self.memory_warn
-            || self.termination_log.is_some()
-            || self.parent_death.is_some()
-            || self.remap != Remap::default()
-            || self.rewrites != Rewrites::DEFAULT
-            || self.kill_after.is_some()
-            || self.drain.is_some()
     }
 }
 
@@ -209,6 +194,9 @@ const SWITCH: Packed = packed!("1, true, 0 or false");
 fn switch(value: &[u8]) -> Option<bool> {
     Some(word(value, b"1 true 0 false")? < 2)
 }
+
+/// How many settings are of use to more than an init: they come first.
+const COMMON: usize = 10;
 
 const SETTINGS: [Setting; 21] = [
     Setting {
@@ -284,6 +272,14 @@ const SETTINGS: [Setting; 21] = [
         name: "--exec",
         expected: SWITCH,
         set: |options, value| switch(value).map(|is_on| options.exec = is_on),
+    },
+    Setting {
+        name: "TINI_VERBOSITY",
+        expected: packed!("a whole number"),
+        set: |options, value| {
+            options.verbosity = integer(value)?.try_into().ok()?;
+            Some(())
+        },
     },
     Setting {
         name: "--memory-warn",
@@ -386,14 +382,6 @@ const SETTINGS: [Setting; 21] = [
             Some(())
         },
     },
-    Setting {
-        name: "TINI_VERBOSITY",
-        expected: packed!("a whole number"),
-        set: |options, value| {
-            options.verbosity = integer(value)?.try_into().ok()?;
-            Some(())
-        },
-    },
 ];
 
 /// Reads the command line and the environment. What is wrong with a variable is only a warning: a
@@ -417,6 +405,7 @@ pub fn parse<'a>(arguments: &'a [&'static CStr], environment: &[&'static CStr]) 
         rewrites: Rewrites::DEFAULT,
         kill_after: None,
         drain: None,
+        is_for_an_init: false,
         exec: false,
     };
     // From the last to the first, so that of several by one name the first counts.
@@ -438,12 +427,15 @@ fn variable(entry: &'static [u8], options: &mut Options) -> Option<Error<'static
     let mut parts = Fields::new(entry, b'=');
     let (name, value) = (parts.next()?, parts.rest()?);
     // Kubernetes makes LOADLINE_PORT for a service by our name.
-    let &Setting { expected, set, .. } =
-        SETTINGS.iter().find(|setting| is_variable_of(name, setting.name))?;
-    if (value.is_empty() && !expected.is_empty()) || set(options, value).is_some() {
+    let mut settings = SETTINGS.iter().enumerate();
+    let (index, setting) = settings.find(|(_, setting)| is_variable_of(name, setting.name))?;
+    let expected = setting.expected;
+    if value.is_empty() && !expected.is_empty() {
         return None;
     }
-    Some(Error::Variable { name, value, expected })
+    options.is_for_an_init |= index >= COMMON;
+    let set = (setting.set)(options, value);
+    set.is_none().then_some(Error::Variable { name, value, expected })
 }
 
 /// Whether a name is that of a setting, as `LOADLINE_CPU_MIN` is that of `--cpu-min`.
@@ -477,9 +469,9 @@ fn command(parser: &mut Parser<'_>, options: &mut Options) -> Result<Command, Er
         let mut show = None;
         // Words are compared by `==`: a pattern is compared byte by byte, in three times the code.
         match option.0 {
-            b"s" => options.subreaper = true,
-            b"g" => options.group = true,
-            b"w" => options.warn_on_reap = true,
+            b"s" => (options.subreaper, options.is_for_an_init) = (true, true),
+            b"g" => (options.group, options.is_for_an_init) = (true, true),
+            b"w" => (options.warn_on_reap, options.is_for_an_init) = (true, true),
             b"v" => verbose = verbose.saturating_add(1),
             b"l" => show = Some(&[Packed::LICENSE][..]),
             name if name == b"h" || name == b"--help" => show = Some(&[Packed::HELP][..]),
@@ -495,8 +487,10 @@ fn command(parser: &mut Parser<'_>, options: &mut Options) -> Result<Command, Er
                 explain = Some(format(value).ok_or(error)?);
             }
             name => {
-                let setting = SETTINGS.iter().find(|setting| setting.name.as_bytes() == name);
-                let setting = setting.ok_or(Error::UnknownOption(option))?;
+                let mut settings = SETTINGS.iter().enumerate();
+                let setting = settings.find(|(_, setting)| setting.name.as_bytes() == name);
+                let (index, setting) = setting.ok_or(Error::UnknownOption(option))?;
+                options.is_for_an_init |= index >= COMMON;
                 let expected = setting.expected;
                 // What is likely need not be spelled out, and then nothing else can follow.
                 let value = match setting.name {

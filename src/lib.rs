@@ -108,7 +108,7 @@ pub fn start(
     let name = name.unwrap_or_default();
     let mut image = ManuallyDrop::new(Image { name, candidates: &candidates, exec });
     if matches!(command, Command::Exec) {
-        if options.is_for_an_init() {
+        if options.is_for_an_init {
             stderr.at(WARNING, &Error::NoInit);
         }
         return Break(become_it(&mut image, mask, &mut stderr));

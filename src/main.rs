@@ -33,11 +33,11 @@ pub unsafe extern "C" fn main(
     };
     let code = match next {
         Break(code) => code,
-        Continue((started, watch)) => {
+        Continue((mut started, mut watch)) => {
             // SAFETY: what was allocated was local to the block above or borrowed from it, and
             // nothing that the block returns borrows.
             unsafe { ALLOCATOR.clear() };
-            started.supervise(watch, settle)
+            started.supervise(&mut watch, settle)
         }
     };
     code.into()
@@ -45,6 +45,8 @@ pub unsafe extern "C" fn main(
 
 /// What an init that is to stay does about itself, when it holds up nobody.
 fn settle() {
+    // SAFETY: `supervise` calls this when nothing that was allocated is used any more.
+    unsafe { ALLOCATOR.clear() };
     ALLOCATOR.trim();
     sys::protect_relocations();
 }

@@ -6,8 +6,9 @@
 //! whatever is written in a `put!` or a `packed!`.
 
 use crate::cli::{HELP, LICENSE};
-use crate::sys::Literal;
+use crate::sys::{Literal, WORDS};
 use crate::text::{Out, Put};
+use crate::watch::LINES;
 
 /// A packed text.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +19,8 @@ impl Packed {
     pub const HELP: Self = Self::new(TEXTS);
     /// The text of `-l`.
     pub const LICENSE: Self = Self::new(second(TEXTS));
+    /// What an account is made of.
+    pub const LINES: Self = Self::new(second(second(TEXTS)));
 
     /// Takes what [`cut`] returns.
     #[must_use]
@@ -73,8 +76,9 @@ static PAIRS: [[u8; 2]; FIRST] = LEARNT.pairs;
 
 // All below runs in the compiler alone, which refuses what is out of bounds.
 
-/// The longest texts, one behind the other, with a NUL at the end of each.
-type Sample = [u8; HELP.len() + 1 + LICENSE.len() + 1];
+/// The longest texts, one behind the other, with a NUL at the end of each; behind them what errors
+/// are called, as one, and a NUL.
+type Sample = [u8; HELP.len() + 1 + LICENSE.len() + 1 + LINES.len() + 1 + length(WORDS) + 1];
 
 /// What there is after learning.
 struct Learnt {
@@ -84,7 +88,7 @@ struct Learnt {
 }
 
 const LEARNT: Learnt = learn();
-const TEXTS: &[u8] = &cut::<{ LEARNT.sample.1 }>(&LEARNT.sample.0);
+const TEXTS: &[u8] = &cut::<{ end(&LEARNT.sample.0) }>(&LEARNT.sample.0);
 
 /// The byte for each pair, 0 where there is none.
 const CODES: &[[u8; 256]; 256] = &codes();
@@ -94,8 +98,16 @@ const CODES: &[[u8; 256]; 256] = &codes();
 #[allow(clippy::indexing_slicing)]
 const fn learn() -> Learnt {
     let mut sample = [0; size_of::<Sample>()];
-    let middle = fill(&mut sample, 0, HELP);
-    let mut length = fill(&mut sample, middle, LICENSE);
+    let mut length = fill(&mut sample, 0, HELP);
+    length = fill(&mut sample, length, LICENSE);
+    length = fill(&mut sample, length, LINES);
+    let mut words = WORDS;
+    while let [(_, text), rest @ ..] = words {
+        length = fill(&mut sample, length, text);
+        // A pair with a NUL in it must not be frequent.
+        sample[length - 1] = b' ';
+        words = rest;
+    }
     let mut pairs = [[0; 2]; FIRST];
     // There is no such pair.
     let (mut index, mut pair) = (0, [u8::MAX; 2]);
@@ -112,7 +124,7 @@ const fn learn() -> Learnt {
             }
             sample[to] = right;
             to += 1;
-            // One with a NUL in it is there once at most, and never the most frequent.
+            // One with a NUL in it is there three times at most, and never the most frequent.
             let count = &mut counts[left as usize][right as usize];
             *count += 1;
             if *count > most {
@@ -190,6 +202,21 @@ const fn fill(bytes: &mut [u8], place: usize, text: &str) -> usize {
     place + index + 1
 }
 
+/// The length of words with a byte behind each.
+const fn length(mut words: &[(u8, &str)]) -> usize {
+    let mut length = 0;
+    while let [(_, text), rest @ ..] = words {
+        length += text.len() + 1;
+        words = rest;
+    }
+    length
+}
+
+/// Where the third text ends.
+const fn end(texts: &[u8]) -> usize {
+    texts.len() - second(second(second(texts))).len()
+}
+
 /// What is behind the first NUL.
 const fn second(mut texts: &[u8]) -> &[u8] {
     while let [byte, rest @ ..] = texts {
@@ -223,6 +250,7 @@ mod tests {
     fn the_long_texts_come_out_as_they_went_in() {
         assert_eq!(Packed::HELP.text(), HELP);
         assert_eq!(Packed::LICENSE.text(), LICENSE);
+        assert_eq!(Packed::LINES.text(), LINES);
         assert!(Packed::HELP.0.bytes().len() < HELP.len() * 6 / 10);
         assert_eq!(Packed::HELP.0.bytes(), packed!(HELP).0.bytes(), "as any text is packed");
     }

@@ -120,7 +120,7 @@ pub struct Kills {
 
 impl Kills {
     /// The longest path, with its NUL. Those of Kubernetes on its host have some 230 bytes.
-    const LONGEST: usize = 320;
+    const LONGEST: usize = 256;
 
     /// How many they are by now, if that is known.
     #[must_use]

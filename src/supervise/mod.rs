@@ -52,10 +52,10 @@ pub struct Started {
 }
 
 /// The init, while the program runs.
-struct Init {
-    started: Started,
+struct Init<'a> {
+    started: &'a mut Started,
     /// What is known of the program's limits.
-    watch: Watch,
+    watch: &'a mut Watch,
     /// What is to be done when the program has lived for a moment.
     settle: fn(),
     is_settled: bool,
@@ -101,10 +101,11 @@ pub fn start(
 
 impl Started {
     /// Is the program's init until it ends, and returns the exit code for that. When the program has
-    /// lived for a moment `settle` is called.
+    /// lived for a moment, and after each time that something was followed, `settle` is called, and
+    /// nothing that was allocated is used any more then.
     #[must_use]
     #[inline(never)]
-    pub fn supervise(self, watch: Watch, settle: fn()) -> u8 {
+    pub fn supervise(&mut self, watch: &mut Watch, settle: fn()) -> u8 {
         let mut init = Init {
             started: self,
             watch,
@@ -117,16 +118,16 @@ impl Started {
             is_killed: false,
         };
         let how = init.run();
+        let Init { started, watch, mut reaped, is_killed, .. } = init;
         // Whoever reads the terminal after us is not in the program's group.
-        if self.own.as_raw() != 1 {
-            Terminal::pass(self.program, getpgrp());
+        if started.own.as_raw() != 1 {
+            Terminal::pass(started.program, getpgrp());
         }
-        let Init { mut started, mut watch, mut reaped, is_killed, .. } = init;
-        if let Some(time) = self.options.drain {
-            reaped = reaped.saturating_add(rest::end(&mut started, time));
+        if let Some(time) = started.options.drain {
+            reaped = reaped.saturating_add(rest::end(started, time));
         }
         watch.end(&started.options, Ended { how, is_killed, reaped }, &mut started.stderr);
-        exit::code(how, self.options.remap)
+        exit::code(how, started.options.remap)
     }
 
     /// What a signal is passed on as, if it is.
@@ -171,7 +172,7 @@ fn die_with_the_parent(options: &Options, own: Pid, stderr: &mut Stderr) {
     }
 }
 
-impl Init {
+impl Init<'_> {
     fn run(&mut self) -> How {
         loop {
             let rest = until(self.kill_at);
@@ -208,19 +209,20 @@ impl Init {
     /// Sees to what is not about signals.
     #[inline(never)]
     fn follow(&mut self) {
-        let Started { program, options, stderr, .. } = &mut self.started;
-        if !replace(&mut self.is_settled, true) {
+        let Started { program, options, stderr, .. } = &mut *self.started;
+        let is_new = !replace(&mut self.is_settled, true);
+        if is_new {
             self.watch.settle(program.as_raw(), options, stderr);
+        }
+        let act = self.watch.act(options, stderr);
+        // Of what is allocated only a backlog is kept.
+        if (is_new || act.is_some()) && self.backlog.capacity() == 0 {
             (self.settle)();
         }
-        let Some(act) = self.watch.act(options, stderr) else {
-            return;
-        };
-        (self.settle)();
         let signal = match act {
-            Act::Nothing | Act::Log => return,
-            Act::Signal(signal) => signal.into(),
-            Act::Stop => {
+            None | Some(Act::Nothing | Act::Log) => return,
+            Some(Act::Signal(signal)) => signal.into(),
+            Some(Act::Stop) => {
                 // Once is enough.
                 options.on_resize = OnResize::Log;
                 self.stop_in_time();

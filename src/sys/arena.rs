@@ -1,4 +1,5 @@
-//! The allocator of the shipped binary: a region in .bss that grows until all of it is free again.
+//! The allocator of the shipped binary: a region in .bss that only grows, until all of it is
+//! taken back.
 //!
 //! loadline allocates a few kilobytes before it starts the program and next to nothing afterwards, so a
 //! pointer that moves up is enough; the C library's allocator would cost more code and more
@@ -9,7 +10,7 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
 use core::ffi::{c_long, c_void};
 use core::ptr::{copy_nonoverlapping, null_mut};
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// The smallest page, which is what mmap aligns to at least.
 const PAGE: usize = 4096;
@@ -24,28 +25,18 @@ struct Region(UnsafeCell<[u8; SIZE]>);
 /// A bump allocator with a mapping of its own for what does not fit.
 #[repr(C)]
 pub struct Arena {
-    /// How many bytes are used, and above these 32 bits how many allocations there are: when the
-    /// last is given back, all bytes are free.
-    state: AtomicU64,
+    used: AtomicUsize,
     region: Region,
 }
 
-/// One allocation, as the state counts them.
-const ONE: u64 = 1 << 32;
-
-/// The bytes in use.
-const fn used(state: u64) -> usize {
-    (state % ONE) as usize
-}
-
-// SAFETY: `state` is atomic, and the ranges of `region` that it hands out never overlap.
+// SAFETY: `used` is atomic, and the ranges of `region` that it hands out never overlap.
 unsafe impl Sync for Arena {}
 
 impl Arena {
     /// An empty arena.
     #[must_use]
     pub const fn new() -> Self {
-        Self { state: AtomicU64::new(0), region: Region(UnsafeCell::new([0; SIZE])) }
+        Self { used: AtomicUsize::new(0), region: Region(UnsafeCell::new([0; SIZE])) }
     }
 
     /// Takes everything back: an init that waits needs none of what it took to start the program.
@@ -53,14 +44,14 @@ impl Arena {
     /// # Safety
     /// Nothing that was allocated is used any more.
     pub unsafe fn clear(&self) {
-        self.state.store(0, Relaxed);
+        self.used.store(0, Relaxed);
     }
 
     /// Gives the pages that are not used to the kernel.
     pub fn trim(&self) {
         // The ends lie in pages with other variables. Where pages are larger than this the kernel
         // refuses, and they stay.
-        let first = (self.start() + used(self.state.load(Relaxed))).next_multiple_of(PAGE);
+        let first = (self.start() + self.used.load(Relaxed)).next_multiple_of(PAGE);
         let end = (self.start() + SIZE) / PAGE * PAGE;
         // SAFETY: the pages lie within the part of the region that nobody uses.
         unsafe {
@@ -86,18 +77,16 @@ impl Default for Arena {
 }
 
 // SAFETY: `alloc` returns null or a range of `layout.size()` bytes, aligned as asked, that no
-// other live allocation has: either by moving the end of the used part atomically past it, or from mmap.
+// other live allocation has: either by moving `used` atomically past it, or from mmap.
 unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let base = self.start();
-        let place = |state: u64| {
-            let address =
-                base.checked_add(used(state))?.checked_next_multiple_of(layout.align())?;
+        let place = |used: usize| {
+            let address = base.checked_add(used)?.checked_next_multiple_of(layout.align())?;
             let end = address.checked_sub(base)?.checked_add(layout.size())?;
-            let count = (state / ONE).wrapping_add(1);
-            (end <= SIZE).then_some((address, count * ONE + end as u64))
+            (end <= SIZE).then_some((address, end))
         };
-        let taken = self.state.fetch_update(Relaxed, Relaxed, |state| Some(place(state)?.1));
+        let taken = self.used.fetch_update(Relaxed, Relaxed, |used| Some(place(used)?.1));
         match taken.ok().and_then(place) {
             Some((address, _)) => address as *mut u8,
             None => map(layout),
@@ -106,14 +95,10 @@ unsafe impl GlobalAlloc for Arena {
 
     unsafe fn dealloc(&self, address: *mut u8, layout: Layout) {
         match self.offset(address) {
-            // The newest can be given back alone, the others with all.
+            // Only the newest allocation can be given back.
             Some(offset) => {
                 let end = offset.wrapping_add(layout.size());
-                let _ = self.state.fetch_update(Relaxed, Relaxed, |state| {
-                    let (count, used) = ((state / ONE).wrapping_sub(1), used(state));
-                    let used = if used == end { offset } else { used };
-                    Some(if count == 0 { 0 } else { count * ONE + used as u64 })
-                });
+                let _ = self.used.compare_exchange(end, offset, Relaxed, Relaxed);
             }
             // SAFETY: outside the region it came from `map` with this size.
             None => unsafe {
@@ -125,11 +110,7 @@ unsafe impl GlobalAlloc for Arena {
     unsafe fn realloc(&self, address: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         if let Some(offset) = self.offset(address) {
             let (end, wanted) = (offset.wrapping_add(layout.size()), offset.wrapping_add(size));
-            let newest = || {
-                let grow =
-                    |state| (used(state) == end).then_some(state - end as u64 + wanted as u64);
-                self.state.fetch_update(Relaxed, Relaxed, grow).is_ok()
-            };
+            let newest = || self.used.compare_exchange(end, wanted, Relaxed, Relaxed).is_ok();
             // The newest allocation, a growing Vec for example, grows where it is.
             if size <= layout.size() || (wanted <= SIZE && newest()) {
                 return address;
@@ -193,10 +174,6 @@ mod tests {
             let moved = arena.realloc(first, layout(3, 1), 10);
             assert_ne!(moved, first);
             assert_eq!(core::slice::from_raw_parts(moved, 3), [1, 1, 1]);
-            arena.dealloc(second, layout(64, 8));
-            assert!(used(arena.state.load(Relaxed)) > 0, "one is left");
-            arena.dealloc(moved, layout(10, 1));
-            assert_eq!(arena.state.load(Relaxed), 0, "none is left, so all is free");
             let large = arena.alloc(layout(2 * SIZE, 16));
             large.write_bytes(3, 2 * SIZE);
             assert!(arena.offset(large).is_none());

@@ -10,7 +10,7 @@ pub struct Errno(pub c_int);
 
 /// The errors of the calls that are made here (errno(3)): the C library's table is three times as
 /// long. The numbers are those of all architectures that loadline is built for.
-const WORDS: &[(u8, &str)] = &[
+pub const WORDS: &[(u8, &str)] = &[
     (1, "Operation not permitted"),
     (2, "No such file or directory"),
     (3, "No such process"),

@@ -18,7 +18,7 @@ use core::ffi::{CStr, c_char, c_int};
 use std::os::fd::BorrowedFd;
 
 pub use arena::Arena;
-pub use errno::Errno;
+pub use errno::{Errno, WORDS};
 pub use event::{Events, Told};
 pub use file::{
     File, Writable, exists, is_executable, let_go, read_file, read_head, replace, write_if_ready,

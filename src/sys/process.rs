@@ -264,31 +264,29 @@ pub fn send_signal(target: i32, number: c_int) -> Result<(), Errno> {
     signal::kill(target, number)
 }
 
+unsafe extern "C" {
+    /// The header of this program's file, as the linker has it in memory.
+    static __ehdr_start: libc::Elf64_Ehdr;
+}
+
 /// Makes read-only what the linker set apart for that, as it holds pointers that change no more once
 /// they are relocated (RELRO): the C library's start code leaves them as they are in a static
 /// program. Nothing is lost where it cannot be done.
 pub fn protect_relocations() {
-    // SAFETY: the kernel says where it has put the program headers of this program and how many
-    // they are (getauxval(3)). What is protected is from the one that says what may be, in whole
-    // pages, and nothing writes to it once main is reached.
+    // SAFETY: the program headers lie in memory as the header of the file says, and addresses in them
+    // are relative to it. What is protected is from the one that says what may be, in whole pages,
+    // and nothing writes to it once main is reached.
     unsafe {
-        let [address, count, page] =
-            [libc::AT_PHDR, libc::AT_PHNUM, libc::AT_PAGESZ].map(|it| libc::getauxval(it) as usize);
-        if address == 0 || page == 0 {
-            return;
-        }
-        let mut base = 0usize;
-        for header in core::slice::from_raw_parts(address as *const libc::Elf64_Phdr, count) {
-            let start = base.wrapping_add(header.p_vaddr as usize);
-            match header.p_type {
-                // It comes first, and tells where the file is loaded.
-                libc::PT_PHDR => base = address.wrapping_sub(header.p_vaddr as usize),
-                libc::PT_GNU_RELRO => {
-                    let end = start.wrapping_add(header.p_memsz as usize);
-                    let [start, end] = [start, end].map(|it| it & page.wrapping_neg());
-                    libc::mprotect(start as *mut c_void, end.wrapping_sub(start), libc::PROT_READ);
-                }
-                _ => {}
+        let base = (&raw const __ehdr_start).cast::<u8>();
+        let headers = base.add(__ehdr_start.e_phoff as usize).cast::<libc::Elf64_Phdr>();
+        let page = libc::getauxval(libc::AT_PAGESZ) as usize;
+        for index in 0..__ehdr_start.e_phnum {
+            let header = &*headers.add(index.into());
+            if header.p_type == libc::PT_GNU_RELRO {
+                let start = base as usize + header.p_vaddr as usize;
+                let end = start + header.p_memsz as usize;
+                let [start, end] = [start, end].map(|it| it & page.wrapping_neg());
+                libc::mprotect(start as *mut c_void, end.wrapping_sub(start), libc::PROT_READ);
             }
         }
     }

@@ -4,6 +4,8 @@
 use super::{Ended, Snapshot};
 use crate::cgroup::counters::{Throttling, since};
 use crate::cli::Format;
+use crate::packed::Packed;
+use crate::stderr::Line;
 use crate::sys::How;
 use crate::text::{Fields, Out, Put, put};
 use crate::units::{Bytes, Quota};
@@ -29,7 +31,7 @@ pub(super) struct Account {
 
 /// What is told of each number: to a program, and to a person, with the unit. A person is told of a
 /// number at the start if the one at the end, which is on the line before, is another.
-const LINES: &[u8] = br#"{"seconds":|run time |s
+pub const LINES: &str = r#"{"seconds":|run time |s
 ,"exit_code":|exit code |
 ,"signal":|killed by signal |
 ,"memory":{"peak_bytes":|peak memory |bytes
@@ -48,7 +50,7 @@ const LINES: &[u8] = br#"{"seconds":|run time |s
 /// The account while it is put together.
 struct Lines<'a, 'b> {
     out: &'a mut Out<'b>,
-    lines: Fields<'static>,
+    lines: Fields<'a>,
     is_json: bool,
     separator: &'static str,
     last: Option<Quota>,
@@ -101,7 +103,9 @@ impl Put for Account {
         let Self { before, now, .. } = self;
         let is_json = self.format == Format::Json;
         let separator = "the program has ended: ";
-        let lines = Fields::new(LINES, b'\n');
+        let mut unpacked = Line::default();
+        put!(&mut Out::Line(&mut unpacked), Packed::LINES);
+        let lines = Fields::new(unpacked.finish(), b'\n');
         let mut lines = Lines { out, lines, is_json, separator, last: None };
         lines.seconds(Some(now.time.saturating_sub(before.time)));
         let (code, signal) = match self.ended.how {
@@ -248,7 +252,7 @@ mod tests {
     fn every_line_has_its_number() {
         let text = full(Format::Json).text();
         // Two of the colons are those of the objects inside.
-        assert_eq!(Fields::new(LINES, b'\n').count(), text.matches(':').count() - 2);
+        assert_eq!(LINES.lines().count(), text.matches(':').count() - 2);
     }
 
     proptest! {

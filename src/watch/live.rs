@@ -170,7 +170,13 @@ impl Watch {
         let limits = limits(options);
         let program = self.live.as_ref().and_then(|live| live.program.as_ref());
         let go = program.and_then(|file| gobinary::read(file, &mut buffer));
-        let plan = policy::decide(&options.tuning, &limits, self.present, go, Vec::new());
+        let plan = ManuallyDrop::new(policy::decide(
+            &options.tuning,
+            &limits,
+            self.present,
+            go,
+            Vec::new(),
+        ));
         let before = self.seen;
         self.seen = before.again(&plan);
         if self.seen == before {
@@ -187,6 +193,9 @@ impl Watch {
     }
 }
 
-fn limits(options: &Options) -> Limits {
-    cgroup::read(&options.root(), &mut Vec::new())
+/// The limits there are now. What is allocated here is taken back with all else ([`Started::supervise`]).
+///
+/// [`Started::supervise`]: crate::supervise::Started::supervise
+fn limits(options: &Options) -> ManuallyDrop<Limits> {
+    ManuallyDrop::new(cgroup::read(&options.root(), &mut Vec::new()))
 }

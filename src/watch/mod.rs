@@ -28,6 +28,7 @@ use live::Live;
 use postmortem::{Circumstances, GoLimit, PostMortem, Who};
 use resize::Seen;
 
+pub use account::LINES;
 pub use live::Act;
 
 /// Where the kubelet looks for the reason of a container's end, unless its manifest says otherwise.
