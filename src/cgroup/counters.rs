@@ -144,9 +144,11 @@ pub fn since(before: Option<u64>, now: Option<u64>) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use super::super::{read, tests::tree};
     use super::*;
     use proptest::prelude::*;
+    use std::os::unix::ffi::OsStrExt;
 
     #[test]
     fn numbers_are_found_by_their_whole_names() {
@@ -167,6 +169,56 @@ mod tests {
         assert_eq!(since(Some(2), Some(5)), Some(3));
         assert_eq!(since(Some(5), Some(2)), Some(0), "another cgroup");
         assert_eq!((since(None, Some(5)), since(Some(5), None)), (None, None));
+    }
+
+    const LIMIT_ABOVE: (&str, &str) = ("sys/fs/cgroup/pod/memory.max", "4096000\n");
+
+    /// What is asked of a cgroup on v2, but for other files.
+    pub(in crate::cgroup) fn counted<T>(
+        files: &[(&str, &str)],
+        ask: impl FnOnce(&mut Counters<'_>) -> T,
+    ) -> T {
+        let usual = [
+            ("proc/self/mountinfo", "1 2 0:3 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"),
+            ("proc/self/cgroup", "0::/pod/app\n"),
+            ("sys/fs/cgroup/pod/app/memory.max", "max\n"),
+        ];
+        let tree = tree(&[&usual, files].concat());
+        let root = Root::at(tree.path().as_os_str().as_bytes());
+        let limits = read(&root, &mut Vec::new());
+        ask(&mut Counters::new(&root, &limits))
+    }
+
+    #[test]
+    fn limiting_file_is_where_the_limit_is_and_in_v2_alone() {
+        let file = |files: &[(&str, &str)]| {
+            let place = |it: &CStr| {
+                let (_, file) = it.to_str().unwrap().split_once("/sys/fs/cgroup/").unwrap();
+                file.to_owned()
+            };
+            counted(files, |it| it.limiting_file(b"memory.events").map(place))
+        };
+        assert_eq!(file(&[LIMIT_ABOVE]).as_deref(), Some("pod/memory.events"));
+        assert_eq!(file(&[]).as_deref(), Some("pod/app/memory.events"), "no limit in sight");
+        // At memory.high the kernel does not kill.
+        let high = ("sys/fs/cgroup/pod/app/memory.high", "4096\n");
+        assert_eq!(file(&[LIMIT_ABOVE, high]).as_deref(), Some("pod/memory.events"));
+        let v1 = [
+            ("proc/self/mountinfo", "1 2 0:3 / /sys/fs/cgroup/memory rw - cgroup c rw,memory\n"),
+            ("proc/self/cgroup", "1:memory:/\n"),
+            ("sys/fs/cgroup/memory/memory.limit_in_bytes", "4096000\n"),
+        ];
+        assert_eq!(file(&v1), None);
+        assert_eq!(file(&[("proc/self/cgroup", "")]), None);
+    }
+
+    #[test]
+    fn kills_are_those_of_the_own_cgroup() {
+        let own = ("sys/fs/cgroup/pod/app/memory.events", "oom 1\noom_kill 3\n");
+        let above = ("sys/fs/cgroup/pod/memory.events", "oom 1\noom_kill 8\n");
+        let kills = |it: &mut Counters<'_>| it.kills().read();
+        assert_eq!(counted(&[own, above, LIMIT_ABOVE], kills), Some(3));
+        assert_eq!(counted(&[above, LIMIT_ABOVE], kills), None);
     }
 
     proptest! {

@@ -62,3 +62,43 @@ impl Gauge {
         Some(Level { limit, lasting })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::counters::tests::counted;
+    use super::*;
+
+    const LIMIT: (&str, &str) = ("sys/fs/cgroup/pod/memory.max", "4096000\n");
+
+    fn level(files: &[(&str, &str)]) -> Option<Level> {
+        counted(files, |counters| Gauge::open(counters).read())
+    }
+
+    /// And of no other: where the limit is, what counts against it is.
+    #[test]
+    fn what_is_there_to_stay_is_that_of_the_cgroup_with_the_limit() {
+        const STAT: &str = "anon 1000\nfile 70\nkernel 9\nkernel_stack 4\nshmem 200\n\
+                            slab_unreclaimable 30\nslab 31\nanon_thp 5\n";
+        let above = ("sys/fs/cgroup/pod/memory.stat", STAT);
+        let own = ("sys/fs/cgroup/pod/app/memory.stat", "anon 1\n");
+        let expected = Level { limit: 4_096_000, lasting: 1234 };
+        assert_eq!(level(&[own, above, LIMIT]), Some(expected));
+        let own_limit = ("sys/fs/cgroup/pod/app/memory.max", "4000\n");
+        let expected = Level { limit: 4000, lasting: 1 };
+        assert_eq!(level(&[own, above, LIMIT, own_limit]), Some(expected));
+    }
+
+    #[test]
+    fn what_is_not_there_shows_nothing() {
+        let stat = ("sys/fs/cgroup/pod/memory.stat", "anon 1000\n");
+        let own_stat = ("sys/fs/cgroup/pod/app/memory.stat", "anon 1000\n");
+        assert_eq!(level(&[LIMIT]), None, "no memory.stat");
+        assert_eq!(level(&[stat, own_stat]), None, "no limit");
+        assert_eq!(level(&[LIMIT, stat, ("proc/self/cgroup", "")]), None, "no cgroup");
+        let (strange, limit) = ("anon x\nshmem\n\nsock -1\n", 4_096_000);
+        let stat = ("sys/fs/cgroup/pod/memory.stat", strange);
+        assert_eq!(level(&[LIMIT, stat]), Some(Level { limit, lasting: 0 }));
+        let stat = ("sys/fs/cgroup/pod/memory.stat", "anon 18446744073709551615\nshmem 2\n");
+        assert_eq!(level(&[LIMIT, stat]), Some(Level { limit, lasting: u64::MAX }));
+    }
+}

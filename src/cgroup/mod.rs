@@ -377,7 +377,7 @@ mod tests {
 
     const MOUNTINFO: &str = "1 2 0:3 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
 
-    fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+    pub(super) fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
         let tree = tempfile::tempdir().unwrap();
         for (file, text) in files {
             let file = tree.path().join(file);
@@ -548,5 +548,63 @@ mod tests {
         assert_eq!(values, [Value::Unreadable(Errno(libc::EFBIG)), Value::Limit(Quota::whole(1))]);
         let shown = Value::Garbage(b"x".repeat(32));
         assert!(limits.cpu.files.iter().all(|it| it.value == shown));
+    }
+
+    fn watched(tree: &Path) -> Vec<String> {
+        let root = Root::at(tree.as_os_str().as_bytes());
+        let mut names = Vec::new();
+        files(&root, &read_at(tree), &mut |file| names.push(file.to_str().unwrap().to_owned()));
+        let below = |name: &String| name.strip_prefix(tree.to_str().unwrap()).unwrap().to_owned();
+        names.iter().map(below).collect()
+    }
+
+    /// The limit may be set in a directory in which there is none yet.
+    #[test]
+    fn files_to_watch_are_those_of_the_own_cgroup_and_all_above() {
+        let tree = tree(&[
+            ("proc/self/mountinfo", MOUNTINFO),
+            ("proc/self/cgroup", "0::/pod/app\n"),
+            ("sys/fs/cgroup/pod/app/memory.max", "max\n"),
+            ("sys/fs/cgroup/pod/memory.max", "max\n"),
+        ]);
+        let names = watched(tree.path());
+        for directory in ["/pod/app", "/pod", ""] {
+            for file in ["memory.max", "memory.high", "cpu.max"] {
+                let name = format!("/sys/fs/cgroup{directory}/{file}");
+                assert!(names.contains(&name), "{name} is not in {names:?}");
+            }
+        }
+        assert!(!names.iter().any(|name| name.contains("/other/")));
+    }
+
+    #[test]
+    fn files_to_watch_are_in_both_hierarchies_of_v1() {
+        let tree = tree(&[
+            ("proc/self/cgroup", "2:memory:/a/b\n1:cpu,cpuacct:/c\n"),
+            (
+                "proc/self/mountinfo",
+                "1 2 0:3 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+                 2 2 0:4 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n",
+            ),
+            ("sys/fs/cgroup/memory/a/b/memory.limit_in_bytes", "9223372036854771712\n"),
+            ("sys/fs/cgroup/cpu,cpuacct/c/cpu.cfs_quota_us", "-1\n"),
+        ]);
+        let names = watched(tree.path());
+        for name in [
+            "memory/a/b/memory.limit_in_bytes",
+            "memory/a/memory.limit_in_bytes",
+            "memory/memory.limit_in_bytes",
+            "cpu,cpuacct/c/cpu.cfs_quota_us",
+            "cpu,cpuacct/c/cpu.cfs_period_us",
+            "cpu,cpuacct/cpu.cfs_quota_us",
+        ] {
+            let name = format!("/sys/fs/cgroup/{name}");
+            assert!(names.contains(&name), "{name} is not in {names:?}");
+        }
+    }
+
+    #[test]
+    fn no_cgroup_has_no_files_to_watch() {
+        assert_eq!(watched(tree(&[("proc/self/cgroup", "")]).path()), [""; 0]);
     }
 }

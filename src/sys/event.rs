@@ -32,7 +32,7 @@ impl Events {
     /// Nothing but signals.
     ///
     /// # Errors
-    /// EMFILE, ENFILE or ENOMEM.
+    /// EMFILE, ENFILE or ENOMEM; what a seccomp filter returns.
     pub fn new() -> Result<Self, Errno> {
         let all = SignalSet::ALL;
         let (none, flags): (c_long, c_long) = (-1, libc::SFD_CLOEXEC.into());
@@ -40,7 +40,10 @@ impl Events {
         let signals = unsafe {
             libc::syscall(libc::SYS_signalfd4, none, &raw const all.0, SET_SIZE, flags) as c_int
         };
-        Ok(Self { signals: check(signals)?, changes: -1, notice: -1 })
+        let events = Self { signals: check(signals)?, changes: -1, notice: -1 };
+        // Where a seccomp filter refuses it nobody must rely on it: who waits would not.
+        events.poll(Told::default(), 0)?;
+        Ok(events)
     }
 
     /// Waits for writes to a file as well (IN_MODIFY).
@@ -94,6 +97,10 @@ impl Events {
     /// for `time`.
     #[must_use]
     pub fn wait(&self, wanted: Told, time: Micros) -> Told {
+        self.poll(wanted, time).unwrap_or_default()
+    }
+
+    fn poll(&self, wanted: Told, time: Micros) -> Result<Told, Errno> {
         let poll = |wanted, fd, events: c_short| libc::pollfd {
             fd: if wanted { fd } else { -1 },
             events,
@@ -108,11 +115,12 @@ impl Events {
         let time = time.as_ref().map_or(null(), |time| &raw const *time);
         // SAFETY: all pointers are valid for the call. The raw call, as the C library's is a point
         // at which threads are cancelled.
-        unsafe {
-            let count = files.len();
-            libc::syscall(libc::SYS_ppoll, files.as_mut_ptr(), count, time, null::<u64>(), SET_SIZE)
+        let result = unsafe {
+            let (files, count) = (files.as_mut_ptr(), files.len());
+            libc::syscall(libc::SYS_ppoll, files, count, time, null::<u64>(), SET_SIZE) as c_int
         };
+        check(result)?;
         let [_, change, notice] = files.map(|file| file.revents != 0);
-        Told { change, notice }
+        Ok(Told { change, notice })
     }
 }

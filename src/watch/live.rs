@@ -59,11 +59,12 @@ impl Watch {
             return;
         }
         let mut failed = |option, cause| stderr.at(WARNING, &Error::Watch { option, cause });
+        // First, as it takes a descriptor for a moment.
+        let limits = limits(options);
         let mut events = match Events::new() {
             Ok(events) => events,
             Err(cause) => return failed("--on-resize or --memory-warn", cause),
         };
-        let limits = limits(options);
         let mut decide_at = NEVER;
         if resizes {
             // What has changed since the start was not seen.

@@ -17,6 +17,13 @@ mod start;
 
 // What the program leaves behind is told to end, waited for, and killed.
 mod rest;
+
+// Limits that change while the program runs.
+mod resize;
+
+// A want of memory before the kernel kills.
+mod shortage;
+
 // Why it ended, and what it took.
 mod death;
 

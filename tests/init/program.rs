@@ -1,8 +1,8 @@
 //! Which program is started, and what is said where there is none.
 
 use crate::support::{
-    Ended, Init, Input, Launch, Opt, Place, children, executable, field, not_applicable, not_run,
-    probe_path,
+    Ended, Init, Input, Launch, Opt, Place, Running, Tree, children, executable, field,
+    not_applicable, not_run, probe_path,
 };
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -188,25 +188,40 @@ fn is_static(path: &Path) -> bool {
     (0..count).all(|number| half(start + number * size) != 3)
 }
 
+/// With nothing asked for, and with all that is followed or timed later.
 #[test]
 fn idle_init_is_not_woken() {
-    let mut init = Launch::new(Place::all()[0], &["pause"]).start();
-    init.expect("ready");
-    let asleep = |pid| field(pid, "State").starts_with('S');
-    init.until("the init sleeps", |init| asleep(init.pid()));
-    let switches =
-        |pid| (field(pid, "voluntary_ctxt_switches"), field(pid, "nonvoluntary_ctxt_switches"));
-    let before = switches(init.pid());
+    let place = Place::all()[0];
+    let mut inits = vec![Launch::new(place, &["pause"]).start()];
+    let tree = Tree::v2();
+    if Init::under_test().is_loadline() {
+        let follow = ["--on-resize=log", "--memory-warn"];
+        let all = ["--report", "--kill-after=10s", "--drain=1s"];
+        inits.push(tree.launch(place, &["pause"], &follow).arguments(&all).start());
+    }
+    for init in &mut inits {
+        init.expect("ready");
+        if Init::under_test().is_loadline() {
+            init.rests();
+        } else {
+            let asleep = |pid| field(pid, "State").starts_with('S');
+            init.until("the init sleeps", |init| asleep(init.pid()));
+        }
+    }
+    let switches = |init: &Running| {
+        ["Threads", "voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"]
+            .map(|name| field(init.pid(), name))
+    };
+    let before: Vec<_> = inits.iter().map(switches).collect();
     // The one sleep of the suite: what is tested is that nothing happens.
     std::thread::sleep(std::time::Duration::from_secs(10));
-    assert_eq!(switches(init.pid()), before);
+    assert_eq!(inits.iter().map(switches).collect::<Vec<_>>(), before);
 }
 
 #[test]
 fn only_the_variables_of_an_init_are_writable() {
     Init::must_be_loadline();
-    let mut init = Launch::new(Place::all()[0], &["pause"]).start();
-    init.expect("ready");
+    let init = Launch::new(Place::all()[0], &["pause"]).settled();
     let maps = std::fs::read_to_string(format!("/proc/{}/maps", init.pid())).unwrap();
     // What was relocated at the start is in a mapping of its own, between code and variables.
     let of_the_file: Vec<_> = maps.lines().filter(|line| line.ends_with("/loadline")).collect();

@@ -1,7 +1,7 @@
 //! `--kill-after`: a program that does not stop in time is killed, and nobody else.
 
 use crate::support::{
-    Ended, Init, Launch, Place, Running, exists, field, probe_path, send, send_value, system_call,
+    Ended, Init, Launch, Place, Running, exists, field, probe_path, send, send_value,
     user_namespaces,
 };
 use std::time::{Duration, Instant};
@@ -81,21 +81,11 @@ fn rewritten_signals_count_on_both_sides() {
         init.signal(libc::SIGINT);
         init.signal(libc::SIGHUP);
         init.expect("signal 1");
-        waits_for_ever(&mut init);
+        init.rests();
         init.signal(libc::SIGTERM);
         init.expect("signal 15");
         init.exits_with(0);
     }
-}
-
-/// The third argument of rt_sigtimedwait(2) is where the timeout is.
-#[track_caller]
-fn waits_for_ever(init: &mut Running) {
-    let number = u64::try_from(libc::SYS_rt_sigtimedwait).unwrap();
-    init.until(
-        "it waits without a timeout",
-        |init| matches!(system_call(init.pid())[..], [call, _, _, 0, ..] if call == number),
-    );
 }
 
 #[test]
@@ -104,7 +94,7 @@ fn nothing_is_timed_before_the_first_signal_to_stop() {
         let mut init = ready(limited(place, "1h", &["report"]));
         init.signal(libc::SIGHUP);
         init.expect("signal 1");
-        waits_for_ever(&mut init);
+        init.rests();
         init.signal(libc::SIGTERM);
         init.exits_with(0);
     }

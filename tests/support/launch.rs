@@ -239,6 +239,15 @@ impl Launch {
         }
     }
 
+    /// Starts it with a program that says when it is ready, and waits until the init is at rest.
+    #[track_caller]
+    pub fn settled(self) -> Running {
+        let mut init = self.start();
+        init.expect("ready");
+        init.rests();
+        init
+    }
+
     /// Starts it unless this machine does not allow it.
     pub fn try_start(mut self) -> std::io::Result<Running> {
         let mut command = Vec::new();

@@ -9,14 +9,16 @@ mod process;
 mod running;
 mod spawn;
 mod terminal;
+mod tree;
 
 pub use inits::{Init, Opt};
 pub use launch::{Input, Launch, Place, bytes, user_namespaces};
 pub use machine::{executable, not_applicable, not_run, probe, probe_path};
-pub use process::{children, exists, field, signal_set, system_call};
+pub use process::{children, exists, field, signal_set};
 pub use running::{Ended, Running};
 pub use spawn::{send, send_value};
 pub use terminal::Terminal;
+pub use tree::Tree;
 
 use std::env;
 use std::sync::OnceLock;

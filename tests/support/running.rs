@@ -1,7 +1,7 @@
 //! A process under watch: what it says, what is sent to it, how it ends.
 
 use super::patience;
-use super::process::{children, descendants, describe};
+use super::process::{children, descendants, describe, system_call};
 use super::spawn::{Spawned, raise_queue, reap, send, send_value};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -133,6 +133,17 @@ impl Running {
             }
             yield_now();
         }
+    }
+
+    /// Waits until the init waits without a timeout: nothing is left to do for it before something
+    /// happens. Both calls have the timeout as their third argument.
+    #[track_caller]
+    pub fn rests(&mut self) {
+        let waits = [libc::SYS_rt_sigtimedwait, libc::SYS_ppoll].map(i64::cast_unsigned);
+        self.until(
+            "the init waits without a timeout",
+            |init| matches!(system_call(init.pid)[..], [call, _, _, 0, ..] if waits.contains(&call)),
+        );
     }
 
     /// The next line of stdout.

@@ -1,0 +1,658 @@
+//! `--on-resize`: limits that change while the program runs are noticed, said, and handed on.
+
+use crate::support::{
+    Ended, Init, Launch, Place, Running, Tree, children, not_run, probe_path, send, send_value,
+    user_namespaces,
+};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+use tempfile::tempdir;
+
+const MEMORY: &str = "sys/fs/cgroup/memory.max";
+const CPU: &str = "sys/fs/cgroup/cpu.max";
+const CHANGED: &str = "loadline: the limits have changed";
+const KEEPS: &str = "; the program keeps what it has";
+const NEED_NOT_KNOW: &str = "; the program need not know";
+const REALTIME: i32 = 35;
+
+/// Where one is enough.
+fn place() -> Place {
+    Place::all()[0]
+}
+
+/// The init at rest, with a program that says what reaches it.
+#[track_caller]
+fn reporting(tree: &Tree, place: Place, options: &[&str]) -> Running {
+    tree.launch(place, &["report"], options).settled()
+}
+
+/// A program that got nothing but the signal that ends it, of an init that has nothing more to say.
+#[track_caller]
+fn nothing_else_happened(mut init: Running) {
+    init.rests();
+    init.signal(libc::SIGTERM);
+    init.expect("signal 15");
+    init.exits_with(0);
+    assert_eq!(init.messages(), "");
+}
+
+/// What the init says of the next change, up to the new limits.
+#[track_caller]
+fn next(init: &mut Running, limits: &str, end: &str) -> String {
+    let said = init.message(CHANGED);
+    assert!(said.starts_with(&format!("{CHANGED}{limits}; at a start now: ")), "{limits}: {said}");
+    assert!(said.ends_with(end), "{end}: {said}");
+    said
+}
+
+#[test]
+fn change_is_said_and_nothing_else_happens() {
+    for place in Place::all() {
+        let tree = Tree::v2();
+        let mut init = reporting(&tree, place, &["--on-resize=log"]);
+        tree.write(MEMORY, "629145600\n");
+        assert_eq!(
+            init.message(CHANGED),
+            "loadline: the limits have changed, memory to 600 MiB; at a start now: \
+             GOMEMLIMIT=503316480 (80% of the limit: 600 MiB in \"/sys/fs/cgroup/memory.max\"); \
+             GOMAXPROCS=1 (the limit rounded up: 0.5 CPU in \"/sys/fs/cgroup/cpu.max\"); the \
+             program keeps what it has"
+        );
+        nothing_else_happened(init);
+    }
+}
+
+#[test]
+fn signal_reaches_the_program_once_for_each_change() {
+    let mut all = Vec::new();
+    for place in Place::all() {
+        for (option, name, number) in [
+            ("signal:USR2", "SIGUSR2", libc::SIGUSR2),
+            ("signal:SIGHUP", "SIGHUP", libc::SIGHUP),
+            ("signal:10", "SIGUSR1", libc::SIGUSR1),
+            ("signal:35", "signal 35", REALTIME),
+        ] {
+            let tree = Tree::v2();
+            let init = reporting(&tree, place, &["--on-resize", option]);
+            all.push((tree, init, format!("; the program gets {name}"), number));
+        }
+    }
+    for (limit, said) in [("629145600\n", ", memory to 600 MiB"), ("max\n", ", memory to none")] {
+        for (tree, ..) in &all {
+            tree.write(MEMORY, limit);
+        }
+        for (_, init, end, number) in &mut all {
+            next(init, said, end);
+            init.expect(&format!("signal {number}"));
+        }
+    }
+    for (_, init, ..) in all {
+        nothing_else_happened(init);
+    }
+}
+
+#[test]
+fn signal_reaches_the_group_where_signals_do() {
+    for place in Place::all() {
+        for is_for_all in [false, true] {
+            let tree = Tree::v2();
+            let launch = tree.launch(place, &["group"], &["--on-resize=signal:HUP"]);
+            let mut init = launch.arguments(if is_for_all { &["-g"] } else { &[] }).start();
+            let mut lines = [init.line(), init.line()];
+            lines.sort();
+            assert_eq!(lines, ["grandchild ready", "ready"]);
+            init.rests();
+            tree.write(MEMORY, "629145600\n");
+            let mut expected = vec!["signal 1"];
+            if is_for_all {
+                expected.insert(0, "grandchild 1");
+            }
+            let mut lines: Vec<_> = expected.iter().map(|_| init.line()).collect();
+            lines.sort();
+            assert_eq!(lines, expected);
+            // All that it was sent before this it would have reported before it.
+            send(children(init.program())[0], libc::SIGUSR1);
+            init.expect("grandchild 10");
+            init.signal(libc::SIGTERM);
+            init.exits_with(0);
+        }
+    }
+}
+
+#[test]
+fn variable_asks_for_it_and_the_command_line_wins() {
+    for (options, is_signalled) in [(&[] as &[_], true), (&["--on-resize=log"], false)] {
+        let tree = Tree::v2();
+        let launch = tree.launch(place(), &["report"], options);
+        let mut init = launch.environment("LOADLINE_ON_RESIZE=signal:HUP").settled();
+        tree.write(MEMORY, "629145600\n");
+        init.message(CHANGED);
+        if is_signalled {
+            init.expect("signal 1");
+        }
+        nothing_else_happened(init);
+    }
+}
+
+#[test]
+fn program_is_told_to_end_and_its_status_counts() {
+    for place in Place::all() {
+        let tree = Tree::v2();
+        let options = ["--on-resize=exit", "--kill-after=1h"];
+        let mut init = tree.launch(place, &["linger", "1000"], &options).settled();
+        tree.write(MEMORY, "629145600\n");
+        init.exits_with(7);
+        let said = init.messages();
+        assert!(said.ends_with("; the program is told to end\n"), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+/// As a SIGTERM from outside would be; where that is dropped the program has to end all the same.
+#[test]
+fn program_is_told_to_end_as_rewritten_and_only_once() {
+    for place in Place::all() {
+        for (rewrite, signal) in [("TERM:HUP", 1), ("TERM:0", 15)] {
+            let tree = Tree::v2();
+            let options = ["--on-resize=exit", "--rewrite", rewrite];
+            let mut init = reporting(&tree, place, &options);
+            tree.write(MEMORY, "629145600\n");
+            next(&mut init, ", memory to 600 MiB", "; the program is told to end");
+            init.expect(&format!("signal {signal}"));
+            if signal == 1 {
+                init.rests();
+                tree.write(MEMORY, "734003200\n");
+                next(&mut init, ", memory to 700 MiB", KEEPS);
+                init.rests();
+                send(init.program(), libc::SIGTERM);
+                init.expect("signal 15");
+            }
+            init.exits_with(0);
+        }
+    }
+}
+
+/// It has so long as after a signal from outside, and with it goes its group.
+#[test]
+fn program_that_does_not_end_when_told_to_is_killed() {
+    let script = r#"trap '' TERM; "$0" hold & wait; wait; exit 3"#;
+    for place in Place::all() {
+        let tree = Tree::v2();
+        let shell = ["/bin/sh", "-c", script, probe_path().to_str().unwrap()];
+        let launch = tree.launch(place, &[], &["--on-resize=exit", "--kill-after=50ms"]);
+        let mut init = launch.program(&shell).settled();
+        let begin = Instant::now();
+        tree.write(MEMORY, "629145600\n");
+        init.exits_with(128 + libc::SIGKILL);
+        assert!(begin.elapsed() >= Duration::from_millis(50));
+        assert_eq!(init.output(), b"", "nobody is left");
+        let said = init.messages();
+        assert!(said.contains("did not stop in time") && said.lines().count() == 2, "{said}");
+    }
+}
+
+/// SIGTERM from outside comes just when the program is told to end.
+#[test]
+fn program_is_told_to_end_from_both_sides() {
+    let start = |delay| {
+        let tree = Tree::v2();
+        let options = ["--on-resize=exit", "--kill-after=1h"];
+        let init = tree.launch(place(), &["linger", "1000"], &options).settled();
+        (delay, tree, init)
+    };
+    let inits: Vec<_> = (0..20).map(start).collect();
+    let begin = Instant::now();
+    for (_, tree, _) in &inits {
+        tree.write(MEMORY, "629145600\n");
+    }
+    for (delay, _tree, mut init) in inits {
+        let at = Duration::from_millis(240 + delay);
+        init.ended_within(at.saturating_sub(begin.elapsed()));
+        if init.ended_within(Duration::ZERO).is_none() {
+            init.signal(libc::SIGTERM);
+        }
+        init.exits_with(7);
+        assert!(init.messages().lines().count() <= 1);
+    }
+}
+
+/// Half a CPU and a whole one are one thread; and nobody is told what he has said himself.
+#[test]
+fn change_that_makes_no_difference_to_the_program_is_said_and_not_handed_on() {
+    let mut all = Vec::new();
+    for act in ["--on-resize=signal:HUP", "--on-resize=exit", "--on-resize=log"] {
+        for (option, variable, file, text, said) in [
+            ("--cpu=auto", "GOGC=100", CPU, "100000 100000\n", ", CPU to 1"),
+            ("--cpu=auto", "GOMEMLIMIT=390MiB", MEMORY, "629145600\n", ", memory to 600 MiB"),
+            ("--memory=off", "GOGC=100", MEMORY, "629145600\n", ", memory to 600 MiB"),
+            ("--cpu=off", "GOGC=100", CPU, "max 100000\n", ", CPU to none"),
+        ] {
+            let tree = Tree::v2();
+            let launch = tree.launch(place(), &["report"], &[act, option]);
+            let init = launch.environment(variable).settled();
+            tree.write(file, text);
+            all.push((tree, init, said));
+        }
+    }
+    for (_tree, mut init, said) in all {
+        next(&mut init, said, NEED_NOT_KNOW);
+        nothing_else_happened(init);
+    }
+}
+
+/// A probe that looks as if Go had built it.
+fn go_probe(directory: &Path, version: &str) -> PathBuf {
+    let (header, program) = (directory.join("go.h"), directory.join("probe"));
+    let info = format!(
+        "__attribute__((section(\".go.buildinfo\"), used, aligned(16))) static char info[64] = \
+         \"\\377 Go buildinf:\\10\\2{}\\{:o}\" \"{version}\";\n",
+        "\\0".repeat(16),
+        version.len()
+    );
+    fs::write(&header, info).unwrap();
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/probe.c");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-static", "-O1", "-include"]).arg(&header).arg("-o").arg(&program).arg(source);
+    assert!(compiler.status().unwrap().success());
+    program
+}
+
+#[test]
+fn quota_that_go_follows_by_itself_is_not_handed_on() {
+    let directory = tempdir().unwrap();
+    for (version, end) in [("go1.25.3", NEED_NOT_KNOW), ("go1.24.9", "; the program gets SIGHUP")] {
+        let program = go_probe(directory.path(), version);
+        let tree = Tree::v2();
+        tree.write("proc/self/mountinfo", "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+        let launch = tree.launch(place(), &[], &["--on-resize=signal:HUP"]);
+        let mut init = launch.program(&[program.to_str().unwrap(), "report"]).settled();
+        tree.write(CPU, "200000 100000\n");
+        next(&mut init, ", CPU to 2", end);
+        if end != NEED_NOT_KNOW {
+            init.expect("signal 1");
+        }
+        nothing_else_happened(init);
+    }
+}
+
+#[test]
+fn limits_of_every_kind_are_followed() {
+    let tree = Tree::v2();
+    tree.write("sys/fs/cgroup/memory.high", "max\n");
+    let mut init = reporting(&tree, place(), &["--on-resize=log"]);
+    for (file, text, said) in [
+        ("memory.high", "209715200\n", ", memory to 200 MiB"),
+        ("memory.high", "max\n", ", memory to 400 MiB"),
+        ("memory.max", "max\n", ", memory to none"),
+        ("cpu.max", "150000 100000\n", ", CPU to 1.5"),
+        ("cpu.max", "max 100000\n", ", CPU to none"),
+    ] {
+        tree.write(&format!("sys/fs/cgroup/{file}"), text);
+        next(&mut init, said, KEEPS);
+    }
+    nothing_else_happened(init);
+}
+
+#[test]
+fn limits_of_every_kind_are_followed_on_v1() {
+    let tree = Tree::v1();
+    let mut init = reporting(&tree, place(), &["--on-resize=log"]);
+    for (file, text, said) in [
+        ("memory/memory.limit_in_bytes", "629145600\n", ", memory to 600 MiB"),
+        ("memory/memory.limit_in_bytes", "9223372036854771712\n", ", memory to none"),
+        ("cpu/cpu.cfs_period_us", "20000\n", ", CPU to 2.5"),
+        ("cpu/cpu.cfs_quota_us", "-1\n", ", CPU to none"),
+    ] {
+        tree.write(&format!("sys/fs/cgroup/{file}"), text);
+        next(&mut init, said, KEEPS);
+    }
+    nothing_else_happened(init);
+}
+
+#[test]
+fn limits_of_all_directories_above_are_followed() {
+    let tree = Tree::v2();
+    fs::create_dir_all(tree.path("sys/fs/cgroup/pod/app")).unwrap();
+    tree.write("proc/self/cgroup", "0::/pod/app\n");
+    for directory in ["pod", "pod/app"] {
+        tree.write(&format!("sys/fs/cgroup/{directory}/memory.max"), "max\n");
+        tree.write(&format!("sys/fs/cgroup/{directory}/cpu.max"), "max 100000\n");
+    }
+    let mut init = reporting(&tree, place(), &["--on-resize=log"]);
+    for (file, text, said) in [
+        (MEMORY, "367001600\n", ", memory to 350 MiB"),
+        ("sys/fs/cgroup/pod/memory.max", "314572800\n", ", memory to 300 MiB"),
+        ("sys/fs/cgroup/pod/app/memory.max", "209715200\n", ", memory to 200 MiB"),
+        ("sys/fs/cgroup/pod/cpu.max", "25000 100000\n", ", CPU to 0.25"),
+    ] {
+        tree.write(file, text);
+        let end = if file.ends_with("cpu.max") { NEED_NOT_KNOW } else { KEEPS };
+        let said = next(&mut init, said, end);
+        assert!(said.contains(&format!("\"/{file}\"")), "{said}");
+    }
+    nothing_else_happened(init);
+}
+
+#[test]
+fn changes_in_one_go_are_one_line() {
+    for place in Place::all() {
+        let tree = Tree::v2();
+        tree.write("sys/fs/cgroup/memory.high", "max\n");
+        let mut init = reporting(&tree, place, &["--on-resize=signal:HUP"]);
+        tree.write("sys/fs/cgroup/memory.high", "524288000\n");
+        tree.write(CPU, "200000 100000\n");
+        tree.write(MEMORY, "629145600\n");
+        next(&mut init, ", memory to 500 MiB, CPU to 2", "; the program gets SIGHUP");
+        init.expect("signal 1");
+        nothing_else_happened(init);
+    }
+}
+
+#[test]
+fn change_that_is_taken_back_at_once_is_not_said() {
+    let tree = Tree::v2();
+    let mut init = reporting(&tree, place(), &["--on-resize=signal:HUP"]);
+    tree.write(MEMORY, "629145600\n");
+    tree.write(MEMORY, "419430400\n");
+    init.rests();
+    nothing_else_happened(init);
+}
+
+/// What cannot be read for a moment, or is not there any more, is no limit that was removed.
+#[test]
+fn file_without_a_number_is_no_change() {
+    let tree = Tree::v2();
+    let init = reporting(&tree, place(), &["--on-resize=signal:HUP"]);
+    tree.write(MEMORY, "");
+    nothing_else_happened(init);
+}
+
+/// A thousand writes in a second: what is decided is little, and the last of them counts.
+#[test]
+fn storm_of_changes_ends_with_the_last_of_them() {
+    const WRITES: u64 = 1000;
+    for place in Place::all() {
+        let tree = Tree::v2();
+        let mut init = reporting(&tree, place, &["--on-resize=signal:HUP"]);
+        let begin = Instant::now();
+        for number in 1..=WRITES {
+            let mebibytes = if number == WRITES { 777 } else { 400 + number % 300 };
+            tree.overwrite(MEMORY, &format!("{}\n", mebibytes << 20));
+            // The time between two writes.
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let most = 2 + begin.elapsed().as_millis() / 250;
+        let mut count = 1;
+        while !init.message(CHANGED).contains(", memory to 777 MiB;") {
+            count += 1;
+        }
+        // Nor is nothing decided before it has ended.
+        assert!((2..=most).contains(&count), "{count} decisions");
+        for _ in 0..count {
+            init.expect("signal 1");
+        }
+        nothing_else_happened(init);
+    }
+}
+
+/// The second change comes when its file has been read for the decision about the first, and the many
+/// that are read after it have not.
+#[test]
+fn change_while_it_is_decided_is_not_lost() {
+    const DEBOUNCE: Duration = Duration::from_millis(250);
+    let cgroup = "/d".repeat(150);
+    let file = format!("sys/fs/cgroup{cgroup}/memory.max");
+    let mut inits = Vec::new();
+    for delay in [3, 6] {
+        let tree = Tree::v2();
+        tree.write("proc/self/cgroup", &format!("0::{cgroup}\n"));
+        fs::create_dir_all(tree.path(&file).parent().unwrap()).unwrap();
+        tree.write(&file, "209715200\n");
+        let mut init = reporting(&tree, place(), &["--on-resize=log"]);
+        tree.overwrite(&file, "219715200\n");
+        std::thread::sleep(DEBOUNCE + Duration::from_millis(delay));
+        tree.overwrite(&file, "104857600\n");
+        init.message(", memory to 100 MiB; ");
+        inits.push((tree, init));
+    }
+    for (_tree, init) in inits {
+        nothing_else_happened(init);
+    }
+}
+
+/// The program itself changes the limit, as soon as it is started.
+#[test]
+fn change_during_the_start_is_noticed() {
+    for place in Place::all() {
+        let tree = Tree::v2();
+        let script = r#"echo 629145600 >"$1"; exec "$0" report"#;
+        let (probe, file) = (probe_path().to_str().unwrap(), tree.path(MEMORY));
+        let shell = ["/bin/sh", "-c", script, probe, file.to_str().unwrap()];
+        let launch = tree.launch(place, &[], &["--on-resize=log"]);
+        let mut init = launch.program(&shell).settled();
+        next(&mut init, ", memory to 600 MiB", KEEPS);
+        nothing_else_happened(init);
+    }
+}
+
+#[test]
+fn program_that_ends_before_it_is_decided_ends_as_ever() {
+    for place in Place::all() {
+        for option in ["--on-resize=log", "--on-resize=signal:HUP", "--on-resize=exit"] {
+            let tree = Tree::v2();
+            let script = r#"echo 629145600 >"$0"; exit 5"#;
+            let (launch, file) = (tree.launch(place, &[], &[option]), tree.path(MEMORY));
+            let shell = ["/bin/sh", "-c", script, file.to_str().unwrap()];
+            launch.program(&shell).start().exits_with(5);
+
+            let mut init = reporting(&tree, place, &[option]);
+            tree.write(MEMORY, "419430400\n");
+            init.signal(libc::SIGTERM);
+            init.expect("signal 15");
+            init.exits_with(0);
+        }
+    }
+}
+
+/// While signals wait for room in the queue of the program, the limits are looked at as ever, and
+/// the other way round.
+#[test]
+fn changes_and_a_full_queue_do_not_hold_each_other_up() {
+    const ROOM: i32 = 16;
+    if !user_namespaces() {
+        return;
+    }
+    for place in Place::all() {
+        let tree = Tree::v2();
+        let launch = tree.launch(place, &["hold"], &["--on-resize=signal:HUP"]);
+        let mut init = launch.own_user().queue(16).settled();
+        let program = init.program();
+        for value in 0..ROOM {
+            assert!(send_value(program, REALTIME, value));
+        }
+        init.raise_queue();
+        for value in ROOM..ROOM + 8 {
+            init.signal_with_value(REALTIME, value);
+        }
+        for (limit, said) in [("629145600\n", "600 MiB"), ("734003200\n", "700 MiB")] {
+            tree.write(MEMORY, limit);
+            next(&mut init, &format!(", memory to {said}"), "; the program gets SIGHUP");
+        }
+        init.signal(libc::SIGTERM);
+        init.expect("signal 15");
+        init.expect("signal 1");
+        for value in 0..ROOM + 8 {
+            init.expect(&format!("signal {REALTIME} value {value}"));
+        }
+        init.rests();
+        tree.write(MEMORY, "838860800\n");
+        next(&mut init, ", memory to 800 MiB", "; the program gets SIGHUP");
+        init.expect("signal 1");
+        init.signal(libc::SIGUSR1);
+        init.expect("signal 10");
+        init.exits_with(0);
+    }
+}
+
+/// The numbers of the descriptors that the init has open.
+fn descriptors(init: &Running) -> Vec<i32> {
+    let listed = fs::read_dir(format!("/proc/{}/fd", init.pid())).unwrap();
+    let number = |entry: std::io::Result<fs::DirEntry>| {
+        entry.unwrap().file_name().to_str().unwrap().parse().unwrap()
+    };
+    let mut numbers: Vec<_> = listed.map(number).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+#[test]
+fn nothing_is_watched_unless_asked_for() {
+    for options in
+        [&[] as &[_], &["--on-resize=ignore"], &["--on-resize=log", "--on-resize=ignore"]]
+    {
+        let tree = Tree::v2();
+        let init = reporting(&tree, place(), options);
+        assert_eq!(descriptors(&init), [0, 1, 2], "{options:?}");
+        tree.write(MEMORY, "629145600\n");
+        nothing_else_happened(init);
+    }
+    let tree = Tree::v2();
+    let init = reporting(&tree, place(), &["--on-resize=log", "--memory-warn"]);
+    assert!(descriptors(&init).len() > 3);
+}
+
+#[test]
+fn value_that_means_nothing_is_refused_and_in_a_variable_ignored() {
+    Init::must_be_loadline();
+    for value in ["x", "", "signal", "signal:", "signal:0", "signal:65", "signal:FOO", "exit "] {
+        let launch = || Launch::new(place(), &["exit", "3"]);
+        let mut init = launch().arguments(&["--on-resize", value]).start();
+        assert_eq!((init.wait(), init.output().len()), (Ended::Exited(1), 0), "{value:?}");
+        assert!(
+            init.messages().contains("--on-resize takes ignore, log, signal: and"),
+            "{value:?}"
+        );
+
+        let mut init = launch().environment(format!("LOADLINE_ON_RESIZE={value}")).start();
+        init.exits_with(3);
+        let (said, is_empty) = (init.messages(), value.is_empty());
+        assert_eq!(said.contains("LOADLINE_ON_RESIZE is ignored"), !is_empty, "{value:?}: {said}");
+        assert_eq!(said.lines().count(), usize::from(!is_empty), "{said}");
+    }
+}
+
+/// Room for one file more is enough to start, and not to follow.
+#[test]
+fn want_of_descriptors_is_said_and_the_program_runs() {
+    Init::must_be_loadline();
+    let tree = Tree::v2();
+    let script = r#"ulimit -n "$2"; exec "$1" -s --root "$3" --on-resize=exit -- "$0" report"#;
+    let (probe, init) = (probe_path().to_str().unwrap(), Init::under_test().path);
+    let shell = ["/bin/sh", "-c", script, probe, init.to_str().unwrap(), "4", tree.root()];
+    let mut init = Launch::bare(&[]).program(&shell).settled();
+    let said = init.message("could not begin");
+    assert_eq!(said, "loadline: could not begin to watch for --on-resize: Too many open files");
+    nothing_else_happened(init);
+}
+
+/// Where a seccomp filter or a limit of the machine refuses a call.
+#[test]
+fn refusal_is_said_and_the_program_runs() {
+    Init::must_be_loadline();
+    let tree = Tree::v2();
+    let (probe, init) = (probe_path().to_str().unwrap(), Init::under_test().path);
+    for (call, error, said) in [
+        (libc::SYS_signalfd4, libc::EMFILE, "--on-resize or --memory-warn: Too many open files"),
+        (libc::SYS_ppoll, libc::EPERM, "--on-resize or --memory-warn: Operation not permitted"),
+        (libc::SYS_inotify_init1, libc::EMFILE, "--on-resize: Too many open files"),
+        (libc::SYS_inotify_init1, libc::EPERM, "--on-resize: Operation not permitted"),
+        (libc::SYS_inotify_add_watch, libc::ENOSPC, "--on-resize: No space left on device"),
+    ] {
+        let mut program = vec![probe, "refuse"];
+        let numbers = [call.to_string(), error.to_string()];
+        program.extend(numbers.iter().map(String::as_str));
+        let option = "--on-resize=exit";
+        program.extend([init.to_str().unwrap(), "-s", "--root", tree.root(), option, "--"]);
+        program.extend([probe, "report"]);
+        let mut init = Launch::bare(&[]).program(&program).settled();
+        let expected = format!("loadline: could not begin to watch for {said}");
+        assert_eq!(init.message("could not begin"), expected);
+        nothing_else_happened(init);
+    }
+}
+
+/// Cgroups of the kernel's own, one within the other, in the hierarchies of memory and of CPU time.
+struct Cgroups(Vec<PathBuf>);
+
+impl Cgroups {
+    /// None where this machine does not allow it.
+    fn new() -> Option<Self> {
+        let name = format!("loadline-test-{}", std::process::id());
+        let mut made = Self(Vec::new());
+        for controller in ["memory", "cpu"] {
+            let root = Path::new("/sys/fs/cgroup").join(controller);
+            for directory in [root.join(&name), root.join(&name).join("inner")] {
+                if let Err(error) = fs::create_dir(&directory) {
+                    not_run(&format!("no cgroup of v1 can be made: {error}"));
+                    return None;
+                }
+                made.0.push(directory);
+            }
+        }
+        Some(made)
+    }
+
+    fn write(&self, place: usize, file: &str, text: &str) {
+        let path = self.0[place].join(file);
+        fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+}
+
+impl Drop for Cgroups {
+    fn drop(&mut self) {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        for directory in self.0.iter().rev() {
+            // What has ended may not have left yet.
+            while fs::remove_dir(directory).is_err() && Instant::now() < deadline {
+                std::thread::yield_now();
+            }
+        }
+    }
+}
+
+#[test]
+fn limits_of_the_kernel_are_followed_on_v1() {
+    const MEMORY: usize = 0;
+    const INNER_MEMORY: usize = 1;
+    const CPU: usize = 2;
+    const INNER_CPU: usize = 3;
+    Init::must_be_loadline();
+    let Some(cgroups) = Cgroups::new() else { return };
+    cgroups.write(MEMORY, "memory.limit_in_bytes", "400M");
+    cgroups.write(CPU, "cpu.cfs_quota_us", "50000");
+    let script = r#"echo $$ >"$2/cgroup.procs" && echo $$ >"$3/cgroup.procs" &&
+        exec "$1" -s --on-resize=signal:HUP -- "$0" report"#;
+    let (probe, init) = (probe_path().to_str().unwrap(), Init::under_test().path);
+    let (init, [memory, cpu]) = (init.to_str().unwrap(), [INNER_MEMORY, INNER_CPU]);
+    let [memory, cpu] = [memory, cpu].map(|place| cgroups.0[place].to_str().unwrap());
+    let shell = ["/bin/sh", "-c", script, probe, init, memory, cpu];
+    let mut init = Launch::bare(&[]).program(&shell).settled();
+    for (place, file, text, said, is_told) in [
+        (MEMORY, "memory.limit_in_bytes", "300M", ", memory to 300 MiB", true),
+        (INNER_MEMORY, "memory.limit_in_bytes", "200M", ", memory to 200 MiB", true),
+        (INNER_MEMORY, "memory.limit_in_bytes", "-1", ", memory to 300 MiB", true),
+        (MEMORY, "memory.limit_in_bytes", "-1", ", memory to none", true),
+        (CPU, "cpu.cfs_period_us", "200000", ", CPU to 0.25", false),
+        (CPU, "cpu.cfs_quota_us", "-1", ", CPU to none", true),
+        (INNER_CPU, "cpu.cfs_quota_us", "40000", ", CPU to 0.4", true),
+    ] {
+        cgroups.write(place, file, text);
+        next(&mut init, said, if is_told { "; the program gets SIGHUP" } else { NEED_NOT_KNOW });
+        if is_told {
+            init.expect("signal 1");
+        }
+    }
+    nothing_else_happened(init);
+}
