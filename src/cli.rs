@@ -9,7 +9,7 @@ use crate::exit::Remap;
 use crate::getopt::Parser;
 use crate::packed::{Packed, packed};
 use crate::policy::{CpuMode, MemoryMode, Rounding, Tuning};
-use crate::supervise::Rewrites;
+use crate::supervise::{Rewrites, signal_by_name};
 use crate::text::Fields;
 use crate::units::{CPUS, Micros, Ratio, SIZE, TIME, cpus, integer, size, time};
 use core::ffi::{CStr, c_int};
@@ -193,9 +193,6 @@ impl Options {
 const VERBOSITY: u32 = 1;
 
 /// What has a value: an option, a variable, or one that is both.
-///
-/// Words are compared by `==` here and below: a pattern is compared byte by byte, in three times
-/// the code.
 struct Setting {
     /// The option, of which `LOADLINE` and the rest of it is the variable if it is a long one; or
     /// the variable, if there is no option.
@@ -210,11 +207,7 @@ struct Setting {
 const SWITCH: Packed = packed!("1, true, 0 or false");
 
 fn switch(value: &[u8]) -> Option<bool> {
-    match value {
-        _ if value == b"1" || value == b"true" => Some(true),
-        _ if value == b"0" || value == b"false" => Some(false),
-        _ => None,
-    }
+    Some(word(value, b"1 true 0 false")? < 2)
 }
 
 const SETTINGS: [Setting; 21] = [
@@ -222,11 +215,10 @@ const SETTINGS: [Setting; 21] = [
         name: "--memory",
         expected: packed!("auto, always or off"),
         set: |options, value| {
-            options.tuning.memory = match value {
-                _ if value == b"auto" => MemoryMode::Auto,
-                _ if value == b"always" => MemoryMode::Always,
-                _ if value == b"off" => MemoryMode::Off,
-                _ => return None,
+            options.tuning.memory = match word(value, b"auto always off")? {
+                0 => MemoryMode::Auto,
+                1 => MemoryMode::Always,
+                _ => MemoryMode::Off,
             };
             Some(())
         },
@@ -235,12 +227,11 @@ const SETTINGS: [Setting; 21] = [
         name: "--cpu",
         expected: packed!("auto, static, live or off"),
         set: |options, value| {
-            options.tuning.cpu = match value {
-                _ if value == b"auto" => CpuMode::Auto,
-                _ if value == b"static" => CpuMode::Static,
-                _ if value == b"live" => CpuMode::Live,
-                _ if value == b"off" => CpuMode::Off,
-                _ => return None,
+            options.tuning.cpu = match word(value, b"auto static live off")? {
+                0 => CpuMode::Auto,
+                1 => CpuMode::Static,
+                2 => CpuMode::Live,
+                _ => CpuMode::Off,
             };
             Some(())
         },
@@ -282,10 +273,9 @@ const SETTINGS: [Setting; 21] = [
         name: "--cpu-rounding",
         expected: packed!("up or down"),
         set: |options, value| {
-            options.tuning.rounding = match value {
-                _ if value == b"up" => Rounding::Up,
-                _ if value == b"down" => Rounding::Down,
-                _ => return None,
+            options.tuning.rounding = match word(value, b"up down")? {
+                0 => Rounding::Up,
+                _ => Rounding::Down,
             };
             Some(())
         },
@@ -304,11 +294,11 @@ const SETTINGS: [Setting; 21] = [
         name: "--on-resize",
         expected: packed!("ignore, log, signal: and the name of one such as USR1, or exit"),
         set: |options, value| {
-            options.on_resize = match value {
-                _ if value == b"ignore" => OnResize::Ignore,
-                _ if value == b"log" => OnResize::Log,
-                _ if value == b"exit" => OnResize::Exit,
-                _ => {
+            options.on_resize = match word(value, b"ignore log exit") {
+                Some(0) => OnResize::Ignore,
+                Some(1) => OnResize::Log,
+                Some(_) => OnResize::Exit,
+                None => {
                     let signal = signal_by_name_or_number(value.strip_prefix(b"signal:")?)?;
                     OnResize::Signal(Some(signal).filter(|signal| (1..=64).contains(signal))?)
                 }
@@ -471,11 +461,13 @@ fn is_variable_of(name: &[u8], setting: &str) -> bool {
 const FORMATS: Packed = packed!("text or json");
 
 fn format(value: &[u8]) -> Option<Format> {
-    match value {
-        _ if value == b"text" => Some(Format::Text),
-        _ if value == b"json" => Some(Format::Json),
-        _ => None,
-    }
+    let format = word(value, b"text json")?;
+    Some(if format == 0 { Format::Text } else { Format::Json })
+}
+
+/// Which of these words it is.
+fn word(value: &[u8], words: &[u8]) -> Option<usize> {
+    Fields::new(words, b' ').position(|word| word == value)
 }
 
 fn command(parser: &mut Parser<'_>, options: &mut Options) -> Result<Command, Error<'static>> {
@@ -483,6 +475,7 @@ fn command(parser: &mut Parser<'_>, options: &mut Options) -> Result<Command, Er
     let mut verbose = 0u32;
     while let Some(option) = parser.option() {
         let mut show = None;
+        // Words are compared by `==`: a pattern is compared byte by byte, in three times the code.
         match option.0 {
             b"s" => options.subreaper = true,
             b"g" => options.group = true,
@@ -534,14 +527,6 @@ fn command(parser: &mut Parser<'_>, options: &mut Options) -> Result<Command, Er
         None if options.exec => Ok(Command::Exec),
         None => Ok(Command::Supervise),
     }
-}
-
-/// A signal by its full name, as tini has it, or without the `SIG`.
-fn signal_by_name(text: &[u8]) -> Option<c_int> {
-    (1..32).find(|signal| {
-        let name = signal_hook::low_level::signal_name(*signal).map(str::as_bytes);
-        name.is_some_and(|name| name == text || name.strip_prefix(b"SIG") == Some(text))
-    })
 }
 
 fn signal_by_name_or_number(text: &[u8]) -> Option<u8> {

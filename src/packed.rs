@@ -34,16 +34,21 @@ impl Packed {
 
 impl Put for Packed {
     fn put(&self, out: &mut Out<'_>) {
-        self.0.bytes().iter().for_each(|code| unpack(*code, out));
+        unpack(self.0.bytes(), out);
     }
 }
 
-fn unpack(code: u8, out: &mut Out<'_>) {
+/// Adds a packed text to a text.
+pub fn unpack(packed: &[u8], out: &mut Out<'_>) {
+    packed.iter().for_each(|code| unpack_one(*code, out));
+}
+
+fn unpack_one(code: u8, out: &mut Out<'_>) {
     match PAIRS.get(usize::from(code).wrapping_sub(FIRST)) {
         // Both are older than the code, so this ends.
         Some([left, right]) => {
-            unpack(*left, out);
-            unpack(*right, out);
+            unpack_one(*left, out);
+            unpack_one(*right, out);
         }
         None => out.byte(code),
     }

@@ -115,9 +115,12 @@ impl Put for Bytes {
         let power = self.0.max(1).ilog2() / 10;
         let unit = Fields::new(UNITS, b' ').nth(power as usize).unwrap_or_default();
         let shift = power.saturating_mul(10);
-        let rest = self.0 & (1u64 << shift).wrapping_sub(1);
-        let hundredths = (u128::from(rest).wrapping_mul(100) >> shift) as u64;
-        put_decimal(out, self.0 >> shift, hundredths, 10);
+        let below = (1u64 << shift).wrapping_sub(1);
+        // At most 60 bits are below the unit, and ten of them fit.
+        let tenths = (self.0 & below).wrapping_mul(10);
+        let hundredths = (tenths & below).wrapping_mul(10);
+        let part = (tenths >> shift).wrapping_mul(10).wrapping_add(hundredths >> shift);
+        put_decimal(out, self.0 >> shift, part, 10);
         put!(out, " ");
         out.bytes(unit);
     }
@@ -398,6 +401,17 @@ mod tests {
             let number: f64 = percent.trim_end_matches('%').parse().unwrap();
             let text = format!("{:.9}", number / 100.0);
             prop_assert_eq!(Ratio::parse(text.as_bytes()), Some(ratio));
+        }
+
+        #[test]
+        fn bytes_have_two_decimals_rounded_down(bytes: u64, places in 0u32..64) {
+            let bytes = bytes >> places;
+            let text = Bytes(bytes).text();
+            let (number, unit) = text.split_once(' ').unwrap();
+            let power = "bKMGTPE".find(unit.get(..1).unwrap()).unwrap() as u32;
+            let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+            let hundredths: u128 = format!("{whole}{part:0<2}").parse().unwrap();
+            prop_assert_eq!(hundredths, (u128::from(bytes) * 100) >> (10 * power));
         }
 
         #[test]

@@ -8,7 +8,6 @@
 use super::{Path, Root, SMALL, proc};
 use crate::limits::{Limits, Version, directory};
 use crate::sys;
-use crate::text::Fields;
 use crate::units::integer;
 use core::ffi::CStr;
 use core::mem::ManuallyDrop;
@@ -16,10 +15,6 @@ use core::mem::ManuallyDrop;
 /// How often a quota of CPU time was used up: the periods in which there was something to run,
 /// those of them in which the quota was used up, and the microseconds that anything waited then.
 pub type Throttling = Option<[u64; 3]>;
-
-/// What memory.stat calls the memory that no reclaim brings back
-/// (Documentation/admin-guide/cgroup-v2.rst): that of processes, of the kernel, and of tmpfs.
-const LASTING: &[u8] = b"anon slab_unreclaimable shmem";
 
 /// Reads counters.
 pub struct Counters<'a> {
@@ -52,21 +47,11 @@ impl<'a> Counters<'a> {
         Kills { file }
     }
 
-    /// The file by which the kernel gives notice of a want of memory in the cgroup that has the limit,
-    /// or in our own where there is none; v2 alone has it.
-    pub fn notices(&mut self) -> Option<&CStr> {
+    /// A file of v2 in the cgroup that has the limit, or in our own if none has.
+    pub fn limiting_file(&mut self, name: &[u8]) -> Option<&CStr> {
         self.limits.memory.version.filter(|version| *version == Version::V2)?;
         let place = self.limiting()?;
-        self.set(place, [b"", b"memory.events"])
-    }
-
-    /// How many bytes there no reclaim brings back, where there is no swap.
-    pub fn lasting(&mut self) -> Option<u64> {
-        let mut text = ManuallyDrop::new(Vec::new());
-        let place = self.limiting()?;
-        sys::read_file(self.set(place, [b"", b"memory.stat"])?, &mut text, SMALL).ok()?;
-        let lines = Fields::new(LASTING, b' ');
-        Some(lines.filter_map(|name| number(&text, name)).fold(0, u64::saturating_add))
+        self.set(place, [b"", name])
     }
 
     /// The directory of the cgroup that has the limit, or of our own if none has.
@@ -142,11 +127,12 @@ impl Kills {
     pub fn read(&self) -> Option<u64> {
         // On the stack, as at the end nothing is allocated, and no page taken for it.
         let mut text = [0; 512];
-        number(sys::read_head(sys::c_str(&self.file)?, &mut text).ok()?, b"oom_kill")
+        number(sys::read_head(sys::c_str(&self.file)?, &mut text)?, b"oom_kill")
     }
 }
 
-fn number(text: &[u8], name: &[u8]) -> Option<u64> {
+/// The number behind a name, or the only one where there is no name.
+pub(super) fn number(text: &[u8], name: &[u8]) -> Option<u64> {
     let text = text.trim_ascii();
     integer(if name.is_empty() { text } else { proc::value(text, name)? })
 }

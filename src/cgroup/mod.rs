@@ -4,6 +4,7 @@
 //! Nothing here fails: what cannot be read or understood is part of the result.
 
 pub mod counters;
+pub mod gauge;
 pub mod locate;
 pub mod proc;
 mod v1;

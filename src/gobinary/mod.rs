@@ -31,7 +31,7 @@ pub struct GoBinary<'a> {
 
 /// A release of Go or of a module; candidates and development versions count as the release that
 /// they lead to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Release {
     /// The first number, of Go always 1 so far.
     pub major: u16,
@@ -42,13 +42,11 @@ pub struct Release {
 }
 
 impl Release {
-    /// Whether another one is later.
+    /// Whether another one is later. Not inlined: it is asked in many places.
     #[must_use]
+    #[inline(never)]
     pub fn is_before(self, other: Self) -> bool {
-        let number = |Self { major, minor, patch }: Self| {
-            u64::from(major) << 32 | u64::from(minor) << 16 | u64::from(patch)
-        };
-        number(self) < number(other)
+        self < other
     }
 
     /// The numbers that a version begins with, whatever is behind them; 0 for those that are not

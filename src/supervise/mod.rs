@@ -27,7 +27,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpgrp, getpid, getppid};
 use signals::{forward, is_realtime, is_stop, sender};
 
-pub use signals::{Name, Rewrites, Target};
+pub use signals::{Name, Rewrites, Target, signal_by_name};
 use spawn::{Inherited, Terminal};
 
 pub use spawn::Image;

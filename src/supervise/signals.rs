@@ -1,7 +1,8 @@
 //! Which signals are passed on, and how. Pure but for the sending.
 
 use crate::sys::{Errno, Received, forward_queued, send_signal};
-use crate::text::{Out, Put, put};
+use crate::text::{Fields, Out, Put, put};
+use core::ffi::c_int;
 
 /// What each signal is passed on as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,14 +96,34 @@ impl Put for Target {
     }
 }
 
-/// A signal by its name, for messages; some have only a number.
+/// The names of signals from 1 on, without the SIG; some have only a number (signal(7)). The
+/// numbers are those of all architectures that loadline is built for.
+const NAMES: &[u8] =
+    b"HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM  CHLD \
+                       CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO  SYS";
+
+fn names() -> impl Iterator<Item = (c_int, &'static [u8])> {
+    (1..).zip(Fields::new(NAMES, b' ')).filter(|(_, name)| !name.is_empty())
+}
+
+/// A signal by its full name, as tini has it, or without the `SIG`.
+#[must_use]
+pub fn signal_by_name(text: &[u8]) -> Option<c_int> {
+    let text = text.strip_prefix(b"SIG").unwrap_or(text);
+    names().find(|(_, name)| *name == text).map(|(signal, _)| signal)
+}
+
+/// A signal by its name, for messages.
 #[derive(Clone, Copy, Debug)]
 pub struct Name(pub i32);
 
 impl Put for Name {
     fn put(&self, out: &mut Out<'_>) {
-        match signal_hook::low_level::signal_name(self.0) {
-            Some(name) => put!(out, name),
+        match names().find(|(signal, _)| *signal == self.0) {
+            Some((_, name)) => {
+                put!(out, "SIG");
+                out.bytes(name);
+            }
             None => put!(out, "signal ", self.0.unsigned_abs()),
         }
     }
@@ -111,6 +132,16 @@ impl Put for Name {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_names_are_those_of_the_headers() {
+        for signal in -1..=65 {
+            let name = signal_hook::low_level::signal_name(signal);
+            let shown = name.map_or_else(|| format!("signal {}", i32::abs(signal)), str::to_owned);
+            assert_eq!(Name(signal).text(), shown);
+            assert_eq!(signal_by_name(shown.as_bytes()), name.map(|_| signal));
+        }
+    }
 
     #[test]
     fn signals_are_passed_on_as_they_are_but_for_two() {

@@ -7,7 +7,7 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
-use core::ffi::c_void;
+use core::ffi::{c_long, c_void};
 use core::ptr::{copy_nonoverlapping, null_mut};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -117,7 +117,7 @@ unsafe impl GlobalAlloc for Arena {
             }
             // SAFETY: outside the region it came from `map` with this size.
             None => unsafe {
-                libc::munmap(address.cast(), layout.size());
+                libc::syscall(libc::SYS_munmap, address, layout.size());
             },
         }
     }
@@ -148,6 +148,7 @@ unsafe impl GlobalAlloc for Arena {
     }
 }
 
+/// The C library's own function is ten times as long, for what is never asked of it here.
 fn map(layout: Layout) -> *mut u8 {
     if layout.align() > PAGE {
         return null_mut();
@@ -155,8 +156,18 @@ fn map(layout: Layout) -> *mut u8 {
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     // SAFETY: a new anonymous mapping at an address of the kernel's choice touches nothing.
-    let address = unsafe { libc::mmap(null_mut(), layout.size(), protection, flags, -1, 0) };
-    if address == libc::MAP_FAILED { null_mut() } else { address.cast() }
+    let address = unsafe {
+        libc::syscall(
+            libc::SYS_mmap,
+            null_mut::<u8>(),
+            layout.size(),
+            c_long::from(protection),
+            c_long::from(flags),
+            -1 as c_long,
+            0 as c_long,
+        )
+    };
+    if address == -1 { null_mut() } else { address as *mut u8 }
 }
 
 #[cfg(test)]

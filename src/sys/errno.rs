@@ -1,9 +1,7 @@
 //! The kernel's error numbers, and what they are called.
 
-use crate::packed::packed;
-use crate::stderr::Line;
-use crate::text::{Fields, Out, Put, put};
-use crate::units::integer;
+use crate::packed::{cut, pack, unpack};
+use crate::text::{Out, Put, Strings, put};
 use core::ffi::c_int;
 
 /// An error number of the kernel, shown in the words of perror(3).
@@ -12,44 +10,66 @@ pub struct Errno(pub c_int);
 
 /// The errors of the calls that are made here (errno(3)): the C library's table is three times as
 /// long. The numbers are those of all architectures that loadline is built for.
-const WORDS: &str = "\
-1 Operation not permitted
-2 No such file or directory
-3 No such process
-4 Interrupted system call
-5 Input/output error
-6 No such device or address
-7 Argument list too long
-8 Exec format error
-9 Bad file descriptor
-10 No child processes
-11 Resource temporarily unavailable
-12 Cannot allocate memory
-13 Permission denied
-14 Bad address
-16 Device or resource busy
-19 No such device
-20 Not a directory
-21 Is a directory
-22 Invalid argument
-23 Too many open files in system
-24 Too many open files
-25 Inappropriate ioctl for device
-26 Text file busy
-27 File too large
-28 No space left on device
-30 Read-only file system
-32 Broken pipe
-36 File name too long
-38 Function not implemented
-40 Too many levels of symbolic links
-80 Accessing a corrupted shared library
-95 Operation not supported
-107 Transport endpoint is not connected
-110 Connection timed out
-112 Host is down
-116 Stale file handle
-122 Disk quota exceeded";
+const WORDS: &[(u8, &str)] = &[
+    (1, "Operation not permitted"),
+    (2, "No such file or directory"),
+    (3, "No such process"),
+    (4, "Interrupted system call"),
+    (5, "Input/output error"),
+    (6, "No such device or address"),
+    (7, "Argument list too long"),
+    (8, "Exec format error"),
+    (9, "Bad file descriptor"),
+    (10, "No child processes"),
+    (11, "Resource temporarily unavailable"),
+    (12, "Cannot allocate memory"),
+    (13, "Permission denied"),
+    (14, "Bad address"),
+    (16, "Device or resource busy"),
+    (19, "No such device"),
+    (20, "Not a directory"),
+    (21, "Is a directory"),
+    (22, "Invalid argument"),
+    (23, "Too many open files in system"),
+    (24, "Too many open files"),
+    (25, "Inappropriate ioctl for device"),
+    (26, "Text file busy"),
+    (27, "File too large"),
+    (28, "No space left on device"),
+    (30, "Read-only file system"),
+    (32, "Broken pipe"),
+    (36, "File name too long"),
+    (38, "Function not implemented"),
+    (40, "Too many levels of symbolic links"),
+    (80, "Accessing a corrupted shared library"),
+    (95, "Operation not supported"),
+    (107, "Transport endpoint is not connected"),
+    (110, "Connection timed out"),
+    (112, "Host is down"),
+    (116, "Stale file handle"),
+    (122, "Disk quota exceeded"),
+];
+
+/// The number of each, its words as they are packed, and a NUL.
+static PACKED: [u8; WHOLE.1] = cut(&WHOLE.0);
+
+// In the compiler alone, which refuses what is out of bounds.
+#[allow(clippy::indexing_slicing)]
+const WHOLE: ([u8; 1024], usize) = {
+    let (mut whole, mut end, mut left) = ([0; 1024], 0, WORDS);
+    while let [(number, words), rest @ ..] = left {
+        let (packed, length) = pack::<64>(words);
+        whole[end] = *number;
+        let mut index = 0;
+        while index < length {
+            whole[end + 1 + index] = packed[index];
+            index += 1;
+        }
+        end += 1 + length;
+        left = rest;
+    }
+    (whole, end)
+};
 
 impl Errno {
     /// The error of the call that has just failed.
@@ -71,6 +91,13 @@ impl Errno {
         matches!(self.0, libc::ENOENT | libc::ENOTDIR)
     }
 
+    /// What it is called, packed.
+    fn words(self) -> Option<&'static [u8]> {
+        Strings(&PACKED).find_map(|entry| {
+            let (number, words) = entry.to_bytes().split_first()?;
+            (c_int::from(*number) == self.0).then_some(words)
+        })
+    }
 }
 
 impl From<nix::errno::Errno> for Errno {
@@ -81,15 +108,10 @@ impl From<nix::errno::Errno> for Errno {
 
 impl Put for Errno {
     fn put(&self, out: &mut Out<'_>) {
-        let mut words = Line::default();
-        put!(&mut Out::Line(&mut words), packed!(WORDS));
-        for line in Fields::new(words.finish(), b'\n') {
-            let mut fields = Fields::new(line, b' ');
-            if fields.next().and_then(integer) == Some(self.0.unsigned_abs().into()) {
-                return out.bytes(fields.rest().unwrap_or_default());
-            }
+        match self.words() {
+            Some(words) => unpack(words, out),
+            None => put!(out, "error ", self.0.unsigned_abs()),
         }
-        put!(out, "error ", self.0.unsigned_abs());
     }
 }
 
@@ -112,6 +134,6 @@ mod tests {
             assert_eq!(ours.as_bytes(), words.to_bytes(), "{number}");
             known += 1;
         }
-        assert_eq!(known, WORDS.lines().count());
+        assert_eq!(known, WORDS.len());
     }
 }

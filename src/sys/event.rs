@@ -15,7 +15,7 @@ pub struct Events {
     signals: c_int,
     /// An instance of inotify(7).
     changes: c_int,
-    /// A file that says by POLLPRI that it has been changed by the kernel.
+    /// A file that says by POLLPRI that the kernel has changed it.
     notice: c_int,
 }
 

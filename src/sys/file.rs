@@ -17,6 +17,22 @@ pub fn read_file(path: &CStr, buffer: &mut Vec<u8>, limit: usize) -> Result<(), 
     result
 }
 
+/// Opens a file so that neither a FIFO nor a terminal in its place can hold us up. Not by the C
+/// library's own function, which may make a file too, and is longer for it.
+pub(super) fn open(path: &CStr, flags: c_int) -> Result<c_int, Errno> {
+    let flags = flags | libc::O_NONBLOCK | libc::O_NOCTTY;
+    // SAFETY: the path is NUL-terminated.
+    let file = unsafe {
+        libc::syscall(
+            libc::SYS_openat,
+            c_long::from(libc::AT_FDCWD),
+            path.as_ptr(),
+            c_long::from(flags),
+        )
+    };
+    check(file as c_int)
+}
+
 fn read_all(file: c_int, buffer: &mut Vec<u8>, limit: usize) -> Result<(), Errno> {
     /// More than any limit file and any common mountinfo.
     const CHUNK: usize = 4096;
@@ -41,25 +57,10 @@ fn read_all(file: c_int, buffer: &mut Vec<u8>, limit: usize) -> Result<(), Errno
     }
 }
 
-/// Reads the beginning of a file of the kernel's, as much as there is room for.
-///
-/// # Errors
-/// What open and read return.
-pub fn read_head<'a>(path: &CStr, room: &'a mut [u8]) -> Result<&'a [u8], Errno> {
-    let file = open(path, libc::O_RDONLY)?;
-    // SAFETY: the kernel writes at most the length given.
-    let read = unsafe { libc::read(file, room.as_mut_ptr().cast(), room.len()) };
-    let error = Errno::last();
-    close(file);
-    let read = usize::try_from(read).map_err(|_| error)?;
-    Ok(room.get(..read).unwrap_or_default())
-}
-
-/// Opens a file. Neither a FIFO nor a terminal in its place can hold us up.
-pub(super) fn open(path: &CStr, mode: c_int) -> Result<c_int, Errno> {
-    let flags = mode | libc::O_NONBLOCK | libc::O_NOCTTY;
-    // SAFETY: the path is NUL-terminated.
-    check(unsafe { libc::open(path.as_ptr(), flags) })
+/// Reads the beginning of a file, as much as there is room for.
+#[must_use]
+pub fn read_head<'a>(path: &CStr, room: &'a mut [u8]) -> Option<&'a [u8]> {
+    File::open(path).map(|file| file.head(room))
 }
 
 /// Closes a descriptor that is ours.
@@ -81,6 +82,13 @@ impl File {
     #[must_use]
     pub fn open(path: &CStr) -> Option<Self> {
         open(path, libc::O_RDONLY).ok().map(Self)
+    }
+
+    /// Reads its beginning anew, as much as there is room for; nothing where that fails.
+    pub fn head<'a>(&self, room: &'a mut [u8]) -> &'a [u8] {
+        // SAFETY: the kernel writes at most the length given.
+        let read = unsafe { libc::pread(self.0, room.as_mut_ptr().cast(), room.len(), 0) };
+        room.get(..usize::try_from(read).unwrap_or(0)).unwrap_or_default()
     }
 
     /// Appends up to `length` bytes from a place in the file; fewer where it ends or fails.
@@ -233,14 +241,12 @@ pub fn write_if_ready(message: &[u8]) -> Writable {
 fn write_to_terminal(message: &[u8]) -> Option<Writable> {
     /// Our own descriptor, whatever tree the limits are read from.
     const STDERR: &CStr = c"/proc/self/fd/2";
-    let flags = libc::O_WRONLY | libc::O_NONBLOCK | libc::O_NOCTTY;
-    // SAFETY: the path is NUL-terminated, the message is readable for its length, and the new
-    // descriptor is ours.
+    // SAFETY: the message is readable for its length, and the new descriptor is ours.
     let written = unsafe {
         if libc::isatty(libc::STDERR_FILENO) == 0 {
             return None;
         }
-        let terminal = check(libc::open(STDERR.as_ptr(), flags)).ok()?;
+        let terminal = open(STDERR, libc::O_WRONLY).ok()?;
         let written = libc::write(terminal, message.as_ptr().cast(), message.len());
         libc::close(terminal);
         written

@@ -25,8 +25,8 @@ pub use file::{
     write_stdout,
 };
 pub use process::{
-    Change, Exec, How, allowed_cpus, can_wait, children_cpu, exec, has_children, is_child,
-    memory_total, next_change, protect_relocations, send_signal, spawn,
+    Change, Exec, How, allowed_cpus, can_wait, children_cpu, exec, free_swap, has_children,
+    is_child, memory_total, next_change, protect_relocations, send_signal, spawn, touch_stack,
 };
 pub use signal::{
     Disposition, NEVER, Received, SECOND, SignalSet, block_all, discard_own, disposition,

@@ -1,5 +1,6 @@
 //! Starting a process, becoming another program, and what became of the children.
 
+use super::file::open;
 use super::{Errno, check, signal};
 use core::ffi::{CStr, c_char, c_int, c_long, c_void};
 use core::marker::PhantomData;
@@ -164,9 +165,11 @@ pub fn exec(file: &CStr, exec: &mut Exec<'_>) -> Errno {
 /// Whether a file is a program, though it may be one for another machine.
 fn is_elf(file: &CStr) -> bool {
     let mut magic = [0u8; 4];
-    // SAFETY: the path is NUL-terminated, and at most four bytes are written to the array.
+    let Ok(file) = open(file, libc::O_RDONLY) else {
+        return false;
+    };
+    // SAFETY: at most four bytes are written to the array, and the descriptor is ours.
     let read = unsafe {
-        let file = libc::open(file.as_ptr(), libc::O_RDONLY);
         let read = libc::read(file, magic.as_mut_ptr().cast(), magic.len());
         libc::close(file);
         read
@@ -332,12 +335,30 @@ pub fn allowed_cpus() -> Option<u32> {
 /// The machine's memory in bytes (sysinfo(2)): the same number as MemTotal in proc(5).
 #[must_use]
 pub fn memory_total() -> Option<u64> {
+    let info = sysinfo();
+    info.totalram.checked_mul(info.mem_unit.into()).filter(|bytes| *bytes > 0)
+}
+
+/// Has pages provided for the stack below the caller's frame, so many as messages take that are put
+/// together there, for a time when there may be none left.
+#[inline(never)]
+pub fn touch_stack() {
+    core::hint::black_box([0u8; 24 * 1024]);
+}
+
+/// The bytes of swap that are free on this machine (sysinfo(2)).
+#[must_use]
+pub fn free_swap() -> u64 {
+    let info = sysinfo();
+    info.freeswap.saturating_mul(info.mem_unit.into())
+}
+
+/// All zero where it cannot be asked.
+fn sysinfo() -> libc::sysinfo {
     // SAFETY: sysinfo is a plain C structure, for which zero is a value, and is filled whole.
-    let (result, info) = unsafe {
-        let mut info: libc::sysinfo = zeroed();
-        (libc::sysinfo(&raw mut info), info)
-    };
-    #[allow(clippy::useless_conversion, reason = "narrower than u64 on 32-bit machines")]
-    let bytes = u64::from(info.totalram).checked_mul(info.mem_unit.into())?;
-    (result == 0 && bytes > 0).then_some(bytes)
+    unsafe {
+        let mut info = zeroed();
+        libc::sysinfo(&raw mut info);
+        info
+    }
 }

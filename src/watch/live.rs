@@ -2,26 +2,25 @@
 //! for what the kernel tells of them, and says what is to be done.
 
 use super::resize::Resized;
-use super::shortage::Shortage;
+use super::shortage::{DEAF, Shortage};
 use super::{Circumstances, Watch};
 use crate::cgroup;
 use crate::cgroup::counters::Counters;
+use crate::cgroup::gauge::Gauge;
 use crate::cli::{OnResize, Options};
 use crate::error::Error;
 use crate::gobinary;
 use crate::limits::Limits;
 use crate::policy;
 use crate::stderr::{Stderr, WARNING};
-use crate::sys::{Errno, Events, File, NEVER, SECOND, Told, c_str, now, until};
+use crate::sys::{Errno, Events, File, NEVER, SECOND, Told, c_str, now, touch_stack, until};
 use crate::text::{Out, Put, put};
 use crate::units::Micros;
-use core::mem::ManuallyDrop;
+use core::mem::{ManuallyDrop, replace};
 
 /// How long after the first write to a limit it is decided again: who changes limits writes to more
 /// than one file, and may be at it for a while.
 const DEBOUNCE: Micros = SECOND / 4;
-/// How long nobody listens after notice of a want of memory.
-const DEAF: Micros = 60 * SECOND;
 
 /// What is waited for.
 #[derive(Debug)]
@@ -32,6 +31,9 @@ pub(super) struct Live {
     /// From when on notice of a want of memory counts.
     listens_from: Micros,
     is_short: bool,
+    gauge: Option<Gauge>,
+    /// When that was read last, and how many bytes were there to stay.
+    looked: (Micros, u64),
     /// When it is to be decided again.
     decide_at: Micros,
 }
@@ -62,7 +64,7 @@ impl Watch {
             Err(cause) => return failed("--on-resize or --memory-warn", cause),
         };
         let limits = limits(options);
-        let (mut decide_at, mut listens_from) = (NEVER, NEVER);
+        let mut decide_at = NEVER;
         if resizes {
             // What has changed since the start was not seen.
             decide_at = 0;
@@ -75,11 +77,12 @@ impl Watch {
                 failed("--on-resize", cause);
             }
         }
+        let (mut gauge, mut listens_from) = (None, NEVER);
         if options.memory_warn {
             let mut counters = Counters::new(&options.root(), &limits);
-            let file = counters.notices().ok_or(Errno(libc::ENOENT));
+            let file = counters.limiting_file(b"memory.events").ok_or(Errno(libc::ENOENT));
             match file.and_then(|file| events.add_notice(file)) {
-                Ok(()) => listens_from = 0,
+                Ok(()) => (gauge, listens_from) = (Some(Gauge::open(&mut counters)), 0),
                 Err(cause) => failed("--memory-warn", cause),
             }
         }
@@ -87,7 +90,13 @@ impl Watch {
         put!(&mut path, "/proc/", program.unsigned_abs(), "/exe");
         path.bytes(b"\0");
         let program = c_str(&path.into_bytes()).and_then(File::open).map(ManuallyDrop::new);
-        self.live = Some(Live { events, program, listens_from, is_short: false, decide_at });
+        let (is_short, looked) = (false, (0, 0));
+        self.live =
+            Some(Live { events, program, listens_from, is_short, gauge, looked, decide_at });
+        if listens_from == 0 {
+            touch_stack();
+            self.look(options, stderr);
+        }
     }
 
     /// Waits for what is followed or for a signal, at most for `time`; returns at once with `false`
@@ -116,9 +125,11 @@ impl Watch {
         let live = self.live.as_mut()?;
         if live.is_short {
             live.is_short = false;
-            live.listens_from = now().saturating_add(DEAF);
             live.events.take_notice();
-            self.warn(options, stderr);
+            let pause = self.look(options, stderr).unwrap_or(DEAF);
+            if let Some(live) = &mut self.live {
+                live.listens_from = now().saturating_add(pause);
+            }
             return Some(Act::Nothing);
         }
         if until(live.decide_at) > 0 {
@@ -130,22 +141,26 @@ impl Watch {
         Some(self.decide(options, stderr))
     }
 
-    /// Says that memory runs out, if it is used by what cannot be taken away.
-    fn warn(&mut self, options: &Options, stderr: &mut Stderr) {
-        let limits = limits(options);
+    /// Looks how full memory is, says it if it runs out, and returns how long not to look again. In a
+    /// frame of its own, as deep each time: a page for it may be what is not there any more.
+    #[inline(never)]
+    fn look(&mut self, options: &Options, stderr: &mut Stderr) -> Option<Micros> {
+        let live = self.live.as_mut()?;
+        let level = live.gauge.as_ref()?.read()?;
+        let (time, before) = replace(&mut live.looked, (now(), level.lasting));
+        if !level.is_short() {
+            return Some(level.pause(before, live.looked.0.saturating_sub(time)));
+        }
         let circumstances = Circumstances {
-            limit: limits.deadly(),
+            limit: Some((level.limit, b"")),
             limit_before: self.before.memory_limit,
             peak: None,
             go: self.go,
         };
-        if let Some(lasting) = Counters::new(&options.root(), &limits).lasting()
-            && let message = (Shortage { lasting, circumstances })
-            && message.is_one()
-        {
-            stderr.at(WARNING, &message);
-            self.log(options, Some(&message), stderr);
-        }
+        let message = Shortage { level, circumstances };
+        stderr.at(WARNING, &message);
+        self.log(options, Some(&message), stderr);
+        None
     }
 
     /// Decides again from the limits there are now.

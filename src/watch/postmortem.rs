@@ -62,7 +62,8 @@ pub struct PostMortem<'a> {
 /// The limit, and what is to be known of its use.
 #[derive(Clone, Copy, Debug)]
 pub struct Circumstances<'a> {
-    /// The limit at the end in bytes, and the file it is in, if one is in sight.
+    /// The limit in bytes, and the file it is in, if one is in sight; no path where there was no time
+    /// to look for it.
     pub limit: Option<(u64, &'a [u8])>,
     /// The limit at the start.
     pub limit_before: Option<u64>,
@@ -128,7 +129,10 @@ impl Put for Circumstances<'_> {
     fn put(&self, out: &mut Out<'_>) {
         put!(out, "limit ");
         if let Some((bytes, file)) = self.limit {
-            put!(out, Bytes(bytes), " in ", Quoted(file));
+            put!(out, Bytes(bytes));
+            if !file.is_empty() {
+                put!(out, " in ", Quoted(file));
+            }
         } else {
             put!(out, "none in sight");
         }
