@@ -1,9 +1,13 @@
-# Takes MEBIBYTES of memory step by step, or for as long as it lives, and says at each step how many
-# they are and how long the machine has been up. Then it runs the command THEN, if there is one.
+# Takes MEBIBYTES of memory step by step, or for as long as it lives: 48 at first and then slowly, and
+# says at each step how many they are and how long the machine has been up. Then it runs the command
+# THEN, if there is one.
 BEGIN {
-    mebibyte = sprintf("%1048576s", "")
+    step = 1
     while (MEBIBYTES == "" || taken < MEBIBYTES) {
-        held[taken++] = mebibyte taken
+        if (taken == 48)
+            step = 0.125
+        held[taken] = sprintf("%" step * 1048576 "s", "")
+        taken += step
         getline uptime < "/proc/uptime"
         close("/proc/uptime")
         print taken, uptime + 0

@@ -138,6 +138,7 @@ seconds() {
 
 # Shows what comes from descriptor 3, up to the line that matches a pattern, or as much as there is.
 show_until() {
+    # shellcheck disable=SC3045 # busybox has it
     while read -r -t 20 line <&3; do
         echo "$line"
         # shellcheck disable=SC2254 # it is a pattern
