@@ -308,8 +308,9 @@ def table(columns):
     return "\n".join(lines)
 
 
-def build_service(go_version):
-    """Builds the service with the Go that was asked for, or the first that can be had."""
+def build_service(go_version, name="service"):
+    """Builds the service, or another of the examples, with the Go that was asked for, or the first
+    that can be had."""
     for version in [go_version] if go_version else ["1.19", "1.27"]:
         found = subprocess.run([TOP / "tests/lab/go", version], stdout=subprocess.PIPE, text=True)
         if found.returncode == 0:
@@ -318,11 +319,11 @@ def build_service(go_version):
     if go is None or (go_version and found.returncode):
         cannot(f"there is no Go {go_version or ''} to be had")
     lab = TOP / "target/lab"
-    service = TOP / "target/demo" / (go_version or "default") / "service"
+    service = TOP / "target/demo" / (go_version or "default") / name
     environment = {**os.environ, "GOCACHE": str(lab / "go-cache"), "GOPATH": str(lab / "go-path"),
                    "GOTOOLCHAIN": "local", "GOFLAGS": "", "CGO_ENABLED": "0"}
-    print("demo: building the service ...", file=sys.stderr)
-    subprocess.run([go, "build", "-o", service, "."], cwd=TOP / "examples/service",
+    print(f"demo: building the {name} ...", file=sys.stderr)
+    subprocess.run([go, "build", "-o", service, "."], cwd=TOP / "examples" / name,
                    env=environment, check=True)
     version = subprocess.run([go, "version"], env=environment, check=True, capture_output=True,
                              text=True).stdout.split()[2]

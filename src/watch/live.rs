@@ -31,6 +31,10 @@ pub(super) struct Live {
     /// From when on notice of a want of memory counts.
     listens_from: Micros,
     is_short: bool,
+    /// Whether a want of memory is foreseen: then it is looked for when that time comes, without
+    /// notice too. Who grows takes what was reclaimed at once in silence, and gets notice when it is
+    /// too late.
+    is_foreseen: bool,
     gauge: Option<Gauge>,
     /// When that was read last, and how many bytes were there to stay.
     looked: (Micros, u64),
@@ -91,9 +95,16 @@ impl Watch {
         put!(&mut path, "/proc/", program.unsigned_abs(), "/exe");
         path.bytes(b"\0");
         let program = c_str(&path.into_bytes()).and_then(File::open).map(ManuallyDrop::new);
-        let (is_short, looked) = (false, (0, 0));
-        self.live =
-            Some(Live { events, program, listens_from, is_short, gauge, looked, decide_at });
+        self.live = Some(Live {
+            events,
+            program,
+            listens_from,
+            is_short: false,
+            is_foreseen: false,
+            gauge,
+            looked: (0, 0),
+            decide_at,
+        });
         if listens_from == 0 {
             touch_stack();
             self.look(options, stderr);
@@ -116,7 +127,8 @@ impl Watch {
         if told.change {
             live.decide_at = now().saturating_add(DEBOUNCE);
         }
-        live.is_short = told.notice;
+        let is_time = live.is_foreseen && deaf > 0 && until(live.listens_from) == 0;
+        live.is_short = told.notice || is_time;
         true
     }
 
@@ -130,6 +142,7 @@ impl Watch {
             let pause = self.look(options, stderr).unwrap_or(DEAF);
             if let Some(live) = &mut self.live {
                 live.listens_from = now().saturating_add(pause);
+                live.is_foreseen = pause < DEAF;
             }
             return Some(Act::Nothing);
         }

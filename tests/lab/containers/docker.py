@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import pty
+import re
 import shutil
 import signal
 import socket
@@ -90,6 +91,8 @@ def prepare():
     start_daemon()
     build_image("with-loadline", [LOADLINE, INSIDE], 'ENTRYPOINT ["/loadline", "--"]', 'CMD ["/inside"]')
     build_image("without-loadline", [INSIDE], 'CMD ["/inside"]')
+    build_image("resize", [LOADLINE, LAB / "resize"],
+                'ENTRYPOINT ["/loadline", "--on-resize=signal:USR1", "--"]', 'CMD ["/resize"]')
 
 
 def no_limits():
@@ -172,7 +175,7 @@ def termination_message():
     left = log.read_text(encoding="utf-8")
     yield equal(killed.returncode, 128 + signal.SIGKILL, "termination message: the program is killed")
     yield from check_explained("termination message", left, "the program", MEMORY)
-    yield equal(killed.stderr, f"loadline: {left}", "termination message: the same on stderr")
+    yield equal(killed.stderr, left, "termination message: the same on stderr")
 
 
 def every_signal():
@@ -207,6 +210,88 @@ def check_interrupted(title, container):
     yield json.loads(report)["Foreground"], f"{title}: the program is in the foreground"
     yield b"interrupt" in said, f"{title}: Ctrl-C reaches the program: {report + said}"
     yield equal(client.wait(), STATUS, f"{title}: the status is the program's")
+
+
+class Resized(Docker):
+    """A container whose limits change; what loadline says is on stdout too."""
+
+    stderr = subprocess.STDOUT
+
+    def __init__(self, on_resize, image="with-loadline"):
+        super().__init__(f"--env=LOADLINE_ON_RESIZE={on_resize}", *LIMITS)
+        self.image = image
+
+
+def resize(container, mebibytes, cpus):
+    docker("update", f"--memory={mebibytes}m", f"--memory-swap={mebibytes}m", f"--cpus={cpus}",
+           container.name)
+
+
+def matches(pattern, line, what):
+    good = re.fullmatch(pattern, line, re.DOTALL)
+    return good, what if good else f"{what}: {line}"
+
+
+def changed(memory, cpus, ending):
+    """The line for these limits, in all but the reasons."""
+    return (rf"loadline: the limits have changed, memory to {memory} MiB, CPU to {cpus}; at a start now: "
+            rf"GOMEMLIMIT={(memory << 20) * 8 // 10} \(.*\); GOMAXPROCS.* \(.*\); the program {ending}")
+
+
+def resized():
+    title = "docker update, --on-resize=log"
+    with Resized("log") as container:
+        resize(container, 96, 1.5)
+        yield matches(changed(96, 1.5, "keeps what it has"), container.line(), f"{title}: it is said")
+        for cpus, ending in ((0.9, "keeps what it has"), (0.6, "need not know")):
+            docker("update", f"--cpus={cpus}", container.name)
+            yield matches(f"loadline: the limits have changed, CPU to {cpus}; .*; the program {ending}",
+                          container.line(), f"{title}: {cpus} CPUs, the program {ending}")
+        yield equal(container.stop(), (["terminated"], STATUS), f"{title}: the program ends as ever")
+
+
+def resized_for_go():
+    """examples/resize asks loadline what to do."""
+    title = "docker update, --on-resize=signal"
+    with Resized("ignore", "resize") as container:
+        yield matches(".* memory limit 51 MiB", container.first_line, f"{title}: a limit at the start")
+        resize(container, 96, 1.5)
+        yield matches(changed(96, 1.5, "gets SIGUSR1"), container.line(), f"{title}: it is said")
+        yield matches(".* memory limit 76 MiB, was 51 MiB", container.line(), f"{title}: Go follows it")
+        yield equal(container.stop()[1], 128 + signal.SIGTERM, f"{title}: ends by SIGTERM, as Go does")
+
+
+def resized_to_end():
+    title = "docker update, --on-resize=exit"
+    with Resized("exit") as container:
+        resize(container, 96, 1.5)
+        yield matches(changed(96, 1.5, "is told to end"), container.line(), f"{title}: it is said")
+        yield equal(container.line(), "terminated", f"{title}: by SIGTERM")
+        yield equal(container.client.wait(), STATUS, f"{title}: the status is the program's")
+
+
+def resized_and_ignored():
+    """What is said at the end tells of the start."""
+    with Docker("--env=TINI_VERBOSITY=2", *LIMITS) as container:
+        resize(container, 96, 1.5)
+        container.execute(container.init, "--", "/inside", "grow", str(4 * MEMORY))
+        container.stop()
+        said = container.said_by_init()
+    for what, part in [
+            ("the post-mortem",
+             r'limit 96 MiB in "/sys/fs/cgroup/memory/memory.limit_in_bytes" \(at the start 64 MiB\), '),
+            ("the account, of memory,", "; memory limit 96 MiB; memory limit at the start 64 MiB; "),
+            ("the account, of CPU time,", "; CPU limit 1.5; CPU limit at the start 0.5; ")]:
+        yield matches(f".*{part}.*", said, f"docker update, ignored: {what} tells both limits")
+
+
+def memory_is_not_watched():
+    """As v1 has no notice of it."""
+    with Docker("--env=LOADLINE_MEMORY_WARN=1", *LIMITS) as container:
+        yield equal(container.stop(), (["terminated"], STATUS), "--memory-warn: the program runs")
+        yield equal(container.said_by_init(),
+                    "loadline: could not begin to watch for --memory-warn: No such file or directory; it "
+                    "takes cgroup v2", "--memory-warn: it is said that it takes v2")
 
 
 class Service(Docker):
@@ -334,4 +419,5 @@ if __name__ == "__main__":
         init_of_the_daemon, version_for_the_daemon, every_signal,
         drained, drained_among_the_processes_of_the_host, drained_of_what_was_executed,
         termination_message, terminal, dockerfile_example,
+        resized, resized_for_go, resized_to_end, resized_and_ignored, memory_is_not_watched,
     ], prepare)

@@ -87,7 +87,7 @@ def build_go():
     go = subprocess.run([TOP / "tests/lab/go", "1.19"], check=True, stdout=subprocess.PIPE, text=True)
     environment = {**os.environ, "GOCACHE": str(LAB / "go-cache"), "GOPATH": str(LAB / "go-path"),
                    "GOFLAGS": "", "CGO_ENABLED": "0"}
-    for source in (HERE / "inside", TOP / "examples/service"):
+    for source in (HERE / "inside", TOP / "examples/service", TOP / "examples/resize"):
         subprocess.run([go.stdout.strip(), "build", "-o", LAB / source.name, "."], cwd=source,
                        env=environment, check=True)
 

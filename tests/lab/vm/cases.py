@@ -10,6 +10,7 @@ import re
 import signal
 import sys
 
+import live
 import machine
 from environments import SLACK, v1_environments, v2_environments
 from machine import Broken, CannotRun, Machine
@@ -123,6 +124,8 @@ echo "code $?"
         return output
 
     limit = 'limit 64 MiB in "/sys/fs/cgroup/pod/memory.max"'
+    other = "the program was killed by SIGKILL, but not for want of memory"
+    check("by somebody's SIGKILL, before the kernel killed any", "sh -c 'kill -KILL $$'", 137, other)
     check("the program, by the limit of an ancestor", too_much, 137,
           "the kernel killed the program for", limit, "--memory-ratio")
     output = check("a child, and the program goes on", f"sh -c '{too_much}; exit 3'", 3,
@@ -134,7 +137,8 @@ echo "code $?"
                  "deaths: the account counts the child", account)
     elsewhere = f"echo 0 >/sys/fs/cgroup/pod/other/cgroup.procs; exec {too_much}"
     check("another container's is none of ours", f"sh -c '(sh -c \"{elsewhere}\"); exit 3'", 3)
-    check("by somebody's SIGKILL nothing is said", "sh -c 'kill -KILL $$'", 137)
+    check("by somebody's SIGKILL, after it did",
+          "sh -c '. /tools/inside.sh; rests $PPID; kill -KILL $$'", 137, other)
     check("a limit that has been changed",
           f"sh -c 'echo 48M >/sys/fs/cgroup/pod/memory.max; exec {too_much}'", 137,
           "the kernel killed the program for", "limit 48 MiB in", "(at the start 64 MiB)")
@@ -227,7 +231,8 @@ def run(guest, report, replace):
     guest.sh("mount -t cgroup2 cgroup2 $C; hand_down $C memory cpu")
     for environment in v2_environments():
         attempt(report, environment.name, environment.check, guest, report, replace)
-    for case in [container_init, oom_group, deaths, confine, founding_case, last_process]:
+    for case in [container_init, oom_group, deaths, confine, founding_case, live.idle_begins,
+                 live.memory_warn, live.changed, live.told, live.ended, live.idle_ends, last_process]:
         attempt(report, case.__name__, case, guest, report)
 
 

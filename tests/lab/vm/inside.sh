@@ -116,3 +116,41 @@ reaped() {
     # shellcheck disable=SC2016 # the parameter is that of the inner shell
     timeout 20 sh -c 'while [ -e /proc/$0 ]; do :; done' "$1" && echo "reaped"
 }
+
+# Waits until a loadline is at rest: in ppoll(2) where it follows something, otherwise in
+# rt_sigtimedwait(2) without a time. Not by timeout, whose watcher would become its child.
+rests() {
+    for _ in $(seq 2000); do
+        ! grep -q '^271 \|^128 0x[0-9a-f]* 0x[0-9a-f]* 0x0 ' "/proc/$1/syscall" || return 0
+    done
+    echo "$1 does not come to rest"
+}
+
+# How often a process has gone to sleep so far.
+sleeps() {
+    awk '/^voluntary_ctxt_switches/ { print $2 }' "/proc/$1/status"
+}
+
+# Seconds since the machine was started.
+seconds() {
+    cut -d ' ' -f 1 /proc/uptime
+}
+
+# Shows what comes from descriptor 3, up to the line that matches a pattern, or as much as there is.
+show_until() {
+    # shellcheck disable=SC3045 # busybox has it
+    while read -r -t 20 line <&3; do
+        echo "$line"
+        # shellcheck disable=SC2254 # it is a pattern
+        case $line in $1) return ;; esac
+    done
+    echo "nothing came like $1"
+}
+
+# with_cache SIZE: has so much page cache charged to the cgroup of this shell. The disk's is kept for
+# as long as somebody has it open.
+with_cache() {
+    exec 3</dev/nvme0n1
+    echo 1 >/proc/sys/vm/drop_caches
+    head -c "$1" <&3 >/dev/null
+}

@@ -24,6 +24,8 @@ ROOT = LAB / "root"
 INITRAMFS = LAB / "initramfs.cpio"
 CONSOLE, TRANSCRIPT = LAB / "console.log", LAB / "transcript.log"
 
+# Bytes of the disk.
+DISK = 128 << 20
 QEMU = "qemu-system-x86_64"
 KERNEL = "linux-image-cloud-amd64"
 # busybox for the scripts, unshare for its --cgroup, runc, and the libraries of these two.
@@ -94,6 +96,7 @@ def confine():
 def initramfs(more):
     """Puts all that is needed inside into one archive (initramfs, in the kernel's documentation)."""
     service, _ = demo.build_service("1.19")
+    resize, _ = demo.build_service("1.19", "resize")
     files = {
         "bin/busybox": unpacked("bin/busybox"),
         "tools/unshare": unpacked("bin/unshare"),
@@ -103,9 +106,11 @@ def initramfs(more):
         f"{MULTIARCH}/libseccomp.so.2": unpacked(f"{MULTIARCH}/libseccomp.so.2"),
         "tools/loadline": ARTIFACT,
         "tools/service": service,
+        "tools/resize": resize,
         "tools/confine": confine(),
         "tools/init": HERE / "init",
         "tools/inside.sh": HERE / "inside.sh",
+        "tools/grow.awk": HERE / "grow.awk",
         **more,
     }
     shutil.rmtree(ROOT, ignore_errors=True)
@@ -143,7 +148,11 @@ class Machine:
             ["setpriv", "--pdeathsig", "KILL", QEMU, "-accel", "tcg", "-cpu", "max", "-smp", "2",
              "-m", "1024", "-nodefaults", "-display", "none", "-no-reboot",
              "-serial", f"file:{CONSOLE}", "-serial", "stdio",
-             *devices, "-kernel", kernel, "-initrd", INITRAMFS,
+             *devices,
+             # A disk of zeros, of a kind that the kernel has a driver for: what is read is page cache.
+             "-blockdev", f"null-co,node-name=zeros,size={DISK},read-zeroes=on",
+             "-device", "nvme,drive=zeros,serial=zeros",
+             "-kernel", kernel, "-initrd", INITRAMFS,
              # What follows `--` are the arguments of PID 1.
              "-append", "console=ttyS0 quiet panic=-1 rdinit=/tools/loadline -- /tools/init"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE)

@@ -1,0 +1,253 @@
+"""What loadline follows while a program runs: memory that runs out, and limits that change."""
+
+import re
+
+from runc import HALF_A_CPU, MIB, container, memory
+
+# MiB that the programs have which grow.
+LIMIT = 64
+GROW = "exec awk -f /tools/grow.awk"
+# Takes more than 95% of that, has page cache pushed out until it is warned of, and ends.
+ALMOST = f"exec awk -v MEBIBYTES={LIMIT - 4} -v THEN='sh /tmp/then' -f /tools/grow.awk"
+UNTIL_WARNED = """
+timeout 20 sh -c 'until [ -s /tmp/log ]; do head -c 8m /dev/nvme0n1 >/dev/null; done'"""
+# Reads the disk, twice and again as large as the limit, and says how often loadline woke up.
+FLOOD = """
+. /tools/inside.sh
+rests 1
+before=$(sleeps 1)
+for _ in 1 2 3; do cat /dev/nvme0n1 >/dev/null; done
+echo "slept $(($(sleeps 1) - before)) times"
+"""
+WARNING = "memory runs out, and the kernel may kill all of the container: "
+STORM = 10_000
+# Leaves the cgroup of what is idle.
+CLEAR = "clear_groups $C/pod; until rmdir $C/pod; do :; done"
+
+
+def said(output):
+    """What loadline said, through a terminal."""
+    return re.findall(r"^loadline: (.*?)\r?$", output, re.MULTILINE)
+
+
+def number(pattern, output):
+    return float(re.search(rf"^{pattern}\r?$", output, re.MULTILINE)[1])
+
+
+class Run:
+    """A program under loadline --memory-warn, as PID 1 in a cgroup below pod, which has the limit."""
+
+    def __init__(self, guest, program, then="", cgroup="pod", cache="2m", group=0, log=""):
+        _, output = guest.sh(f"""
+cat >/tmp/program <<'END'
+{program}
+END
+cat >/tmp/then <<'END'
+{then}
+END
+printf '%s' '{log}' >/tmp/log
+group $C/pod memory.max={LIMIT}M memory.oom.group={group}
+group $C/{cgroup}
+{{
+    unshare --pid --fork --mount-proc sh -c '
+        . /tools/inside.sh
+        enter /sys/fs/cgroup/{cgroup}
+        with_cache {cache}
+        exec loadline --memory-warn --termination-log=/tmp/log -- sh /tmp/program'
+    echo "code $?"
+}} 2>&1 | cat >/tmp/screen
+cat /tmp/screen
+counts $C/pod
+record log
+cat /tmp/log
+{CLEAR}
+""")
+        self.output = output
+        on_screen, self.log = output.split("\x1dlog\r\n" if "\x1dlog\r\n" in output else "\x1dlog\n")
+        self.said = said(on_screen)
+        self.code = number(r"code (\d+)", on_screen)
+
+    def __str__(self):
+        return self.output
+
+    def has_said(self, *beginnings):
+        return len(self.said) == len(beginnings) and all(map(str.startswith, self.said, beginnings))
+
+    def has_logged(self, line):
+        return self.log.replace("\r\n", "\n") == f"loadline: {line}\n"
+
+
+def memory_warn(guest, report):
+    def check(run, passed, what):
+        report.check(passed, f"--memory-warn: {what}", run)
+
+    limit = f"limit {LIMIT} MiB"
+    killed = "the kernel killed the program for want of memory: "
+
+    run = Run(guest, GROW, group=1)
+    check(run, run.has_said(WARNING) and limit in run.said[0] and run.has_logged(run.said[0])
+          and run.code == 137 and number(r"oom_group_kill (\d+)", run.output) == 1,
+          "all that is left of a container killed as a whole is the warning")
+    cannot, unit = re.search(r"container: ([\d.]+) (\w+) cannot be taken back", run.output).groups()
+    check(run, unit == "MiB" and LIMIT * 0.95 <= float(cannot) <= LIMIT,
+          "it says how much cannot be taken back")
+
+    run = Run(guest, GROW)
+    check(run, run.has_said(WARNING, killed) and run.has_logged(run.said[1]) and run.code == 137,
+          "where the init survives the post-mortem takes its place")
+
+    run = Run(guest, ALMOST, UNTIL_WARNED)
+    check(run, run.has_said(WARNING) and run.log == "" and run.code == 0,
+          "it is taken back from the log when the program ends well")
+    run = Run(guest, ALMOST, f"{UNTIL_WARNED}; echo mine >>/tmp/log")
+    check(run, run.has_said(WARNING) and run.log.split()[-1] == "mine" and len(run.log) > 200
+          and run.code == 0, "but not when the program has written to the log")
+    run = Run(guest, GROW, log="theirs")
+    check(run, run.has_said(WARNING, killed) and run.log == "theirs",
+          "a log in which there is something already is left alone")
+
+    run = Run(guest, GROW, cgroup="pod/app")
+    check(run, run.has_said(WARNING, killed) and all(limit in line for line in run.said)
+          and run.has_logged(run.said[1]), "with the limit of an ancestor")
+
+    run = Run(guest, GROW, cache="24m")
+    check(run, run.has_said(WARNING, killed), "it comes where page cache was pushed out before that")
+
+    run = Run(guest, FLOOD)
+    check(run, run.has_said() and run.log == "" and run.code == 0
+          and number(r"max (\d+)", run.output) > 100, "page cache is no want of memory")
+    check(run, number(r"slept (-?\d+) times", run.output) == 1,
+          "page cache wakes the init once in a minute")
+
+
+def changed(guest, report):
+    """The limits of a container are changed by who made it."""
+    program = 'trap "exit 5" TERM; echo ready; sleep 1000 & wait'
+    _, output = guest.sh(f"""
+mkfifo /tmp/output
+({container(["loadline", "--on-resize=log", "--", "sh", "-c", program],
+            memory(LIMIT) | HALF_A_CPU)}) >/tmp/output 2>&1 &
+exec 3</tmp/output
+show_until ready
+init=$(head -n 1 $C/pod/app/cgroup.procs)
+rests $init
+group $C/pod/app memory.max=96M "cpu.max=150000 100000"
+show_until '*limits have changed*'
+group $C/pod/app "cpu.max=max 100000"
+show_until '*limits have changed*'
+record storm
+before=$(sleeps $init)
+begin=$(seconds)
+for write in $(seq {STORM}); do echo $((64 + write % 8))M; done | while read -r limit; do
+    echo $limit >$C/pod/app/memory.max
+done
+echo "$begin $(seconds)" | awk '{{ print "took", $2 - $1 }}'
+echo 80M >$C/pod/app/memory.max
+show_until '*memory to 80 MiB*'
+rests $init
+echo "slept $(($(sleeps $init) - before)) times"
+record end
+runc kill app TERM
+cat <&3
+wait $!
+echo "code $?"
+rm /tmp/output
+{CLEAR}
+""")
+    before, storm, end = re.split(r"\x1d\w+\r?\n", output)
+    expected = [
+        f"the limits have changed, memory to 96 MiB, CPU to 1.5; at a start now: "
+        f"GOMEMLIMIT={96 * MIB * 8 // 10} ",
+        "the limits have changed, CPU to none; at a start now: "]
+    lines = said(before)
+    report.check(len(lines) == 2 and all(map(str.startswith, lines, expected))
+                 and lines[0].endswith("; the program keeps what it has")
+                 and lines[1].endswith("; the program need not know"),
+                 "--on-resize=log: says what there is now, and whether it matters", before)
+    lines, took, slept = said(storm), number(r"took ([\d.]+)", storm), number(r"slept (\d+) times", storm)
+    # Two at the most in half a second, and for each we go to sleep when the first write comes, and when it is done.
+    most = took * 4 + 2
+    report.check("memory to 80 MiB" in lines[-1] and len(lines) <= most and slept <= 2 * most,
+                 f"--on-resize=log: {STORM} writes within {took:.1f} s are at most {most:.0f} decisions",
+                 storm)
+    report.check(end.split() == ["code", "5"], "--on-resize=log: the program ends as ever", end)
+
+
+def told(guest, report):
+    """examples/resize, a Go program, takes the signal."""
+    loadline = ["loadline", "--on-resize=signal:USR1", "--", "/tools/resize", "/tools/loadline"]
+    _, output = guest.sh(f"""
+mkfifo /tmp/output
+({container(loadline, memory(LIMIT))}) >/tmp/output 2>&1 &
+exec 3</tmp/output
+show_until '*memory limit*'
+echo 96M >$C/pod/app/memory.max
+show_until '*MiB, was*'
+echo max >$C/pod/app/memory.max
+show_until '*none, was*'
+runc kill app TERM
+cat <&3
+wait $!
+echo "code $?"
+rm /tmp/output
+{CLEAR}
+""")
+    limits = re.findall(r"memory limit (\w+)[ \w]*(?:, was (\w+) MiB)?\r?$", output, re.MULTILINE)
+    lines = said(output)
+    report.check(limits == [("51", ""), ("76", "51"), ("none", "76")] and len(lines) == 2
+                 and all(line.endswith("; the program gets SIGUSR1") for line in lines)
+                 and number(r"code (\d+)", output) == 143,
+                 "--on-resize=signal: a Go program follows its memory limit", output)
+
+
+def ended(guest, report):
+    """The limit of an ancestor, in sight as there is no namespace."""
+    _, output = guest.sh(f"""
+group $C/pod memory.max={LIMIT}M
+group $C/pod/app
+mkfifo /tmp/output
+unshare --pid --fork --mount-proc sh -c '
+    echo 0 >/sys/fs/cgroup/pod/app/cgroup.procs
+    exec loadline --on-resize=exit -- sh -c "trap \\"exit 5\\" TERM; echo ready; sleep 1000 & wait"
+    ' >/tmp/output 2>&1 &
+exec 3</tmp/output
+show_until ready
+echo 32M >$C/pod/memory.max
+show_until '*limits have changed*'
+cat <&3
+wait $!
+echo "code $?"
+rm /tmp/output
+{CLEAR}
+""")
+    lines = said(output)
+    report.check(len(lines) == 1 and "changed, memory to 32 MiB; at a start now" in lines[0]
+                 and lines[0].endswith("; the program is told to end")
+                 and number(r"code (\d+)", output) == 5,
+                 "--on-resize=exit: by the limit of an ancestor the program is told to end", output)
+
+
+def idle_begins(guest, _report):
+    """With all of it on, in the background of the other cases."""
+    guest.sh(f"""
+group $C/idle memory.max={LIMIT}M cpu.max=50000
+(enter $C/idle; exec loadline -s --memory-warn --on-resize=log --report -- sleep 1000) >/tmp/idle 2>&1 &
+echo $! >/tmp/idle.pid
+rests $!
+sleeps $! >/tmp/idle.sleeps
+seconds >/tmp/idle.since
+""")
+
+
+def idle_ends(guest, report):
+    _, output = guest.sh("""
+idle=$(cat /tmp/idle.pid)
+sleep $(echo "$(cat /tmp/idle.since) $(seconds)" | awk '{ left = 10 - ($2 - $1); print left > 0 ? left : 0 }')
+echo "slept $(($(sleeps $idle) - $(cat /tmp/idle.sleeps))) times"
+kill $idle
+reaped $idle
+cat /tmp/idle
+clear_groups $C
+""")
+    report.check("slept 0 times" in output and "reaped" in output and len(said(output)) == 1,
+                 "idle with all of it on: no wake-up in ten seconds", output)
