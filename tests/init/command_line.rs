@@ -69,8 +69,6 @@ fn options_that_exec_cannot_honour_are_named() {
         let warning = "options for an init, such as ";
         assert!(stderr.contains(warning) && stderr.lines().count() == 1, "{option}: {stderr:?}");
     }
-    let (ended, _, stderr) = run(launch().arguments(&["--on-resize=ignore"]));
-    assert_eq!((ended, stderr.as_str()), (Ended::Exited(3), ""));
     assert_eq!(run(launch()), (Ended::Exited(3), String::new(), String::new()));
 }
 
