@@ -493,10 +493,12 @@ fn command(parser: &mut Parser<'_>, options: &mut Options) -> Result<Command, Er
                 options.is_for_an_init |= index >= COMMON;
                 let expected = setting.expected;
                 // What is likely need not be spelled out, and then nothing else can follow.
-                let value = match setting.name {
-                    name if name == "--exec" || name == "--memory-warn" => Some(&b"1"[..]),
-                    name if name == "--report" => Some(parser.attached().unwrap_or(b"text")),
-                    _ => parser.value(),
+                let value = if name == b"--exec" || name == b"--memory-warn" {
+                    Some(&b"1"[..])
+                } else if name == b"--report" {
+                    Some(parser.attached().unwrap_or(b"text"))
+                } else {
+                    parser.value()
                 };
                 let value = value.ok_or(Error::MissingValue(option))?;
                 let set = (setting.set)(options, value);

@@ -252,6 +252,7 @@ mod tests {
                 reason: Reason::Share(crate::units::Ratio::DEFAULT),
                 note: Some(Note::NoEffect),
                 guessed: false,
+                is_known: true,
             },
             cpu: Decision {
                 limit: Quota::new(1, 3),
@@ -260,6 +261,7 @@ mod tests {
                 reason: Reason::Enough { cpus: 1 },
                 note: None,
                 guessed: true,
+                is_known: true,
             },
             debug: Some(b"a=1,b=\xff".to_vec()),
             warnings: vec![Error::GoWillAbort(b"\"1\xffGB\"")],

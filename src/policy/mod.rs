@@ -122,6 +122,8 @@ pub struct Decision<'a> {
     pub note: Option<Note>,
     /// Whether the limit was read at the mount's root for want of a better place.
     pub guessed: bool,
+    /// Whether it is known that this is the limit, or that there is none.
+    pub is_known: bool,
 }
 
 /// What the program is told.
@@ -180,6 +182,7 @@ fn undecided(given: Option<Quota>, readings: &Readings) -> Decision<'_> {
         reason: Reason::Unlimited,
         note: None,
         guessed: false,
+        is_known: true,
     };
     if given.is_some() {
         return decision;
@@ -195,7 +198,10 @@ fn undecided(given: Option<Quota>, readings: &Readings) -> Decision<'_> {
         decision.reason = Reason::NoCgroup;
     } else if readings.files.iter().any(is_problem) {
         decision.reason = Reason::Unknown;
+    } else {
+        return decision;
     }
+    decision.is_known = decision.limit.is_some();
     decision
 }
 

@@ -164,17 +164,19 @@ fn kind(file: &libc::statx) -> u32 {
     u32::from(file.stx_mode) & libc::S_IFMT
 }
 
-/// Lets go of what was inherited for the program alone: the descriptors above standard error and
-/// the working directory, so that no pipe stays open and no mount stays busy because of us. Where
-/// the kernel is too old (close_range(2)) they stay.
-pub fn let_go() {
+/// Lets go of what was inherited for the program alone: the descriptors above standard error and,
+/// unless it is needed, the working directory, so that no pipe stays open and no mount stays busy
+/// because of us. Where the kernel is too old (close_range(2)) they stay.
+pub fn let_go(directory: bool) {
     const FIRST: c_long = 3;
     const LAST: c_long = u32::MAX as c_long;
     let flags: c_long = 0;
     // SAFETY: nothing here has a descriptor above standard error; the path is NUL-terminated.
     unsafe {
         libc::syscall(libc::SYS_close_range, FIRST, LAST, flags);
-        libc::chdir(c"/".as_ptr());
+        if directory {
+            libc::chdir(c"/".as_ptr());
+        }
     }
 }
 

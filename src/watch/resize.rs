@@ -27,8 +27,8 @@ impl Seen {
     pub(super) fn again(mut self, plan: &Plan<'_>) -> Self {
         let places = self.limits.iter_mut().zip(&mut self.told);
         for ((limit, told), decision) in places.zip([&plan.memory, &plan.cpu]) {
-            let &Decision { limit: found, value, reason, .. } = decision;
-            if !matches!(reason, Reason::Unknown | Reason::NoCgroup) {
+            let &Decision { limit: found, value, reason, is_known, .. } = decision;
+            if is_known {
                 *limit = found;
                 *told = match reason {
                     Reason::Library(_) => found,
@@ -85,7 +85,8 @@ mod tests {
     const SHARE: Reason = Reason::Share(Ratio::DEFAULT);
 
     fn decision(limit: Option<Quota>, value: Option<u64>, reason: Reason) -> Decision<'static> {
-        Decision { limit, source: None, value, reason, note: None, guessed: false }
+        let is_known = !matches!(reason, Reason::Unknown | Reason::NoCgroup);
+        Decision { limit, source: None, value, reason, note: None, guessed: false, is_known }
     }
 
     fn memory(mebibytes: u64) -> Decision<'static> {
