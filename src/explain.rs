@@ -26,6 +26,7 @@ struct Topic<'a> {
     decision: &'a Decision<'a>,
 }
 
+#[inline(never)]
 fn topics<'a>(plan: &'a Plan<'a>) -> [Topic<'a>; 2] {
     [
         Topic { is_memory: true, variable: packed!(MEMORY), decision: &plan.memory },

@@ -93,7 +93,7 @@ pub fn start(
     let terminal = Terminal::find();
     let dies_with_us = options.parent_death == Some(libc::SIGKILL);
     let program = spawn::start(image, stderr, inherited, terminal, dies_with_us)?;
-    let_go(options.root.is_none_or(|root| root.starts_with(b"/")));
+    let_go(options.root.is_none());
     stderr.at(DEBUG, &Event::Started(Target(program.as_raw())));
     let stderr = *stderr;
     Ok(Started { stderr, own, program, terminal, options: *options })

@@ -23,6 +23,7 @@ const MAX_LIST: usize = 1 << 20;
 
 /// Ends it all, within `time` and at most a second more, and returns how many processes were reaped.
 /// A signal to stop cuts that short.
+#[inline(never)]
 pub fn end(started: &mut Started, time: Micros) -> u64 {
     let mut reaped = 0u64;
     let is_all = started.own.as_raw() == 1;
@@ -80,6 +81,7 @@ struct Rest {
 impl Rest {
     /// Sends the signal to everyone who has not had it yet, and returns whether there is anyone.
     /// Never twice: for many programs the second time means at once.
+    #[inline(never)]
     fn tell(&mut self, signal: i32, stderr: &mut Stderr) -> bool {
         if self.is_all {
             if !replace(&mut self.is_told, true) {
