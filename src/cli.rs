@@ -168,7 +168,6 @@ pub struct Options {
 impl Options {
     /// Where the kernel's files are looked up.
     #[must_use]
-    #[inline(never)]
     pub fn root(&self) -> Root<'static> {
         self.root.map_or_else(Root::system, Root::at)
     }

@@ -26,18 +26,18 @@ pub unsafe extern "C" fn main(
 ) -> c_int {
     // Before anything else, so that no signal finds its default action or gets lost.
     let mask = sys::block_all();
-    let next = {
+    let mut next = {
         // SAFETY: the arrays are those the kernel made for this process (execve(2)).
         let (arguments, environment) = unsafe { (sys::strings(argv), sys::strings(envp)) };
         loadline::start(&arguments, &environment, mask)
     };
-    let code = match next {
-        Break(code) => code,
-        Continue((mut started, mut watch)) => {
+    let code = match &mut next {
+        Break(code) => *code,
+        Continue((started, watch)) => {
             // SAFETY: what was allocated was local to the block above or borrowed from it, and
             // nothing that the block returns borrows.
             unsafe { ALLOCATOR.clear() };
-            started.supervise(&mut watch, settle)
+            started.supervise(watch, settle)
         }
     };
     code.into()
