@@ -6,9 +6,9 @@ from runc import HALF_A_CPU, MIB, container, memory
 
 # MiB that the programs have which grow.
 LIMIT = 64
-GROW = "exec awk -f /tools/grow.awk"
+GROW = "exec awk -v STAT=/sys/fs/cgroup/pod/memory.stat -f /tools/grow.awk"
 # Takes more than 95% of that, has page cache pushed out until it is warned of, and ends.
-ALMOST = f"exec awk -v MEBIBYTES={LIMIT - 4} -v THEN='sh /tmp/then' -f /tools/grow.awk"
+ALMOST = GROW.replace("-f", f"-v MEBIBYTES={LIMIT - 4} -v THEN='sh /tmp/then' -f")
 UNTIL_WARNED = """
 timeout 20 sh -c 'until [ -s /tmp/log ]; do head -c 8m /dev/nvme0n1 >/dev/null; done'"""
 # Reads the disk, twice and again as large as the limit, and says how often loadline woke up.
