@@ -26,6 +26,8 @@ struct Topic<'a> {
     decision: &'a Decision<'a>,
 }
 
+// In a frame of its own, as are other functions here and there: what is inlined where frames are large
+// takes more code.
 #[inline(never)]
 fn topics<'a>(plan: &'a Plan<'a>) -> [Topic<'a>; 2] {
     [

@@ -22,6 +22,9 @@ use core::mem::{ManuallyDrop, replace};
 /// than one file, and may be at it for a while.
 const DEBOUNCE: Micros = SECOND / 4;
 
+/// How often the counters are read again before they are taken for true.
+const AGAIN: u32 = 32;
+
 /// What is waited for.
 #[derive(Debug)]
 pub(super) struct Live {
@@ -132,7 +135,8 @@ impl Watch {
         true
     }
 
-    /// Does what is due, if anything is, but for what it returns.
+    /// Does what is due, if anything is, but for what it returns. In a frame of its own, as it is asked
+    /// each time and mostly does nothing.
     #[inline(never)]
     pub fn act(&mut self, options: &Options, stderr: &mut Stderr) -> Option<Act> {
         let live = self.live.as_mut()?;
@@ -160,7 +164,15 @@ impl Watch {
     #[inline(never)]
     fn look(&mut self, options: &Options, stderr: &mut Stderr) -> Option<Micros> {
         let live = self.live.as_mut()?;
-        let level = live.gauge.as_ref()?.read()?;
+        let mut level = live.gauge.as_ref()?.read()?;
+        // While the one who reclaims brings the counters up to date, others are shown what they were
+        // (mem_cgroup_flush_stats before Linux 6.8). That takes no longer than this.
+        for _ in 0..AGAIN {
+            if level.is_short() {
+                break;
+            }
+            level = live.gauge.as_ref()?.read()?;
+        }
         let (time, before) = replace(&mut live.looked, (now(), level.lasting));
         if !level.is_short() {
             return Some(level.pause(before, live.looked.0.saturating_sub(time)));
