@@ -47,12 +47,13 @@ LINKED := mkdir -p target/link && ar rc target/link/libunwind.a && \
 
 # The small build: the standard library is built again without its panic machinery, which only
 # an unstable flag can ask for, and then nothing unwinds, so there need be no tables for it.
-# Calls into the C library are direct (plt), as in a static program nothing is found at run time, and
-# two passes that make code faster by making it longer are left out.
+# Calls into the C library are direct (plt), as in a static program nothing is found at run time. Two
+# passes that make code faster by making it longer are left out, and so are tables of few jumps.
 # A target directory of its own, as other flags rebuild everything.
 SMALL := RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zunstable-options -Cpanic=immediate-abort \
          -Cforce-unwind-tables=no -Zplt=yes \
-         -Zmir-enable-passes=-JumpThreading,-MatchBranchSimplification -Lnative=target/link $(LINK) $(SLIM) $(REMAP)" \
+         -Zmir-enable-passes=-JumpThreading,-MatchBranchSimplification \
+         -Cllvm-args=-min-jump-table-entries=8 -Lnative=target/link $(LINK) $(SLIM) $(REMAP)" \
          $(CARGO) build --release --locked --target $(TRIPLE) --target-dir target/artifact-build \
          -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size --bin loadline
 # The plain build: with the standard library as it comes, by any stable toolchain.

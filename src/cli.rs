@@ -194,8 +194,9 @@ fn switch(value: &[u8]) -> Option<bool> {
     Some(word(value, b"1 true 0 false")? < 2)
 }
 
-/// How many settings are of use to more than an init: they come first.
-const COMMON: usize = 10;
+/// How many settings are of use to more than an init, or have values that are for none: they come
+/// first.
+const COMMON: usize = 12;
 
 const SETTINGS: [Setting; 21] = [
     Setting {
@@ -283,7 +284,11 @@ const SETTINGS: [Setting; 21] = [
     Setting {
         name: "--memory-warn",
         expected: SWITCH,
-        set: |options, value| switch(value).map(|is_on| options.memory_warn = is_on),
+        set: |options, value| {
+            options.memory_warn = switch(value)?;
+            options.is_for_an_init |= options.memory_warn;
+            Some(())
+        },
     },
     Setting {
         name: "--on-resize",
@@ -298,6 +303,7 @@ const SETTINGS: [Setting; 21] = [
                     OnResize::Signal(Some(signal).filter(|signal| (1..=64).contains(signal))?)
                 }
             };
+            options.is_for_an_init |= options.on_resize != OnResize::Ignore;
             Some(())
         },
     },
@@ -432,8 +438,8 @@ fn variable(entry: &'static [u8], options: &mut Options) -> Option<Error<'static
     if value.is_empty() && !expected.is_empty() {
         return None;
     }
-    options.is_for_an_init |= index >= COMMON;
     let set = (setting.set)(options, value);
+    options.is_for_an_init |= set.is_some() && index >= COMMON;
     set.is_none().then_some(Error::Variable { name, value, expected })
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Signals stay blocked throughout and are taken from the queue one by one: no handler runs, none
 //! is lost between a check and a wait, and nothing coalesces that the kernel did not. An idle
-//! init sleeps in one system call without a timeout, but for `--kill-after` and signals that the
-//! program has no room for.
+//! init sleeps in one system call without a timeout, but for a moment after the start, `--kill-after`,
+//! what is followed, and signals that the program has no room for.
 
 mod reap;
 mod rest;
@@ -20,7 +20,7 @@ use crate::sys::{
 };
 use crate::text::{Out, Put, put};
 use crate::units::Micros;
-use crate::watch::{Act, Ended, Watch};
+use crate::watch::{Ended, Watch};
 use core::mem::replace;
 use nix::sys::prctl::{get_child_subreaper, set_child_subreaper, set_pdeathsig};
 use nix::sys::signal::Signal;
@@ -56,9 +56,11 @@ struct Init<'a> {
     started: &'a mut Started,
     /// What is known of the program's limits.
     watch: &'a mut Watch,
-    /// What is to be done when the program has lived for a moment.
+    /// What is to be done when the program has lived for a moment, or until the first signal.
     settle: fn(),
     is_settled: bool,
+    /// Whether there is something to be tidied up by `settle`.
+    is_untidy: bool,
     /// Realtime signals that did not fit into the queue yet, in their order.
     backlog: Vec<Received>,
     /// How long they wait for the next try.
@@ -111,6 +113,7 @@ impl Started {
             watch,
             settle,
             is_settled: false,
+            is_untidy: false,
             backlog: Vec::new(),
             pause: 0,
             kill_at: NEVER,
@@ -215,14 +218,16 @@ impl Init<'_> {
             self.watch.settle(program.as_raw(), options, stderr);
         }
         let act = self.watch.act(options, stderr);
+        self.is_untidy |= is_new || act.is_some();
         // Of what is allocated only a backlog is kept.
-        if (is_new || act.is_some()) && self.backlog.capacity() == 0 {
+        if self.is_untidy && self.backlog.capacity() == 0 {
+            self.is_untidy = false;
             (self.settle)();
         }
         let signal = match act {
-            None | Some(Act::Nothing | Act::Log) => return,
-            Some(Act::Signal(signal)) => signal.into(),
-            Some(Act::Stop) => {
+            None | Some(OnResize::Ignore | OnResize::Log) => return,
+            Some(OnResize::Signal(signal)) => signal.into(),
+            Some(OnResize::Exit) => {
                 // Once is enough.
                 options.on_resize = OnResize::Log;
                 self.stop_in_time();

@@ -5,7 +5,7 @@ use super::signal::SET_SIZE;
 use super::{Errno, SignalSet, check, timespec};
 use crate::units::Micros;
 use core::ffi::{CStr, c_int, c_long, c_short};
-use core::ptr::null;
+use core::ptr::{null, null_mut};
 
 /// Descriptors that are told something, for as long as the process lives; -1 for what is not waited
 /// for.
@@ -111,9 +111,10 @@ impl Events {
             poll(wanted.change, self.changes, libc::POLLIN),
             poll(wanted.notice, self.notice, libc::POLLPRI),
         ];
-        let time = timespec(time);
-        let time = time.as_ref().map_or(null(), |time| &raw const *time);
-        // SAFETY: all pointers are valid for the call. The raw call, as the C library's is a point
+        let mut time = timespec(time);
+        let time = time.as_mut().map_or(null_mut(), |time| &raw mut *time);
+        // SAFETY: all pointers are valid for the call, which writes to the files and to the time that is
+        // left. The raw call, as the C library's is a point
         // at which threads are cancelled.
         let result = unsafe {
             let (files, count) = (files.as_mut_ptr(), files.len());

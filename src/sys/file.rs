@@ -78,7 +78,7 @@ impl File {
     ///
     /// There is no need to ask what it is: pread(2) fails on directories, FIFOs and terminals, and
     /// what it reads from another device ends the same way as a file with that in it. It is closed
-    /// before any program is started, so it needs no close-on-exec flag.
+    /// before any program is started, or opened after that, so it needs no close-on-exec flag.
     #[must_use]
     pub fn open(path: &CStr) -> Option<Self> {
         open(path, libc::O_RDONLY).ok().map(Self)
@@ -261,18 +261,18 @@ fn write_to_terminal(message: &[u8]) -> Option<Writable> {
 /// us up. Returns how many bytes of it are ours then.
 ///
 /// # Errors
-/// What open(2), ftruncate(2) and write(2) return.
+/// What open(2) and write(2) return.
 pub fn replace(path: &CStr, size: usize, text: &[u8]) -> Result<usize, Errno> {
     let file = open(path, libc::O_WRONLY | libc::O_NOFOLLOW)?;
     let status = status(file, c"", libc::AT_EMPTY_PATH);
     let mut result = 0;
     if kind(&status) == libc::S_IFREG && status.stx_size == size as u64 {
         // SAFETY: the text is readable for its length.
-        unsafe {
-            result = libc::ftruncate(file, 0) as isize;
-            if result == 0 {
-                result = libc::write(file, text.as_ptr().cast(), text.len());
-            }
+        result = unsafe { libc::write(file, text.as_ptr().cast(), text.len()) };
+        if result != -1 {
+            // Last, so that what was there is not lost for nothing.
+            // SAFETY: the call takes integers.
+            unsafe { libc::ftruncate(file, result as libc::off_t) };
         }
     }
     let error = Errno::last();

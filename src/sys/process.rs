@@ -341,7 +341,7 @@ pub fn memory_total() -> Option<u64> {
 /// together there, for a time when there may be none left.
 #[inline(never)]
 pub fn touch_stack() {
-    core::hint::black_box([0u8; 24 * 1024]);
+    core::hint::black_box([0u8; 16 * 1024]);
 }
 
 /// The bytes of swap that are free on this machine (sysinfo(2)).

@@ -45,19 +45,6 @@ pub(super) struct Live {
     decide_at: Micros,
 }
 
-/// What is to be done about limits that have changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Act {
-    /// Nothing: there is nothing that the program would have to know.
-    Nothing,
-    /// Nothing but to say so.
-    Log,
-    /// The program gets this signal.
-    Signal(u8),
-    /// It is to end.
-    Stop,
-}
-
 impl Watch {
     /// Begins to follow what is asked for. What cannot be had is said, and the rest goes on.
     pub(super) fn follow(&mut self, program: i32, options: &Options, stderr: &mut Stderr) {
@@ -110,7 +97,12 @@ impl Watch {
         });
         if listens_from == 0 {
             touch_stack();
-            self.look(options, stderr);
+            // To have something to compare with.
+            if self.look(options, stderr).is_none()
+                && let Some(live) = &mut self.live
+            {
+                live.listens_from = now().saturating_add(DEAF);
+            }
         }
     }
 
@@ -130,7 +122,7 @@ impl Watch {
         if told.change {
             live.decide_at = now().saturating_add(DEBOUNCE);
         }
-        let is_time = live.is_foreseen && deaf > 0 && until(live.listens_from) == 0;
+        let is_time = live.is_foreseen && until(live.listens_from) == 0;
         live.is_short = told.notice || is_time;
         true
     }
@@ -138,7 +130,7 @@ impl Watch {
     /// Does what is due, if anything is, but for what it returns. In a frame of its own, as it is asked
     /// each time and mostly does nothing.
     #[inline(never)]
-    pub fn act(&mut self, options: &Options, stderr: &mut Stderr) -> Option<Act> {
+    pub fn act(&mut self, options: &Options, stderr: &mut Stderr) -> Option<OnResize> {
         let live = self.live.as_mut()?;
         if live.is_short {
             live.is_short = false;
@@ -148,7 +140,7 @@ impl Watch {
                 live.listens_from = now().saturating_add(pause);
                 live.is_foreseen = pause < DEAF;
             }
-            return Some(Act::Nothing);
+            return Some(OnResize::Ignore);
         }
         if until(live.decide_at) > 0 {
             return None;
@@ -190,7 +182,7 @@ impl Watch {
     }
 
     /// Decides again from the limits there are now.
-    fn decide(&mut self, options: &Options, stderr: &mut Stderr) -> Act {
+    fn decide(&mut self, options: &Options, stderr: &mut Stderr) -> OnResize {
         let mut buffer = Vec::new();
         let limits = limits(options);
         let program = self.live.as_ref().and_then(|live| live.program.as_ref());
@@ -203,17 +195,16 @@ impl Watch {
             Vec::new(),
         ));
         let before = self.seen;
-        self.seen = before.again(&plan);
-        if self.seen == before {
-            return Act::Nothing;
+        let now = before.again(&plan);
+        // By another program, such as one that a wrapper has become, it may be decided otherwise.
+        if now.limits == before.limits {
+            return OnResize::Ignore;
         }
-        let act = match options.on_resize {
-            _ if self.seen.told == before.told => Act::Nothing,
-            OnResize::Signal(signal) => Act::Signal(signal),
-            OnResize::Exit => Act::Stop,
-            OnResize::Log | OnResize::Ignore => Act::Log,
-        };
-        stderr.at(WARNING, &Resized { before, now: self.seen, plan: &plan, act });
+        self.seen = now;
+        // Where the program would be told the same, it need not know.
+        let is_told = now.told != before.told;
+        let act = if is_told { options.on_resize } else { OnResize::Ignore };
+        stderr.at(WARNING, &Resized { before, now, plan: &plan, act });
         act
     }
 }

@@ -3,8 +3,8 @@
 //! post-mortem of one that the kernel has ended for want of memory, of which no log has a line.
 //!
 //! What is not known yet is read when the program runs already and has lived for a moment, so it is
-//! not held up. All that is kept is plain data, and the path of the one file that an ordinary end
-//! has to read.
+//! not held up. All that is kept is plain data, among it the path of the one file that an ordinary
+//! end has to read; and descriptors of what is followed, where that is asked for.
 
 mod account;
 mod live;
@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::limits::Limits;
 use crate::policy::{Plan, Present};
 use crate::stderr::{HEAD, INFO, Line, Stderr, WARNING};
-use crate::sys::{self, Errno, How};
+use crate::sys::{self, Errno, How, SECOND};
 use crate::text::{Out, Put, put};
 use crate::units::{Micros, Quota};
 use account::Account;
@@ -29,7 +29,6 @@ use postmortem::{Circumstances, GoLimit, PostMortem, Who};
 use resize::Seen;
 
 pub use account::LINES;
-pub use live::Act;
 
 /// Where the kubelet looks for the reason of a container's end, unless its manifest says otherwise.
 const TERMINATION_LOG: &[u8] = b"/dev/termination-log";
@@ -56,6 +55,8 @@ pub struct Watch {
     go: GoLimit,
     kills: Kills,
     before: Snapshot,
+    /// Since when kills are counted.
+    settled: Micros,
     seen: Seen,
     live: Option<Live>,
 }
@@ -84,7 +85,7 @@ impl Watch {
         let counted = if report.is_some() { kills.read() } else { None };
         let before = Snapshot::take(&mut counters, counted, report.is_some());
         let seen = Seen::new(plan);
-        Self { present, logged: 0, report, go, kills, before, seen, live: None }
+        Self { present, logged: 0, report, go, kills, before, settled: 0, seen, live: None }
     }
 
     /// Begins to count the kills, and to follow what is to be followed, for a program that stays.
@@ -92,6 +93,7 @@ impl Watch {
         if self.before.kills.is_none() {
             self.before.kills = self.kills.read();
         }
+        self.settled = sys::now();
         self.follow(program, options, stderr);
     }
 
@@ -100,8 +102,14 @@ impl Watch {
         let is_killed = ended.how == How::Killed(libc::SIGKILL);
         let is_known = self.before.kills.is_some();
         let kills = if is_known || is_killed { self.kills.read() } else { None };
-        // Before there was any, none has been counted.
-        let before = if kills == Some(0) { kills } else { self.before.kills };
+        let mut before = self.before.kills;
+        if kills == Some(0) {
+            // Before there was any, none has been counted.
+            before = kills;
+        } else if is_killed && kills == before && sys::now() < self.settled.saturating_add(SECOND) {
+            // The kill may have been counted before the count began: death takes its time.
+            before = None;
+        }
         let who = Who::of(&ended, since(before, kills));
         if who.is_some() || self.report.is_some() || self.logged > 0 {
             self.tell(options, ended, who, kills, stderr);

@@ -1,6 +1,6 @@
 //! What a change of limits means for a program that runs. Pure.
 
-use super::Act;
+use crate::cli::OnResize;
 use crate::explain::Line;
 use crate::policy::{Decision, Plan, Reason};
 use crate::supervise::Name;
@@ -46,7 +46,8 @@ pub(super) struct Resized<'a> {
     pub now: Seen,
     /// What a program that started now would be told.
     pub plan: &'a Plan<'a>,
-    pub act: Act,
+    /// What is done about it.
+    pub act: OnResize,
 }
 
 impl Put for Resized<'_> {
@@ -65,10 +66,10 @@ impl Put for Resized<'_> {
         }
         put!(out, "; at a start now: ", Line(self.plan), "; the program ");
         match self.act {
-            Act::Nothing => put!(out, "need not know"),
-            Act::Log => put!(out, "keeps what it has"),
-            Act::Signal(signal) => put!(out, "gets ", Name(signal.into())),
-            Act::Stop => put!(out, "is told to end"),
+            OnResize::Ignore => put!(out, "need not know"),
+            OnResize::Log => put!(out, "keeps what it has"),
+            OnResize::Signal(signal) => put!(out, "gets ", Name(signal.into())),
+            OnResize::Exit => put!(out, "is told to end"),
         }
     }
 }
@@ -108,7 +109,7 @@ mod tests {
         Plan { memory, cpu, debug: None, warnings: Vec::new() }
     }
 
-    fn told(before: &Plan<'_>, plan: &Plan<'_>, act: Act) -> String {
+    fn told(before: &Plan<'_>, plan: &Plan<'_>, act: OnResize) -> String {
         let before = Seen::new(before);
         Resized { before, now: before.again(plan), plan, act }.text()
     }
@@ -116,7 +117,7 @@ mod tests {
     #[test]
     fn what_has_changed_is_told_with_what_a_start_would_bring() {
         assert_eq!(
-            told(&plan(memory(400), cpu(50)), &plan(memory(600), cpu(200)), Act::Log),
+            told(&plan(memory(400), cpu(50)), &plan(memory(600), cpu(200)), OnResize::Log),
             "the limits have changed, memory to 600 MiB, CPU to 2; at a start now: \
              GOMEMLIMIT=503316480 (80% of the limit: 600 MiB); GOMAXPROCS=2 (the limit rounded up: \
              2 CPU); the program keeps what it has"
@@ -134,7 +135,7 @@ mod tests {
             (both(), plan(none(), none()), "changed, memory to none, CPU to none; at a start"),
             (plan(none(), none()), both(), "changed, memory to 400 MiB, CPU to 0.5; at a start"),
         ] {
-            let text = told(&before, &now, Act::Log);
+            let text = told(&before, &now, OnResize::Log);
             assert!(text.contains(part), "{text}");
         }
     }
@@ -142,11 +143,11 @@ mod tests {
     #[test]
     fn what_is_done_is_told() {
         for (act, end) in [
-            (Act::Nothing, "; the program need not know"),
-            (Act::Log, "; the program keeps what it has"),
-            (Act::Signal(10), "; the program gets SIGUSR1"),
-            (Act::Signal(64), "; the program gets signal 64"),
-            (Act::Stop, "; the program is told to end"),
+            (OnResize::Ignore, "; the program need not know"),
+            (OnResize::Log, "; the program keeps what it has"),
+            (OnResize::Signal(10), "; the program gets SIGUSR1"),
+            (OnResize::Signal(64), "; the program gets signal 64"),
+            (OnResize::Exit, "; the program is told to end"),
         ] {
             let text = told(&plan(memory(400), cpu(50)), &plan(memory(500), cpu(50)), act);
             assert!(text.ends_with(end), "{text}");
@@ -212,7 +213,7 @@ mod tests {
         ) {
             let [[memory, cpu], [later, faster]] = [before, now];
             let (before, now) = (plan(memory, cpu), plan(later, faster));
-            prop_assert_eq!(told(&before, &now, Act::Signal(signal)).lines().count(), 1);
+            prop_assert_eq!(told(&before, &now, OnResize::Signal(signal)).lines().count(), 1);
             let seen = Seen::new(&before).again(&now);
             prop_assert_eq!(seen.again(&now), seen, "what is seen again is no change");
         }

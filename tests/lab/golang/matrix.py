@@ -156,7 +156,8 @@ def decides(report, program, place, mode="auto", debug=None):
         threads=(seen["processors"], wanted.threads),
         memory=(seen["memory"], int(wanted.memory or NO_LIMIT)),
         version=(said["program"]["go_version"], bare["version"]),
-        messages=(len([line for line in messages.splitlines() if line.startswith("loadline: ")]), 1),
+        messages=([line.split()[1][:10] for line in messages.splitlines() if line.startswith("loadline: ")],
+                  ["GOMEMLIMIT", "the"]),
     )
 
 
