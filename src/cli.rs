@@ -49,7 +49,7 @@ Init (as in tini):
   --drain TIME       when the program has ended, tell what it leaves behind to end too,
                      and kill what is there so long after that (LOADLINE_DRAIN)
 
-While it runs, and at its end (each also as a variable, LOADLINE_ON_RESIZE and so on):
+While it runs, and at its end (each also as a variable):
   --on-resize ignore|log|signal:NAME|exit
                           when the limits change so that the program would be told
                           otherwise: nothing; say so; send it a signal; have it end
