@@ -98,11 +98,7 @@ impl Watch {
         if listens_from == 0 {
             touch_stack();
             // To have something to compare with.
-            if self.look(options, stderr).is_none()
-                && let Some(live) = &mut self.live
-            {
-                live.listens_from = now().saturating_add(DEAF);
-            }
+            self.look(options, stderr);
         }
     }
 

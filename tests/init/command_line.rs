@@ -69,7 +69,11 @@ fn options_that_exec_cannot_honour_are_named() {
         let warning = "options for an init, such as ";
         assert!(stderr.contains(warning) && stderr.lines().count() == 1, "{option}: {stderr:?}");
     }
-    assert_eq!(run(launch()), (Ended::Exited(3), String::new(), String::new()));
+    let nothing = (Ended::Exited(3), String::new(), String::new());
+    assert_eq!(run(launch()), nothing);
+    for off in ["LOADLINE_MEMORY_WARN=0", "LOADLINE_ON_RESIZE=ignore"] {
+        assert_eq!(run(launch().environment(off)), nothing, "{off}");
+    }
 }
 
 #[test]

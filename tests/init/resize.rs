@@ -277,6 +277,18 @@ fn quota_that_go_follows_by_itself_is_not_handed_on() {
     }
 }
 
+/// By the time that it is decided again a wrapper has become what it was to start.
+#[test]
+fn another_program_than_at_the_start_is_no_change_of_limits() {
+    let directory = tempdir().unwrap();
+    let program = go_probe(directory.path(), "go1.25.3");
+    let tree = Tree::v2();
+    tree.write("proc/self/mountinfo", "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+    let launch = tree.launch(place(), &[], &["--on-resize=exit"]);
+    let init = launch.program(&["env", program.to_str().unwrap(), "report"]).settled();
+    nothing_else_happened(init);
+}
+
 #[test]
 fn limits_of_every_kind_are_followed() {
     let tree = Tree::v2();
