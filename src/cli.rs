@@ -51,8 +51,8 @@ Init (as in tini):
 
 While it runs, and at its end (each also as a variable):
   --on-resize ignore|log|signal:NAME|exit
-                          when the limits change so that the program would be told
-                          otherwise: nothing; say so; send it a signal; have it end
+                          when the limits change: nothing; say so; and if the program
+                          would be told otherwise, send it a signal; have it end
   --memory-warn           say when memory runs out, before the kernel kills all of
                           the container (cgroup v2; LOADLINE_MEMORY_WARN=1)
   --report[=text|json]    say at the end what the program took (as -v does)

@@ -35,7 +35,7 @@ impl<'a> Counters<'a> {
         self.limits
     }
 
-    /// Where the processes that it kills are counted.
+    /// Where the processes are counted that the kernel kills for want of memory.
     pub fn kills(&mut self) -> Kills {
         let mut file = [0; Kills::LONGEST];
         if let Some(own) = self.limits.memory.own()

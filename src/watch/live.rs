@@ -152,14 +152,15 @@ impl Watch {
     #[inline(never)]
     fn look(&mut self, options: &Options, stderr: &mut Stderr) -> Option<Micros> {
         let live = self.live.as_mut()?;
-        let mut level = live.gauge.as_ref()?.read()?;
+        let gauge = live.gauge.as_ref()?;
+        let mut level = gauge.read()?;
         // While the one who reclaims brings the counters up to date, others are shown what they were
         // (mem_cgroup_flush_stats before Linux 6.8). That takes no longer than this.
         for _ in 0..AGAIN {
             if level.is_short() {
                 break;
             }
-            level = live.gauge.as_ref()?.read()?;
+            level = gauge.read()?;
         }
         let (time, before) = replace(&mut live.looked, (now(), level.lasting));
         if !level.is_short() {

@@ -23,6 +23,13 @@ WARNING = "memory runs out, and the kernel may kill all of the container: "
 STORM = 10_000
 # Leaves the cgroup of what is idle.
 CLEAR = "clear_groups $C/pod; until rmdir $C/pod; do :; done"
+# Ends a container of which the output is read from descriptor 3, and shows the rest of that.
+END = f"""runc kill app TERM
+cat <&3
+wait $!
+echo "code $?"
+rm /tmp/output
+{CLEAR}"""
 
 
 def said(output):
@@ -149,12 +156,7 @@ show_until '*memory to 80 MiB*'
 rests $init
 echo "slept $(($(sleeps $init) - before)) times"
 record end
-runc kill app TERM
-cat <&3
-wait $!
-echo "code $?"
-rm /tmp/output
-{CLEAR}
+{END}
 """)
     before, storm, end = re.split(r"\x1d\w+\r?\n", output)
     expected = [
@@ -187,12 +189,7 @@ echo 96M >$C/pod/app/memory.max
 show_until '*MiB, was*'
 echo max >$C/pod/app/memory.max
 show_until '*none, was*'
-runc kill app TERM
-cat <&3
-wait $!
-echo "code $?"
-rm /tmp/output
-{CLEAR}
+{END}
 """)
     limits = re.findall(r"memory limit (\w+)[ \w]*(?:, was (\w+) MiB)?\r?$", output, re.MULTILINE)
     lines = said(output)
