@@ -1,225 +1,216 @@
-//! Everything that can go wrong, as what, where and why. Whether it is fatal is decided where it
-//! happens; what is not fatal is one line on standard error.
+//! Everything that can go wrong, with its cause. Who handles an error decides whether it is fatal;
+//! one that is not fatal is one line on standard error.
 
-use crate::getopt::Opt;
-use crate::packed::{Packed, packed};
-use crate::supervise::Target;
+use crate::options::OptionName;
+use crate::signal::{SignalName, SignalTarget};
 use crate::sys::Errno;
-use crate::text::{Out, Plain, Put, Quoted, put};
+use crate::text::{Escaped, Quoted};
 use core::ffi::c_int;
+use core::fmt;
 
 /// Something that went wrong.
 #[derive(Clone, Copy, Debug)]
 pub enum Error<'a> {
     /// There is no such option.
-    UnknownOption(Opt<'a>),
-    /// The option takes a value and has none.
-    MissingValue(Opt<'a>),
+    UnknownOption(OptionName<'a>),
+    /// The option requires a value and has none.
+    MissingValue(OptionName<'a>),
     /// The option takes no value and has one.
     UnexpectedValue {
         /// The option.
-        option: Opt<'a>,
+        option: OptionName<'a>,
         /// What it was given.
         value: &'a [u8],
     },
     /// There is no program on the command line.
-    NoProgram,
-    /// An option has a value that it cannot have.
-    Option {
+    NoProgram {
+        /// The text of `--help`.
+        help: &'static str,
+    },
+    /// An option has an invalid value.
+    InvalidOption {
         /// The option.
-        option: Opt<'a>,
+        option: OptionName<'a>,
         /// What it was given.
         value: &'a [u8],
         /// What it takes.
-        expected: Packed,
+        expected: &'static str,
     },
-    /// A variable has a value that it cannot have.
-    Variable {
+    /// A variable for us has an invalid value.
+    InvalidVariable {
         /// Its name.
         name: &'a [u8],
         /// Its value.
         value: &'a [u8],
         /// What it takes.
-        expected: Packed,
+        expected: &'static str,
     },
-    /// A file about limits could not be read.
-    Unreadable {
+    /// A file about limits cannot be read.
+    UnreadableFile {
         /// Its path.
-        file: &'a [u8],
-        /// Why.
+        path: &'a [u8],
+        /// The cause.
         cause: Errno,
     },
-    /// A file about limits holds something else.
-    Garbage {
+    /// A file about limits has unexpected content.
+    InvalidFile {
         /// Its path.
-        file: &'a [u8],
-        /// How it begins.
+        path: &'a [u8],
+        /// The beginning of its content.
         content: &'a [u8],
     },
-    /// The reserve takes the whole limit.
+    /// The reserve is not below the limit.
     ReserveTooLarge {
         /// The reserve in bytes.
         reserve: u64,
         /// The limit in bytes.
         limit: u64,
     },
-    /// The Go runtime will not start with this `GOMEMLIMIT`.
-    GoWillAbort(&'a [u8]),
-    /// The Go runtime takes no notice of the value that this variable has.
-    GoWillIgnore {
+    /// The Go runtime refuses to start with this `GOMEMLIMIT`.
+    RefusedByGo(&'a [u8]),
+    /// The Go runtime ignores the value of this variable.
+    IgnoredByGo {
         /// The variable.
         name: &'static str,
         /// Its value.
         value: &'a [u8],
         /// What Go takes.
-        expected: Packed,
+        expected: &'static str,
     },
-    /// Orphans of the program will not become our children.
+    /// The program's orphans will not become our children.
     NoReaping,
     /// We cannot become a subreaper.
     Subreaper(Errno),
-    /// The signal for the death of our parent cannot be set.
-    ParentDeath(Errno),
-    /// A signal could not be passed on.
+    /// The parent-death signal cannot be set.
+    ParentDeathSignal(Errno),
+    /// A signal cannot be forwarded.
     Forward {
         /// Its number.
         signal: c_int,
-        /// To whom.
-        target: Target,
-        /// Why.
+        /// Who was to receive it.
+        target: SignalTarget,
+        /// The cause.
         cause: Errno,
     },
-    /// The program could not be executed.
+    /// The program cannot be executed.
     Exec {
         /// Its name or path.
         program: &'a [u8],
-        /// Why.
+        /// The cause.
         cause: Errno,
-        /// Whether it is what the file asks for that is not there: the interpreter or the loader.
-        interpreter: bool,
+        /// Whether the file exists and what it needs does not: its interpreter or its loader.
+        lacks_interpreter: bool,
     },
-    /// There can be no child, or none that could be waited for.
+    /// No process can be started, or none could be waited for.
     Spawn(Errno),
-    /// Why the program died could not be written for Kubernetes.
+    /// The termination message cannot be written.
     TerminationLog {
         /// The file.
-        file: &'a [u8],
-        /// Why.
+        path: &'a [u8],
+        /// The cause.
         cause: Errno,
     },
-    /// What an option is to wait for cannot be waited for.
+    /// What an option waits for cannot be watched.
     Watch {
         /// The option.
         option: &'static str,
-        /// Why.
+        /// The cause.
         cause: Errno,
     },
-    /// Options for an init that there is not.
+    /// There are options for an init, and no init.
     NoInit,
-    /// Standard output did not take what was asked for.
+    /// Standard output cannot be written to.
     Output(Errno),
 }
 
-const SEE_HELP: Packed = packed!("; see loadline --help");
-
-impl Put for Error<'_> {
-    fn put(&self, out: &mut Out<'_>) {
+impl fmt::Display for Error<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownOption(option) => {
-                put!(out, "there is no option ", option, SEE_HELP);
+                write!(f, "unknown option {option}; see loadline --help")
             }
             Self::MissingValue(option) => {
-                put!(out, option, " takes a value", SEE_HELP);
+                write!(f, "{option} requires a value; see loadline --help")
             }
             Self::UnexpectedValue { option, value } => {
-                put!(out, option, " takes no value such as ", Quoted(value));
+                write!(f, "{option} takes no value, but was given {}", Quoted(value))
             }
-            Self::NoProgram => put!(out, "no program to run is given\n\n", Packed::HELP),
-            Self::Option { option, value, expected } => {
-                put!(out, option, " takes ", expected, ", not ", Quoted(value));
+            Self::NoProgram { help } => write!(f, "no program given\n\n{help}"),
+            Self::InvalidOption { option, value, expected } => {
+                write!(f, "invalid value {} for {option}: expected {expected}", Quoted(value))
             }
-            Self::Variable { name, value, expected } => {
-                put!(
-                    out,
-                    Plain(name),
-                    " is ignored: it",
-                    " takes ",
-                    expected,
-                    ", not ",
-                    Quoted(value)
-                );
+            Self::InvalidVariable { name, value, expected } => {
+                write!(f, "ignoring {}={}: expected {expected}", Escaped(name), Quoted(value))
             }
-            Self::Unreadable { file, cause } => {
-                put!(out, "could not read ", Quoted(file), ": ", cause);
+            Self::UnreadableFile { path, cause } => {
+                write!(f, "cannot read {}: {cause}", Quoted(path))
             }
-            Self::Garbage { file, content } => {
-                put!(out, Quoted(file), " holds no limit but ", Quoted(content));
+            Self::InvalidFile { path, content } => {
+                write!(f, "cannot parse {}: unexpected content {}", Quoted(path), Quoted(content))
             }
-            Self::ReserveTooLarge { reserve, limit } => put!(
-                out,
-                "the memory reserve is ignored: ",
-                reserve,
-                " bytes leave nothing of a limit of ",
-                limit
+            Self::ReserveTooLarge { reserve, limit } => write!(
+                f,
+                "ignoring the memory reserve of {reserve} bytes: it is not below the limit of \
+                 {limit} bytes"
             ),
-            Self::GoWillAbort(value) => put!(
-                out,
-                "GOMEMLIMIT is left at ",
-                Quoted(value),
-                ", with which Go will not start: it takes bytes, or a whole number of KiB, MiB, \
-                 GiB or TiB such as 360MiB, or off"
+            Self::RefusedByGo(value) => write!(
+                f,
+                "GOMEMLIMIT={} is left unchanged, but Go refuses to start with it: expected bytes, \
+                 or a whole number of KiB, MiB, GiB or TiB such as 360MiB, or off",
+                Quoted(value)
             ),
-            Self::GoWillIgnore { name, value, expected } => {
-                let value = Quoted(value);
-                put!(out, name, " is left at ", value, ", which Go ignores: it takes ", expected);
-            }
-            Self::NoReaping => put!(
-                out,
-                "not running as PID 1 and not a child subreaper, so zombie reaping won't work; \
-                 use -s or set TINI_SUBREAPER, or run as PID 1"
+            Self::IgnoredByGo { name, value, expected } => write!(
+                f,
+                "{name}={} is left unchanged, but Go ignores it: expected {expected}",
+                Quoted(value)
             ),
-            Self::Subreaper(cause) => put!(out, "could not become a child subreaper: ", cause),
-            Self::ParentDeath(cause) => {
-                put!(out, "could not ask for a signal when the parent dies: ", cause);
+            // In the words of tini, which scripts look for.
+            Self::NoReaping => f.write_str(
+                "not running as PID 1 and not a child subreaper, so zombie reaping won't work; use \
+                 -s or set TINI_SUBREAPER, or run as PID 1",
+            ),
+            Self::Subreaper(cause) => write!(f, "cannot become a child subreaper: {cause}"),
+            Self::ParentDeathSignal(cause) => {
+                write!(f, "cannot set the parent-death signal: {cause}")
             }
             Self::Forward { signal, target, cause } => {
-                let signal = signal.unsigned_abs();
-                put!(out, "could not pass on signal ", signal, " to ", target, ": ", cause);
+                write!(f, "cannot forward {} to {target}: {cause}", SignalName(*signal))
             }
-            Self::Exec { program, cause, interpreter } => {
-                put!(out, "could not execute ", Quoted(program), ": ", cause);
+            Self::Exec { program, cause, lacks_interpreter } => {
+                write!(f, "cannot execute {}: {cause}", Quoted(program))?;
                 if cause.0 == libc::ENOEXEC {
-                    put!(out, "; it may be for another architecture");
+                    f.write_str("; it may be built for another architecture")?;
                 }
-                if *interpreter {
-                    put!(
-                        out,
-                        "; the file is there, but the interpreter it asks for is not: of a \
-                         script, or the dynamic loader of a program that is not static"
-                    );
+                if *lacks_interpreter {
+                    f.write_str(
+                        "; the file exists, but its interpreter (of a script) or dynamic loader \
+                         does not",
+                    )?;
                 }
+                Ok(())
             }
             Self::Spawn(cause) => {
-                put!(out, "could not start a process and wait for it: ", cause);
-                if cause.is_refused() {
-                    put!(out, "; a seccomp filter may forbid clone, waitid or rt_sigtimedwait");
+                write!(f, "cannot start a process and wait for it: {cause}")?;
+                if cause.is_denied() {
+                    f.write_str("; a seccomp filter may deny clone, waitid or rt_sigtimedwait")?;
                 }
+                Ok(())
             }
-            Self::TerminationLog { file, cause } => {
-                put!(out, "could not write to ", Quoted(file), ": ", cause);
+            Self::TerminationLog { path, cause } => {
+                write!(f, "cannot write to {}: {cause}", Quoted(path))
             }
             Self::Watch { option, cause } => {
-                put!(out, "could not begin to watch for ", option, ": ", cause);
-                if cause.is_absence() {
-                    put!(out, "; it takes cgroup v2");
+                write!(f, "cannot watch for {option}: {cause}")?;
+                if cause.is_not_found() {
+                    f.write_str("; it requires cgroup v2")?;
                 }
+                Ok(())
             }
-            Self::NoInit => put!(
-                out,
-                "options for an init, such as -s, -e, --kill-after or --report, do nothing together \
-                 with --exec"
+            Self::NoInit => f.write_str(
+                "options for an init, such as -s, -e, --kill-after or --report, have no effect \
+                 with --exec",
             ),
-            Self::Output(cause) => put!(out, "could not write to standard output: ", cause),
+            Self::Output(cause) => write!(f, "cannot write to standard output: {cause}"),
         }
     }
 }

@@ -1,41 +1,47 @@
-//! How the program ended, as the exit code of loadline.
+//! The exit codes of loadline.
 
-use crate::sys::How;
+use crate::sys::ExitStatus;
 
-/// Usage errors, and what keeps any program from being started.
+/// A usage error, or a failure before the program is started.
 pub const FAILURE: u8 = 1;
-/// The program is there but cannot be executed.
+/// The program cannot be executed.
 pub const NOT_EXECUTABLE: u8 = 126;
-/// There is no such program.
+/// The program is not found.
 pub const NOT_FOUND: u8 = 127;
 
-/// The exit codes that are reported as 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Remap([u64; 4]);
+/// The exit codes that count as success (`-e`): a bit for each code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExpectedCodes([u64; 4]);
 
-impl Remap {
+impl ExpectedCodes {
+    /// No code: 0 is success anyway.
+    pub const NONE: Self = Self([0; 4]);
+
     /// Adds a code.
     pub fn insert(&mut self, code: u8) {
-        if let Some(word) = self.0.get_mut(usize::from(code >> 6)) {
-            *word |= 1 << (code & 63);
+        if let Some(word) = self.0.get_mut(usize::from(code / 64)) {
+            *word |= 1 << (code % 64);
         }
     }
 
-    fn contains(self, code: u8) -> bool {
-        self.0.get(usize::from(code >> 6)).is_some_and(|word| word >> (code & 63) & 1 == 1)
+    /// Whether a code counts as success.
+    #[must_use]
+    pub fn contains(self, code: u8) -> bool {
+        self.0.get(usize::from(code / 64)).is_some_and(|word| word >> (code % 64) & 1 == 1)
     }
 }
 
-/// The program's own code, or 128 + n if signal n ended it, as shells have it.
+/// The program's own exit code, or 128 + n if signal n killed it, as in shells; 0 if that code is
+/// expected.
 #[must_use]
-pub fn code(outcome: How, remap: Remap) -> u8 {
-    // The kernel reports the low eight bits (exit(2)), and signals are below 65.
-    let code = match outcome {
-        How::Exited(code) => code & 255,
-        How::Killed(signal) | How::Stopped(signal) => 128 | signal,
+pub fn exit_code(status: ExitStatus, expected: ExpectedCodes) -> u8 {
+    // An exit code has eight bits (exit(2)), and signals are below 65.
+    let code = match status {
+        ExitStatus::Exited(code) => code & 0xff,
+        ExitStatus::Signaled(signal) => 128 + signal,
     };
     let code = u8::try_from(code).unwrap_or(u8::MAX);
-    if remap.contains(code) { 0 } else { code }
+    if expected.contains(code) { 0 } else { code }
 }
 
 #[cfg(test)]
@@ -44,21 +50,21 @@ mod tests {
 
     #[test]
     fn codes_are_the_programs_and_signals_count_from_128() {
-        let mut remap = Remap::default();
-        for (outcome, expected) in [
-            (How::Exited(0), 0),
-            (How::Exited(143), 143),
-            (How::Exited(255), 255),
-            (How::Killed(15), 143),
-            (How::Killed(64), 192),
+        let mut expected = ExpectedCodes::NONE;
+        for (status, code) in [
+            (ExitStatus::Exited(0), 0),
+            (ExitStatus::Exited(143), 143),
+            (ExitStatus::Exited(255), 255),
+            (ExitStatus::Signaled(15), 143),
+            (ExitStatus::Signaled(64), 192),
         ] {
-            assert_eq!(code(outcome, remap), expected);
+            assert_eq!(exit_code(status, expected), code);
         }
-        for shown_as_0 in [0, 63, 64, 143, 255] {
-            remap.insert(shown_as_0);
+        for code in [0, 63, 64, 143, 255] {
+            expected.insert(code);
         }
-        let zeros: Vec<_> = (0..=255).filter(|n| code(How::Exited(*n), remap) == 0).collect();
-        assert_eq!(zeros, [0, 63, 64, 143, 255]);
-        assert_eq!(code(How::Killed(15), remap), 0);
+        let is_zero = |code: &i32| exit_code(ExitStatus::Exited(*code), expected) == 0;
+        assert_eq!((0..=255).filter(is_zero).collect::<Vec<_>>(), [0, 63, 64, 143, 255]);
+        assert_eq!(exit_code(ExitStatus::Signaled(15), expected), 0);
     }
 }

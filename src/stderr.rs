@@ -1,102 +1,111 @@
-//! What is said on standard error. It is the program's too, and may be closed, broken or full:
-//! nothing that happens to it may hurt or hold up an init.
+//! Messages on standard error. The program shares it, and it may be closed, broken or full: none of
+//! that may hurt or block an init.
 
-use crate::sys::{Writable, write_if_ready};
-use crate::text::{Out, Put, put};
+use crate::sys::{WriteOutcome, write_stderr};
+use core::fmt::{self, Display, Write};
 
-/// The level from which warnings are said.
-pub const WARNING: u32 = 1;
-/// The level from which it is said what was set.
-pub const INFO: u32 = 2;
-/// The level from which events are said.
-pub const DEBUG: u32 = 3;
+/// What every message begins with.
+pub const PREFIX: &str = "loadline: ";
 
-/// What a person's line begins with.
-pub const HEAD: &str = "loadline: ";
+/// The verbosity from which a message is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// What may be wrong.
+    Warning = 1,
+    /// What is set.
+    Info = 2,
+    /// What happens.
+    Debug = 3,
+}
 
-/// Standard error, and how much is to be said there.
+/// Standard error, and how much is logged there.
 #[derive(Clone, Copy, Debug)]
 pub struct Stderr {
     verbosity: u32,
+    /// The number of messages lost since the last one that was written.
     dropped: u32,
-    broken: bool,
+    is_broken: bool,
 }
 
 impl Stderr {
-    /// Levels above `verbosity` are not said.
+    /// Logs the levels up to `verbosity`.
     #[must_use]
     pub const fn new(verbosity: u32) -> Self {
-        Self { verbosity, dropped: 0, broken: false }
+        Self { verbosity, dropped: 0, is_broken: false }
     }
 
-    /// Says one line, whatever the verbosity.
-    pub fn fatal(&mut self, message: &dyn Put) {
-        self.say(HEAD, message);
+    /// Writes an error, whatever the verbosity.
+    pub fn error(&mut self, message: &dyn Display) {
+        self.write_line(PREFIX, message);
     }
 
-    /// Says one line if the verbosity is at least `level`.
-    pub fn at(&mut self, level: u32, message: &dyn Put) {
-        if self.verbosity >= level {
-            self.say(HEAD, message);
+    /// Writes a message if the verbosity is high enough.
+    pub fn log(&mut self, level: LogLevel, message: &dyn Display) {
+        if self.verbosity >= level as u32 {
+            self.write_line(PREFIX, message);
         }
     }
 
-    /// Whether a SIGPIPE of our own making may be pending.
+    /// Whether nobody reads it, so that a SIGPIPE of our own may be pending.
     #[must_use]
     pub const fn is_broken(&self) -> bool {
-        self.broken
+        self.is_broken
     }
 
-    /// Says one line with this before it, whatever the verbosity.
-    pub fn say(&mut self, head: &str, message: &dyn Put) {
-        let mut line = Line::default();
-        let mut out = Out::Line(&mut line);
-        put!(&mut out, head);
-        if self.dropped > 0 && !head.is_empty() {
-            put!(&mut out, "(", self.dropped, " messages lost) ");
+    /// Writes one line with this prefix, whatever the verbosity.
+    pub fn write_line(&mut self, prefix: &str, message: &dyn Display) {
+        let mut line = LineBuffer::default();
+        // Writing to the buffer cannot fail.
+        let _ = line.write_str(prefix);
+        if self.dropped > 0 && !prefix.is_empty() {
+            let _ = write!(line, "({} messages dropped) ", self.dropped);
         }
-        message.put(&mut out);
-        match write_if_ready(line.finish()) {
-            Writable::Yes => self.dropped = 0,
-            Writable::No => self.dropped = self.dropped.saturating_add(1),
-            Writable::Broken => self.broken = true,
+        let _ = write!(line, "{message}");
+        match write_stderr(line.as_line()) {
+            WriteOutcome::Written => self.dropped = 0,
+            WriteOutcome::Dropped => self.dropped = self.dropped.saturating_add(1),
+            WriteOutcome::BrokenPipe => self.is_broken = true,
         }
     }
 }
 
-/// A line that is written whole or not at all: at most PIPE_BUF bytes (pipe(7)), on the stack,
-/// as it may be written by a child that must not allocate.
+/// A line of at most PIPE_BUF bytes, which a pipe takes whole or not at all (pipe(7)). What exceeds
+/// that is cut off. It is on the stack, so a child that must not allocate can use it.
 #[derive(Debug)]
-pub struct Line {
+pub struct LineBuffer {
     bytes: [u8; Self::SIZE],
     length: usize,
 }
 
-/// An empty one.
-impl Default for Line {
+impl Default for LineBuffer {
     fn default() -> Self {
         Self { bytes: [0; Self::SIZE], length: 0 }
     }
 }
 
-impl Line {
+impl LineBuffer {
     const SIZE: usize = 4096;
 
-    /// Adds what has room, and keeps a byte for the newline.
-    pub fn add(&mut self, bytes: &[u8]) {
-        let end = self.length.saturating_add(bytes.len()).min(Self::SIZE - 1);
-        if let Some(room) = self.bytes.get_mut(self.length..end) {
-            room.copy_from_slice(bytes.get(..room.len()).unwrap_or_default());
-            self.length = end;
-        }
-    }
-
-    /// The whole line, with its newline.
-    pub fn finish(&mut self) -> &[u8] {
+    /// The line with its newline.
+    #[must_use]
+    pub fn as_line(&mut self) -> &[u8] {
         if let Some(end) = self.bytes.get_mut(self.length) {
             *end = b'\n';
         }
         self.bytes.get(..=self.length).unwrap_or_default()
+    }
+}
+
+/// Appends what fits, and leaves room for the newline.
+impl fmt::Write for LineBuffer {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = self.bytes.get_mut(self.length..Self::SIZE - 1).unwrap_or_default();
+        let length = text.len().min(room.len());
+        for (byte, place) in text.bytes().zip(room) {
+            *place = byte;
+        }
+        self.length = self.length.saturating_add(length);
+        Ok(())
     }
 }
 
@@ -106,13 +115,13 @@ mod tests {
 
     #[test]
     fn a_line_is_cut_to_what_a_pipe_takes_at_once() {
-        let mut line = Line::default();
-        line.add(b"short");
-        assert_eq!(line.finish(), b"short\n");
-        line.add(&[b'x'; Line::SIZE]);
-        assert_eq!(line.finish().len(), Line::SIZE);
-        assert_eq!(line.finish().last(), Some(&b'\n'));
-        line.add(b"more");
-        assert_eq!(line.finish().len(), Line::SIZE);
+        let mut line = LineBuffer::default();
+        line.write_str("short").unwrap();
+        assert_eq!(line.as_line(), b"short\n");
+        line.write_str(&"x".repeat(LineBuffer::SIZE)).unwrap();
+        assert_eq!(line.as_line().len(), LineBuffer::SIZE);
+        assert_eq!(line.as_line().last(), Some(&b'\n'));
+        line.write_str("more").unwrap();
+        assert_eq!(line.as_line().len(), LineBuffer::SIZE);
     }
 }

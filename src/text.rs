@@ -1,250 +1,78 @@
-//! Bytes that need not be UTF-8: taken apart, put together, as a person reads them, and as JSON
-//! takes them.
-//!
-//! What we say is put together here and not by `core::fmt`, which would be more than what is said.
+//! Bytes that need not be UTF-8, such as paths and arguments: split, and shown.
 
-use crate::packed::{Packed, packed};
-use crate::stderr::Line;
-use crate::sys::c_str;
-use core::ffi::CStr;
+use core::fmt::{self, Write};
 
-/// The parts of a text between separators: one more than there are separators, as of `split`.
-#[derive(Clone, Debug)]
-pub struct Fields<'a> {
-    rest: Option<&'a [u8]>,
-    separator: u8,
+/// The parts before and behind the first separator.
+#[must_use]
+pub fn split_once(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
+    let mut parts = text.splitn(2, |byte| *byte == separator);
+    Some((parts.next()?, parts.next()?))
 }
 
-impl<'a> Fields<'a> {
-    /// All parts of a text.
-    #[must_use]
-    pub const fn new(text: &'a [u8], separator: u8) -> Self {
-        Self { rest: Some(text), separator }
-    }
+/// Bytes in a message, on one line. Valid UTF-8 is shown as it is, but quotes, backslashes, and
+/// what could break the line or its order are escaped, and so is every other byte: `\x0a`.
+#[derive(Clone, Copy, Debug)]
+pub struct Escaped<'a>(pub &'a [u8]);
 
-    /// What is left as one part, separators and all; none if nothing followed the last part.
-    #[must_use]
-    pub const fn rest(self) -> Option<&'a [u8]> {
-        self.rest
-    }
-}
-
-impl<'a> Iterator for Fields<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let rest = self.rest?;
-        let end = rest.iter().position(|byte| *byte == self.separator);
-        let (field, rest) = match end.and_then(|end| rest.split_at_checked(end)) {
-            Some((field, rest)) => (field, rest.get(1..)),
-            None => (rest, None),
-        };
-        self.rest = rest;
-        Some(field)
-    }
-}
-
-/// C strings, one behind the other. What has no NUL at its end is none of them.
-#[derive(Clone, Debug)]
-pub struct Strings<'a>(pub &'a [u8]);
-
-impl<'a> Iterator for Strings<'a> {
-    type Item = &'a CStr;
-
-    fn next(&mut self) -> Option<&'a CStr> {
-        let string = c_str(self.0)?;
-        self.0 = self.0.get(string.to_bytes_with_nul().len()..)?;
-        Some(string)
-    }
-}
-
-/// A text that is put together. Nothing about that can fail.
-#[derive(Debug)]
-pub enum Out<'a> {
-    /// One that grows.
-    Text(Vec<u8>),
-    /// One that allocates nothing: what is beyond its end is cut off.
-    Line(&'a mut Line),
-}
-
-/// A text that grows.
-impl Default for Out<'_> {
-    fn default() -> Self {
-        Self::Text(Vec::new())
-    }
-}
-
-impl Out<'_> {
-    /// Adds bytes as they are.
-    pub fn bytes(&mut self, bytes: &[u8]) {
-        match self {
-            Self::Text(text) => text.extend_from_slice(bytes),
-            Self::Line(line) => line.add(bytes),
-        }
-    }
-
-    /// The text that has grown.
-    #[must_use]
-    pub fn into_bytes(self) -> Vec<u8> {
-        match self {
-            Self::Text(text) => text,
-            Self::Line(_) => Vec::new(),
-        }
-    }
-
-    /// Adds one byte as it is.
-    pub fn byte(&mut self, byte: u8) {
-        self.bytes(&[byte]);
-    }
-
-    fn decimal(&mut self, number: u64) {
-        if number > 9 {
-            self.decimal(number / 10);
-        }
-        self.byte(b'0'.wrapping_add((number % 10) as u8));
-    }
-
-    fn hexadecimal(&mut self, head: Packed, byte: u8) {
-        put!(self, head);
-        for digit in [byte >> 4, byte & 15] {
-            self.byte(if digit < 10 { b'0' } else { b'a' - 10 }.wrapping_add(digit));
-        }
-    }
-
-    fn quoted(&mut self, text: &[u8], json: bool) {
-        self.byte(b'"');
-        self.escaped(text, json);
-        self.byte(b'"');
-    }
-
-    /// Adds what need not be UTF-8 so that it stays one line, and can stand in double quotes.
-    fn escaped(&mut self, mut text: &[u8], json: bool) {
-        loop {
-            let (length, is_valid) = character(text);
-            let Some((character, rest)) = text.split_at_checked(length) else {
-                break;
-            };
-            text = rest;
-            match character {
-                [] => break,
-                [byte @ (b'"' | b'\\')] => self.bytes(&[b'\\', *byte]),
-                [byte @ 0..b' '] if json => self.hexadecimal(packed!("\\u00"), *byte),
-                _ if json && !is_valid => self.bytes("\u{fffd}".as_bytes()),
-                // C1 control characters are those below U+00A0.
-                [byte @ (0..b' ' | 0x7f)] | [0xc2, byte @ 0x80..=0x9f] if !json => {
-                    self.hexadecimal(packed!("\\x"), *byte);
-                }
-                _ if is_valid => self.bytes(character),
-                _ => {
-                    for byte in character {
-                        self.hexadecimal(packed!("\\x"), *byte);
-                    }
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            for character in chunk.valid().chars() {
+                match character {
+                    '"' | '\\' => write!(f, "\\{character}")?,
+                    _ if character.is_control() => write!(f, "\\x{:02x}", u32::from(character))?,
+                    _ if breaks_lines(character) => write!(f, "{}", character.escape_unicode())?,
+                    _ => f.write_char(character)?,
                 }
             }
+            for byte in chunk.invalid() {
+                write!(f, "\\x{byte:02x}")?;
+            }
         }
+        Ok(())
     }
 }
 
-/// The length of the first character, or of what is none as far as it could have become one, and
-/// whether it is one (The Unicode Standard, table 3-7).
-fn character(text: &[u8]) -> (usize, bool) {
-    let Some(first) = text.first() else {
-        return (0, true);
-    };
-    let (length, mut next) = match first {
-        0..0x80 => (1, 0..=0),
-        0xc2..=0xdf => (2, 0x80..=0xbf),
-        0xe0 => (3, 0xa0..=0xbf),
-        0xed => (3, 0x80..=0x9f),
-        0xe1..=0xef => (3, 0x80..=0xbf),
-        0xf0 => (4, 0x90..=0xbf),
-        0xf1..=0xf3 => (4, 0x80..=0xbf),
-        0xf4 => (4, 0x80..=0x8f),
-        _ => return (1, false),
-    };
-    for index in 1..length {
-        if !text.get(index).is_some_and(|byte| next.contains(byte)) {
-            return (index, false);
-        }
-        next = 0x80..=0xbf;
-    }
-    (length, true)
-}
-
-/// What can be part of a text.
-pub trait Put {
-    /// Adds it to the text.
-    fn put(&self, out: &mut Out<'_>);
-
-    /// It alone.
-    #[cfg(test)]
-    fn text(&self) -> String {
-        let mut out = Out::default();
-        self.put(&mut out);
-        String::from_utf8(out.into_bytes()).unwrap()
-    }
-}
-
-/// Adds one after the other to a text. What is written there lies in the file packed.
-macro_rules! put {
-    ($out:expr $(,)?) => {};
-    ($out:expr, $text:literal $(, $($rest:tt)*)?) => {{
-        $crate::packed::packed!($text).put($out);
-        put!($out, $($($rest)*)?);
-    }};
-    ($out:expr, $part:expr $(, $($rest:tt)*)?) => {{
-        $part.put($out);
-        put!($out, $($($rest)*)?);
-    }};
-}
-pub(crate) use put;
-
-impl Put for str {
-    fn put(&self, out: &mut Out<'_>) {
-        out.bytes(self.as_bytes());
-    }
-}
-
-impl Put for u32 {
-    fn put(&self, out: &mut Out<'_>) {
-        out.decimal((*self).into());
-    }
-}
-
-impl Put for u64 {
-    fn put(&self, out: &mut Out<'_>) {
-        out.decimal(*self);
-    }
-}
-
-/// Bytes as they are, for messages: what is no printable UTF-8 is shown as `\xNN`.
-#[derive(Clone, Copy, Debug)]
-pub struct Plain<'a>(pub &'a [u8]);
-
-impl Put for Plain<'_> {
-    fn put(&self, out: &mut Out<'_>) {
-        out.escaped(self.0, false);
-    }
+/// Line and paragraph separators, and the characters that change the direction of text
+/// (Unicode Standard Annex #9, section 2).
+const fn breaks_lines(character: char) -> bool {
+    matches!(
+        character,
+        '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
 }
 
 /// The same in double quotes.
 #[derive(Clone, Copy, Debug)]
 pub struct Quoted<'a>(pub &'a [u8]);
 
-impl Put for Quoted<'_> {
-    fn put(&self, out: &mut Out<'_>) {
-        out.quoted(self.0, false);
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", Escaped(self.0))
     }
 }
 
-/// A JSON string (RFC 8259, section 7). JSON has no way to say bytes that are not UTF-8: each
-/// such sequence is shown as U+FFFD.
+/// A JSON string with its quotes (RFC 8259, section 7). JSON has no way to write bytes that are
+/// not UTF-8: each such sequence becomes U+FFFD.
 #[derive(Clone, Copy, Debug)]
-pub struct Json<'a>(pub &'a [u8]);
+pub struct JsonString<'a>(pub &'a [u8]);
 
-impl Put for Json<'_> {
-    fn put(&self, out: &mut Out<'_>) {
-        out.quoted(self.0, true);
+impl fmt::Display for JsonString<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('"')?;
+        for chunk in self.0.utf8_chunks() {
+            for character in chunk.valid().chars() {
+                match character {
+                    '"' | '\\' => write!(f, "\\{character}")?,
+                    '\0'..' ' => write!(f, "\\u{:04x}", u32::from(character))?,
+                    _ => f.write_char(character)?,
+                }
+            }
+            if !chunk.invalid().is_empty() {
+                f.write_char(char::REPLACEMENT_CHARACTER)?;
+            }
+        }
+        f.write_char('"')
     }
 }
 
@@ -260,12 +88,23 @@ mod tests {
             ("gr\u{fc}n".as_bytes(), "\"gr\u{fc}n\""),
             (b"a\nb\"\\\x7f", r#""a\x0ab\"\\\x7f""#),
             (b"\xff\xfe", r#""\xff\xfe""#),
+            ("\u{85}".as_bytes(), r#""\x85""#),
+            ("a\u{202e}b\u{2028}".as_bytes(), r#""a\u{202e}b\u{2028}""#),
+            ("\u{200f}\u{61c}\u{2066}".as_bytes(), r#""\u{200f}\u{61c}\u{2066}""#),
         ] {
-            assert_eq!(Quoted(bytes).text(), shown);
+            assert_eq!(Quoted(bytes).to_string(), shown);
         }
     }
 
-    /// Where one kind of byte ends and another begins, in UTF-8 and among the control characters.
+    #[test]
+    fn text_is_split_at_the_first_separator() {
+        assert_eq!(split_once(b"a=b=c", b'='), Some((&b"a"[..], &b"b=c"[..])));
+        assert_eq!(split_once(b"=", b'='), Some((&b""[..], &b""[..])));
+        assert_eq!(split_once(b"a", b'='), None);
+        assert_eq!(split_once(b"", b'='), None);
+    }
+
+    /// Bytes where one kind ends and another begins, in UTF-8 and among the control characters.
     const EDGES: &[u8] = &[
         0, 0x1f, 0x20, 0x7e, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc2, 0xc3,
         0xdf, 0xe0, 0xe1, 0xec, 0xed, 0xee, 0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xff,
@@ -275,39 +114,21 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
         #[test]
-        fn fields_are_those_of_split(text in proptest::collection::vec(0u8..3, 0..20)) {
-            let fields: Vec<_> = Fields::new(&text, 1).collect();
-            prop_assert_eq!(fields, text.split(|byte| *byte == 1).collect::<Vec<_>>());
-            let mut halves = Fields::new(&text, 1);
-            let halves = [halves.next(), halves.rest()];
-            let split = text.splitn(2, |byte| *byte == 1).collect::<Vec<_>>();
-            prop_assert_eq!(halves.into_iter().flatten().collect::<Vec<_>>(), split);
-        }
-
-        #[test]
-        fn characters_are_those_of_the_standard_library(
+        fn escaped_text_has_no_control_character(
             bytes in proptest::collection::vec(proptest::sample::select(EDGES), 0..8),
         ) {
-            let mut plain = String::new();
-            for chunk in bytes.utf8_chunks() {
-                for character in chunk.valid().chars() {
-                    match u32::from(character) {
-                        code if character.is_control() => plain += &format!("\\x{code:02x}"),
-                        _ => plain.push(character),
-                    }
-                }
-                chunk.invalid().iter().for_each(|byte| plain += &format!("\\x{byte:02x}"));
-            }
-            prop_assert_eq!(Plain(&bytes).text(), plain);
-            let json: String = serde_json::from_str(&Json(&bytes).text()).unwrap();
+            let shown = Escaped(&bytes).to_string();
+            prop_assert!(!shown.chars().any(|it| it.is_control() || breaks_lines(it)), "{}", shown);
+            let json: String = serde_json::from_str(&JsonString(&bytes).to_string()).unwrap();
             prop_assert_eq!(json, String::from_utf8_lossy(&bytes));
         }
 
         #[test]
         fn json_strings_are_what_serde_json_reads(bytes: Vec<u8>, text: String) {
-            let read: String = serde_json::from_str(&Json(text.as_bytes()).text()).unwrap();
+            let json = JsonString(text.as_bytes()).to_string();
+            let read: String = serde_json::from_str(&json).unwrap();
             prop_assert_eq!(read, text);
-            let read: String = serde_json::from_str(&Json(&bytes).text()).unwrap();
+            let read: String = serde_json::from_str(&JsonString(&bytes).to_string()).unwrap();
             prop_assert_eq!(read, String::from_utf8_lossy(&bytes));
         }
     }

@@ -1,258 +1,256 @@
-//! Numbers with units, both ways: what people write for sizes, CPUs and ratios, and what they
-//! read; and times. Integers throughout: a share of a CPU is microseconds over microseconds.
+//! Numbers with units: sizes, CPUs, ratios and durations, as people write and read them. All are
+//! integers: a CPU quota is microseconds of CPU time in a period of microseconds.
 
-use crate::text::{Fields, Out, Put, put};
+use crate::text::split_once;
+use core::fmt;
 use core::num::NonZero;
+use core::time::Duration;
 
-/// How much may be used: so many bytes of memory, or so much CPU time in each period.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quota {
-    /// Bytes, or microseconds of CPU time.
-    pub amount: u64,
-    /// What that is per: 1, or the length of a period in microseconds.
-    pub per: NonZero<u64>,
+/// A number of bytes, shown in the largest binary unit of which there is a whole one, with up to
+/// two decimals: `400 MiB`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bytes(pub u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (shift, unit) = match self.0 {
+            0..0x400 => (0, "bytes"),
+            0x400..0x10_0000 => (10, "KiB"),
+            0x10_0000..0x4000_0000 => (20, "MiB"),
+            0x4000_0000..0x100_0000_0000 => (30, "GiB"),
+            0x100_0000_0000..0x4_0000_0000_0000 => (40, "TiB"),
+            0x4_0000_0000_0000..0x1000_0000_0000_0000 => (50, "PiB"),
+            0x1000_0000_0000_0000.. => (60, "EiB"),
+        };
+        let hundredths = (u128::from(self.0) * 100) >> shift;
+        write!(f, "{} {unit}", Decimal::new(hundredths, 2))
+    }
 }
 
-impl Quota {
-    /// A quota of CPU time that the kernel could have: neither part is zero.
+/// CPU time that may be used in each period, shown as a number of CPUs with up to six decimals:
+/// `0.5`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CpuQuota {
+    /// Microseconds of CPU time, above 0.
+    pub quota: u64,
+    /// The length of a period in microseconds.
+    pub period: NonZero<u64>,
+}
+
+impl CpuQuota {
+    /// A quota as the kernel may have it: neither number is zero.
     #[must_use]
-    pub const fn new(time: u64, period: u64) -> Option<Self> {
+    pub const fn new(quota: u64, period: u64) -> Option<Self> {
         match NonZero::new(period) {
-            Some(per) if time > 0 => Some(Self { amount: time, per }),
+            Some(period) if quota > 0 => Some(Self { quota, period }),
             _ => None,
         }
     }
 
-    /// So much as a whole.
-    #[must_use]
-    pub const fn whole(amount: u64) -> Self {
-        Self { amount, per: NonZero::<u64>::MIN }
-    }
-
-    /// Whether it allows less than another.
+    /// Whether it allows less CPU time than another.
     #[must_use]
     pub fn is_below(self, other: Self) -> bool {
-        let product = |a: u64, b: u64| u128::from(a).wrapping_mul(u128::from(b));
-        product(self.amount, other.per.get()) < product(other.amount, self.per.get())
+        let product = |a: u64, b: u64| u128::from(a) * u128::from(b);
+        product(self.quota, other.period.get()) < product(other.quota, self.period.get())
     }
 
-    /// The smallest number of CPUs that can spend all of it.
+    /// The smallest number of CPUs that can use all of it.
     #[must_use]
     pub fn rounded_up(self) -> u64 {
-        self.amount.div_ceil(self.per.get())
+        self.quota.div_ceil(self.period.get())
     }
 
-    /// The whole CPUs in it.
+    /// The number of whole CPUs in it.
     #[must_use]
     pub fn rounded_down(self) -> u64 {
-        self.amount / self.per
+        self.quota / self.period
     }
 }
 
-/// CPUs as a decimal number with up to six digits after the point, as JSON takes it too.
-impl Put for Quota {
-    fn put(&self, out: &mut Out<'_>) {
-        const MILLION: u64 = 1_000_000;
-        let (mut time, mut period) = (self.amount, self.per.get());
-        // No kernel has such periods; what is cut off is far below a millionth.
-        while period > u64::MAX / (2 * MILLION) {
-            time >>= 1;
-            period >>= 1;
-        }
-        let rest = time.checked_rem(period).unwrap_or(0);
-        let rounded = rest.saturating_mul(MILLION).saturating_add(period / 2);
-        let part = rounded.checked_div(period).unwrap_or(0);
-        let whole = time.checked_div(period).unwrap_or(0).saturating_add(part / MILLION);
-        put_decimal(out, whole, part % MILLION, MILLION / 10);
+/// Rounded to the nearest millionth of a CPU.
+impl fmt::Display for CpuQuota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let period = u128::from(self.period.get());
+        let millionths = (u128::from(self.quota) * 1_000_000 + period / 2) / period;
+        write!(f, "{}", Decimal::new(millionths, 6))
     }
 }
 
-/// A share of a whole in billionths, above 0 and at most 1.
+/// A share of a whole, above 0 and at most 1, in billionths. Shown as a percentage: `80%`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ratio(u32);
 
 impl Ratio {
     const WHOLE: u32 = 1_000_000_000;
 
-    /// Four fifths: what Go services were measured to survive with (docs/benchmarks.md).
+    /// 80%: the largest answers of Go services survived with this (docs/benchmarks.md).
     pub const DEFAULT: Self = Self(800_000_000);
 
     /// Parses `0.9`, `1` or `.75`.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let billionths = decimal(text, Self::WHOLE.into())?;
+        let billionths = parse_decimal(text, Self::WHOLE.into())?;
         let billionths = u32::try_from(billionths).ok()?;
         (0 < billionths && billionths <= Self::WHOLE).then_some(Self(billionths))
     }
 
     /// This share of a number of bytes, rounded down.
     #[must_use]
-    pub fn of(self, bytes: u64) -> u64 {
-        let (ratio, whole) = (u64::from(self.0), u64::from(Self::WHOLE));
-        // Neither product is more than 64 bits, as the ratio is at most the whole.
-        let share = (bytes / whole).wrapping_mul(ratio);
-        share.saturating_add((bytes % whole).wrapping_mul(ratio) / whole)
+    pub fn of(self, Bytes(bytes): Bytes) -> Bytes {
+        let share = u128::from(bytes) * u128::from(self.0) / u128::from(Self::WHOLE);
+        // The ratio is at most 1.
+        Bytes(u64::try_from(share).unwrap_or(bytes))
     }
 }
 
-/// As a percentage.
-impl Put for Ratio {
-    fn put(&self, out: &mut Out<'_>) {
-        const PERCENT: u64 = Ratio::WHOLE as u64 / 100;
-        let ratio = u64::from(self.0);
-        put_decimal(out, ratio / PERCENT, ratio % PERCENT, PERCENT / 10);
-        put!(out, "%");
+impl fmt::Display for Ratio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}%", Decimal::new(self.0.into(), 7))
     }
 }
 
-/// Bytes with the largest binary unit that leaves a whole number or two decimals: `400 MiB`.
+/// A duration in seconds, to the thousandth: `12.345`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bytes(pub u64);
+pub struct Seconds(pub Duration);
 
-impl Put for Bytes {
-    fn put(&self, out: &mut Out<'_>) {
-        const UNITS: &[u8] = b"bytes KiB MiB GiB TiB PiB EiB";
-        let power = self.0.max(1).ilog2() / 10;
-        let unit = Fields::new(UNITS, b' ').nth(power as usize).unwrap_or_default();
-        let shift = power.saturating_mul(10);
-        let below = (1u64 << shift).wrapping_sub(1);
-        // At most 60 bits are below the unit, and ten of them fit.
-        let tenths = (self.0 & below).wrapping_mul(10);
-        let hundredths = (tenths & below).wrapping_mul(10);
-        let part = (tenths >> shift).wrapping_mul(10).wrapping_add(hundredths >> shift);
-        put_decimal(out, self.0 >> shift, part, 10);
-        put!(out, " ");
-        out.bytes(unit);
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", Decimal::new(self.0.as_millis(), 3))
     }
 }
 
-/// Adds a number with its decimals, without the zeros at the end; the first of them is `unit`s.
-fn put_decimal(out: &mut Out<'_>, whole: u64, mut part: u64, mut unit: u64) {
-    put!(out, whole);
-    if part > 0 {
-        put!(out, ".");
-    }
-    while part > 0 {
-        put!(out, part.checked_div(unit).unwrap_or(0));
-        part = part.checked_rem(unit).unwrap_or(0);
-        unit /= 10;
+/// A number with decimals, shown without zeros at the end.
+struct Decimal {
+    whole: u128,
+    fraction: u128,
+    decimals: usize,
+}
+
+impl Decimal {
+    /// Takes the number as a multiple of 10 to the power of `-decimals`.
+    const fn new(number: u128, decimals: usize) -> Self {
+        let scale = 10u128.pow(decimals as u32);
+        Self { whole: number / scale, fraction: number % scale, decimals }
     }
 }
 
-/// Parses ASCII digits and nothing else; too large a number is none.
+impl fmt::Display for Decimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let &Self { whole, mut fraction, decimals: mut width } = self;
+        write!(f, "{whole}")?;
+        if fraction == 0 {
+            return Ok(());
+        }
+        while fraction.is_multiple_of(10) {
+            fraction /= 10;
+            width -= 1;
+        }
+        write!(f, ".{fraction:0width$}")
+    }
+}
+
+/// Parses ASCII digits and nothing else. Too large a number is none.
 #[must_use]
-pub fn integer(text: &[u8]) -> Option<u64> {
+pub fn parse_integer(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
     }
     text.iter().try_fold(0u64, |number, digit| {
-        let digit = digit.wrapping_sub(b'0');
-        let number = number.checked_mul(10)?.checked_add(digit.into())?;
-        (digit < 10).then_some(number)
+        let digit = char::from(*digit).to_digit(10)?;
+        number.checked_mul(10)?.checked_add(digit.into())
     })
 }
 
-/// Parses `12`, `1.5` or `.5` as a multiple of 1/`scale`; digits beyond that are refused.
-fn decimal(text: &[u8], scale: u64) -> Option<u64> {
-    let mut parts = Fields::new(text, b'.');
-    let (whole, part) = (parts.next()?, parts.rest());
-    if whole.is_empty() && part.is_none() {
+/// Parses `12`, `1.5` or `.5` as a multiple of 1/`scale`. Further decimals than that are refused.
+fn parse_decimal(text: &[u8], scale: u64) -> Option<u64> {
+    let Some((whole, decimals)) = split_once(text, b'.') else {
+        return parse_integer(text)?.checked_mul(scale);
+    };
+    if decimals.is_empty() {
         return None;
     }
-    let whole = if whole.is_empty() { 0 } else { integer(whole)? };
+    let whole = if whole.is_empty() { 0 } else { parse_integer(whole)? };
     let mut result = whole.checked_mul(scale)?;
-    if let Some(part) = part {
-        // Each digit is worth a tenth of the one before; zeros may go on for ever.
-        let mut worth = scale;
-        if part.is_empty() {
+    // Each digit is worth a tenth of the one before. Zeros may go on for ever.
+    let mut worth = scale;
+    for digit in decimals {
+        let digit = u64::from(char::from(*digit).to_digit(10)?);
+        worth = if worth.is_multiple_of(10) { worth / 10 } else { 0 };
+        if worth == 0 && digit != 0 {
             return None;
         }
-        for digit in part {
-            let digit = u64::from(digit.wrapping_sub(b'0'));
-            worth = if worth.is_multiple_of(10) { worth / 10 } else { 0 };
-            if digit > 9 || (worth == 0 && digit != 0) {
-                return None;
-            }
-            result = result.checked_add(digit.checked_mul(worth)?)?;
-        }
+        result = result.checked_add(digit.checked_mul(worth)?)?;
     }
     Some(result)
 }
 
-/// What [`size`] takes, for messages.
+/// What [`parse_size`] takes, for messages.
 pub const SIZE: &str = "a size such as 400MiB, 400Mi (1024s), 400MB, 400M (1000s) or bytes";
 
 /// Parses a size: `400MiB` and `400Mi` are multiples of 1024, `400MB` and `400M` of 1000 as in
-/// Kubernetes, bare digits are bytes. At most 2^63 - 1, Go's largest limit.
+/// Kubernetes, bare digits are bytes. Decimals are exact to a thousandth of the unit. The result is
+/// at most 2^63 - 1, the largest limit that Go knows.
 #[must_use]
-pub fn size(text: &[u8]) -> Option<u64> {
-    let (number, unit) = number_and_unit(text)?;
-    let (letter, base) = match unit {
-        [] | b"B" => (b' ', 1),
-        [letter] | [letter, b'B'] => (*letter, 1000),
-        [letter, b'i'] | [letter, b'i', b'B'] => (*letter, 1024),
+pub fn parse_size(text: &[u8]) -> Option<Bytes> {
+    let (number, unit) = split_unit(text)?;
+    let unit: u64 = match unit {
+        b"" | b"B" => return parse_integer(number).and_then(checked_size),
+        b"k" | b"K" | b"kB" | b"KB" => 1000,
+        b"M" | b"MB" => 1000 * 1000,
+        b"G" | b"GB" => 1000 * 1000 * 1000,
+        b"T" | b"TB" => 1000 * 1000 * 1000 * 1000,
+        b"Ki" | b"KiB" => 1 << 10,
+        b"Mi" | b"MiB" => 1 << 20,
+        b"Gi" | b"GiB" => 1 << 30,
+        b"Ti" | b"TiB" => 1 << 40,
         _ => return None,
     };
-    let power = match letter {
-        b' ' if base == 1 => 0,
-        b'k' if base == 1000 => 1,
-        b'K' => 1,
-        b'M' => 2,
-        b'G' => 3,
-        b'T' => 4,
-        _ => return None,
-    };
-    /// Decimals are exact to a thousandth of the unit, whatever the unit.
-    const PARTS: u64 = 1000;
-    let parts = if power == 0 { 1 } else { PARTS };
-    let number = decimal(number, parts)?;
-    let unit = u64::pow(base, power);
-    // The unit is at most 2^40, so the parts fit.
-    let rest = (number % parts).checked_mul(unit)? / parts;
-    let bytes = (number / parts).checked_mul(unit)?.checked_add(rest)?;
-    i64::try_from(bytes).is_ok().then_some(bytes)
+    let thousandths = parse_decimal(number, 1000)?;
+    let rest = (thousandths % 1000).checked_mul(unit)? / 1000;
+    checked_size((thousandths / 1000).checked_mul(unit)?.checked_add(rest)?)
 }
 
-/// A number with decimals, and what is behind it.
-fn number_and_unit(text: &[u8]) -> Option<(&[u8], &[u8])> {
+fn checked_size(bytes: u64) -> Option<Bytes> {
+    i64::try_from(bytes).is_ok().then_some(Bytes(bytes))
+}
+
+/// The number that a text begins with, and the unit behind it.
+fn split_unit(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.');
     text.split_at_checked(digits.count())
 }
 
-/// What [`time`] takes, for messages.
-pub const TIME: &str = "a time above 0 such as 10s, 1.5s, 500ms, 2m, 1h or seconds";
+/// What [`parse_duration`] takes, for messages.
+pub const DURATION: &str = "a time above 0 such as 10s, 1.5s, 500ms, 2m, 1h or seconds";
 
-/// A time in microseconds.
-pub type Micros = u64;
-
-/// Parses a time above zero: `500ms`, `1.5s`, `2m`, `1h`, or seconds; exact to a thousandth of the
-/// unit.
+/// Parses a duration above zero: `500ms`, `1.5s`, `2m`, `1h`, or bare seconds. Decimals are exact
+/// to a thousandth of the unit.
 #[must_use]
-pub fn time(text: &[u8]) -> Option<Micros> {
-    let (number, unit) = number_and_unit(text)?;
+pub fn parse_duration(text: &[u8]) -> Option<Duration> {
+    let (number, unit) = split_unit(text)?;
     let milliseconds = match unit {
-        _ if unit == b"ms" => 1,
-        _ if unit.is_empty() || unit == b"s" => 1000,
-        _ if unit == b"m" => 60 * 1000,
-        _ if unit == b"h" => 60 * 60 * 1000,
+        b"ms" => 1,
+        b"" | b"s" => 1000,
+        b"m" => 60 * 1000,
+        b"h" => 60 * 60 * 1000,
         _ => return None,
     };
-    let microseconds = decimal(number, 1000)?.checked_mul(milliseconds)?;
-    (microseconds > 0).then_some(microseconds)
+    let microseconds = parse_decimal(number, 1000)?.checked_mul(milliseconds)?;
+    (microseconds > 0).then(|| Duration::from_micros(microseconds))
 }
 
-/// What [`cpus`] takes, for messages.
+/// What [`parse_cpus`] takes, for messages.
 pub const CPUS: &str = "CPUs above 0 such as 0.5, 2 or 500m";
 
 /// Parses a number of CPUs above zero: `0.5`, `2`, or thousandths as in Kubernetes, `500m`.
 #[must_use]
-pub fn cpus(text: &[u8]) -> Option<Quota> {
-    const SECOND: u64 = 1_000_000;
-    let time = match text.strip_suffix(b"m") {
-        Some(thousandths) => integer(thousandths)?.checked_mul(SECOND / 1000)?,
-        None => decimal(text, SECOND)?,
+pub fn parse_cpus(text: &[u8]) -> Option<CpuQuota> {
+    const PERIOD: u64 = 1_000_000;
+    let quota = match text.strip_suffix(b"m") {
+        Some(thousandths) => parse_integer(thousandths)?.checked_mul(PERIOD / 1000)?,
+        None => parse_decimal(text, PERIOD)?,
     };
-    Quota::new(time, SECOND)
+    CpuQuota::new(quota, PERIOD)
 }
 
 #[cfg(test)]
@@ -290,7 +288,7 @@ mod tests {
             ("400 MiB", None),
             ("90%", None),
         ] {
-            assert_eq!(size(text.as_bytes()), bytes, "{text:?}");
+            assert_eq!(parse_size(text.as_bytes()), bytes.map(Bytes), "{text:?}");
         }
     }
 
@@ -311,7 +309,7 @@ mod tests {
             ("-1", None),
             ("x", None),
         ] {
-            assert_eq!(cpus(text.as_bytes()).map(|quota| quota.amount), millionths, "{text:?}");
+            assert_eq!(parse_cpus(text.as_bytes()).map(|it| it.quota), millionths, "{text:?}");
         }
     }
 
@@ -344,7 +342,8 @@ mod tests {
             ("-1s", None),
             ("1e3", None),
         ] {
-            assert_eq!(time(text.as_bytes()), micros, "{text:?}");
+            let expected = micros.map(Duration::from_micros);
+            assert_eq!(parse_duration(text.as_bytes()), expected, "{text:?}");
         }
     }
 
@@ -363,15 +362,22 @@ mod tests {
             ("", None),
             ("99999999999999999999", None),
         ] {
-            let ratio = Ratio::parse(text.as_bytes()).map(|ratio| ratio.text());
+            let ratio = Ratio::parse(text.as_bytes()).map(|ratio| ratio.to_string());
             assert_eq!(ratio.as_deref(), shown, "{text:?}");
         }
-        assert_eq!(Ratio::DEFAULT.of(419_430_400), 335_544_320);
-        assert_eq!(Ratio::DEFAULT.of(u64::MAX), u64::MAX / 5 * 4);
+        assert_eq!(Ratio::DEFAULT.of(Bytes(419_430_400)), Bytes(335_544_320));
+        assert_eq!(Ratio::DEFAULT.of(Bytes(u64::MAX)), Bytes(u64::MAX / 5 * 4));
     }
 
     #[test]
-    fn bytes_are_shown_in_the_unit_a_person_would_use() {
+    fn durations_are_shown_in_seconds() {
+        for (milliseconds, shown) in [(0, "0"), (20, "0.02"), (1500, "1.5"), (12_345, "12.345")] {
+            assert_eq!(Seconds(Duration::from_millis(milliseconds)).to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn bytes_are_shown_in_the_largest_unit() {
         for (bytes, shown) in [
             (0, "0 bytes"),
             (1023, "1023 bytes"),
@@ -381,23 +387,24 @@ mod tests {
             (3 << 29, "1.5 GiB"),
             (u64::MAX, "15.99 EiB"),
         ] {
-            assert_eq!(Bytes(bytes).text(), shown);
+            assert_eq!(Bytes(bytes).to_string(), shown);
         }
     }
 
     proptest! {
         #[test]
-        fn no_input_is_too_strange(text in proptest::collection::vec(any::<u8>(), 0..40)) {
-            let _ = (size(&text), cpus(&text), Ratio::parse(&text), integer(&text), time(&text));
+        fn parsers_take_any_input(text in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let _ = (parse_size(&text), parse_cpus(&text), parse_duration(&text));
+            let _ = (Ratio::parse(&text), parse_integer(&text));
         }
 
         #[test]
         fn what_is_printed_parses_back(millionths in 1u64..u64::MAX / 2_000_000, bytes: u64) {
-            let quota = Quota::new(millionths, 1_000_000).unwrap();
-            prop_assert_eq!(cpus(quota.text().as_bytes()), Some(quota));
-            prop_assert_eq!(integer(bytes.to_string().as_bytes()), Some(bytes));
+            let quota = CpuQuota::new(millionths, 1_000_000).unwrap();
+            prop_assert_eq!(parse_cpus(quota.to_string().as_bytes()), Some(quota));
+            prop_assert_eq!(parse_integer(bytes.to_string().as_bytes()), Some(bytes));
             let ratio = Ratio((millionths % 1_000_000_000) as u32 + 1);
-            let percent = ratio.text();
+            let percent = ratio.to_string();
             let number: f64 = percent.trim_end_matches('%').parse().unwrap();
             let text = format!("{:.9}", number / 100.0);
             prop_assert_eq!(Ratio::parse(text.as_bytes()), Some(ratio));
@@ -406,7 +413,7 @@ mod tests {
         #[test]
         fn bytes_have_two_decimals_rounded_down(bytes: u64, places in 0u32..64) {
             let bytes = bytes >> places;
-            let text = Bytes(bytes).text();
+            let text = Bytes(bytes).to_string();
             let (number, unit) = text.split_once(' ').unwrap();
             let power = "bKMGTPE".find(unit.get(..1).unwrap()).unwrap() as u32;
             let (whole, part) = number.split_once('.').unwrap_or((number, ""));
@@ -416,7 +423,7 @@ mod tests {
 
         #[test]
         fn rounding_brackets_the_quota(time in 1u64.., period in 1u64..) {
-            let quota = Quota::new(time, period).unwrap();
+            let quota = CpuQuota::new(time, period).unwrap();
             prop_assert!(u128::from(quota.rounded_down()) * u128::from(period) <= time.into());
             prop_assert!(u128::from(quota.rounded_up()) * u128::from(period) >= time.into());
             prop_assert!(quota.rounded_up() - quota.rounded_down() <= 1);

@@ -1,100 +1,72 @@
-//! The system calls, as typed functions: the only module with `unsafe` in it.
+//! System calls as typed functions: the only room with `unsafe` code.
 //!
-//! What `nix` types well is called through `nix` where it is used; here is what must be exact.
-//! Signals are raw 64-bit masks and raw numbers, because the C libraries keep realtime signals
-//! for themselves (musl 32 to 34, glibc 32 and 33; `signal(7)`) and an init must pass on every
-//! one of them.
+//! Calls that `nix` types well are made through `nix` where they are needed. What is here must be
+//! exact: signals are raw numbers and 64-bit masks, because the C libraries keep some realtime
+//! signals for themselves (musl 32 to 34, glibc 32 and 33; see signal(7)) and an init forwards
+//! every one of them.
 
 #![allow(unsafe_code)]
 
-mod arena;
+mod allocator;
 mod errno;
-mod event;
 mod file;
+mod poll;
 mod process;
 mod signal;
+mod stdio;
+mod system;
+mod wait;
 
 use core::ffi::{CStr, c_char, c_int};
-use std::os::fd::BorrowedFd;
 
-pub use arena::Arena;
-pub use errno::{Errno, WORDS};
-pub use event::{Events, Told};
+pub use allocator::Arena;
+pub use errno::Errno;
 pub use file::{
-    File, Writable, exists, is_executable, let_go, read_file, read_head, replace, write_if_ready,
-    write_stdout,
+    append_at, close_inherited_fds, exists, is_executable, keep_open, open, overwrite_if_len,
+    read_file, read_prefix,
 };
-pub use process::{
-    Change, Exec, How, allowed_cpus, can_wait, children_cpu, exec, free_swap, has_children,
-    is_child, memory_total, next_change, protect_relocations, send_signal, spawn, touch_stack,
-};
+pub use poll::{Poller, Ready};
+pub use process::{ExecArgs, exec, spawn};
 pub use signal::{
-    Disposition, NEVER, Received, SECOND, SignalSet, block_all, discard_own, disposition,
-    forward_queued, now, pending_signal, set_disposition, set_mask, stop_by_default, until,
+    Disposition, SignalInfo, SignalSet, block_all_signals, discard_own_signal, disposition, kill,
+    queue_signal, raise_sigtstp, set_disposition, set_signal_mask, take_pending_signal,
     wait_signal,
 };
-
-use signal::timespec;
+pub use stdio::{WriteOutcome, stdin, write_stderr, write_stdout};
+pub use system::{
+    allowed_cpus, chdir_root, children_cpu_time, free_swap, memory_total, prefault_stack,
+    protect_relocations,
+};
+pub use wait::{
+    ChildEvent, ExitStatus, WaitStatus, has_children, is_child, probe_wait_syscalls, wait_any,
+};
 
 /// The result of a system call that returns -1 for an error.
 fn check(result: c_int) -> Result<c_int, Errno> {
     if result == -1 { Err(Errno::last()) } else { Ok(result) }
 }
 
-/// Standard input, for the calls that ask a terminal. It may be closed: they then return EBADF.
-#[must_use]
-pub fn stdin() -> BorrowedFd<'static> {
-    // SAFETY: nothing here owns or closes descriptor 0; a closed one gives an error, not harm.
-    unsafe { BorrowedFd::borrow_raw(libc::STDIN_FILENO) }
-}
-
-/// The C string at the start of some bytes, none without a NUL. The standard library would search
-/// by whole words, and so does its `contains` for bytes.
-#[must_use]
-pub fn c_str(bytes: &[u8]) -> Option<&CStr> {
-    let length = bytes.iter().position(|byte| *byte == 0)?;
-    let string = bytes.get(..=length)?;
-    // SAFETY: the last byte is the first that is NUL.
-    Some(unsafe { CStr::from_bytes_with_nul_unchecked(string) })
-}
-
-/// A C string of the file itself, of which its address is all there is to know: half of a slice,
-/// and so less to hand over.
-#[derive(Clone, Copy, Debug)]
-pub struct Literal(*const u8);
-
-impl Literal {
-    /// Takes bytes that have a NUL at their end.
-    #[must_use]
-    pub const fn new(bytes: &'static [u8]) -> Self {
-        assert!(matches!(bytes.last(), Some(0)), "there must be a NUL at the end");
-        Self(bytes.as_ptr())
-    }
-
-    /// The bytes before the first NUL.
-    #[must_use]
-    pub fn bytes(self) -> &'static [u8] {
-        // SAFETY: it points to bytes with a NUL at their end that live as long as the process.
-        unsafe { CStr::from_ptr(self.0.cast()) }.to_bytes()
-    }
-}
-
-/// The strings of `argv` or `envp`, as the kernel laid them out for the life of the process.
+/// The strings of `argv` or `envp`.
 ///
 /// # Safety
-/// `array` is null or points to pointers to NUL-terminated strings, the last pointer being null,
-/// all of which live and stay unchanged until the process ends.
+/// `array` is null, or points to pointers to NUL-terminated strings, the last of which is null. All
+/// of them live and stay unchanged until the process ends.
 #[must_use]
-pub unsafe fn strings(array: *const *const c_char) -> Vec<&'static CStr> {
-    let mut count = 0;
-    // SAFETY: the caller's promise; the walk stops at the null that ends the array.
-    while !array.is_null() && unsafe { !(*array.add(count)).is_null() } {
-        count += 1;
+pub unsafe fn c_strings(array: *const *const c_char) -> Vec<&'static CStr> {
+    let mut strings = Vec::new();
+    if array.is_null() {
+        return strings;
     }
-    let mut strings = Vec::with_capacity(count);
-    for index in 0..count {
-        // SAFETY: below the count just found, each pointer is a NUL-terminated string.
-        strings.push(unsafe { CStr::from_ptr(*array.add(index)) });
+    let mut next = array;
+    loop {
+        // SAFETY: the caller's promise; the walk ends at the null pointer.
+        let string = unsafe { *next };
+        if string.is_null() {
+            return strings;
+        }
+        // SAFETY: the caller's promise: this is a NUL-terminated string.
+        strings.push(unsafe { CStr::from_ptr(string) });
+        // SAFETY: a pointer that is not null is followed by another one.
+        next = unsafe { next.add(1) };
     }
-    strings
 }

@@ -1,26 +1,30 @@
-//! Masks, dispositions, and signals received and sent.
+//! Signals: masks, dispositions, receiving and sending.
 
 use super::{Errno, check};
-use crate::units::Micros;
 use core::ffi::{c_int, c_long};
 use core::mem::MaybeUninit;
 use core::ptr::{null, null_mut};
+use core::time::Duration;
 
-/// The kernel's own signal set: bit n-1 is signal n. The C library's would leave its own out.
+/// A set of signals as the kernel has it: bit n-1 is signal n. sigfillset(3) would leave out the
+/// signals that the C library keeps for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignalSet(pub u64);
 
-/// The size of the kernel's set in bytes, which it wants to be told.
+/// The size of the kernel's set in bytes, an argument of the raw calls.
 pub(super) const SET_SIZE: usize = size_of::<u64>();
 
 impl SignalSet {
-    /// Every signal. The kernel leaves KILL and STOP out by itself.
+    /// No signal.
+    pub const EMPTY: Self = Self(0);
+
+    /// Every signal. The kernel itself leaves out SIGKILL and SIGSTOP.
     pub const ALL: Self = Self(!0);
 
-    /// Those below the realtime signals: of each at most one is pending (signal(7)).
+    /// The standard signals, of each of which at most one is pending (signal(7)).
     pub const STANDARD: Self = Self((1 << 31) - 1);
 
-    /// Those of which each instance is queued by itself.
+    /// The realtime signals, which queue.
     pub const REALTIME: Self = Self::ALL.without(Self::STANDARD);
 
     /// One signal, 1 to 64.
@@ -36,16 +40,16 @@ impl SignalSet {
     }
 }
 
-/// Blocks every signal and returns the mask that was inherited.
+/// Blocks every signal, and returns the mask that was set before.
 #[must_use]
-pub fn block_all() -> SignalSet {
-    set_mask(SignalSet::ALL)
+pub fn block_all_signals() -> SignalSet {
+    set_signal_mask(SignalSet::ALL)
 }
 
-/// Makes `mask` the set of blocked signals and returns the one before.
-pub fn set_mask(mask: SignalSet) -> SignalSet {
-    let mut before = SignalSet(0);
-    // SAFETY: both point to sets of the size given; with valid pointers the call cannot fail.
+/// Blocks the signals in `mask` and no others, and returns the mask that was set before.
+pub fn set_signal_mask(mask: SignalSet) -> SignalSet {
+    let mut before = SignalSet::EMPTY;
+    // SAFETY: both pointers are to sets of the size given. With valid pointers the call cannot fail.
     unsafe {
         libc::syscall(
             libc::SYS_rt_sigprocmask,
@@ -58,29 +62,29 @@ pub fn set_mask(mask: SignalSet) -> SignalSet {
     before
 }
 
-/// What a signal does where nothing handles it: the two that outlive an exec.
+/// The disposition of a signal without a handler. An exec keeps both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disposition {
-    /// `SIG_DFL`
+    /// SIG_DFL
     Default,
-    /// `SIG_IGN`
+    /// SIG_IGN
     Ignored,
 }
 
-/// The kernel's own structure for a disposition, of which only the handler matters here, and which
-/// is no longer than this on any architecture (rt_sigaction(2)). The C library's call is for
-/// handlers, and brings more code than all of ours for signals.
-type Action = [libc::sighandler_t; 4];
+/// The kernel's structure for a disposition (rt_sigaction(2)), at least as long as on any
+/// architecture. Only its first word, the handler, matters here. sigaction(3) would bring the C
+/// library's code for handlers.
+type KernelAction = [libc::sighandler_t; 4];
 
-/// The disposition of a signal. This program installs no handler, so there are only two.
+/// The disposition of a signal. This program installs no handlers.
 #[must_use]
 pub fn disposition(signal: c_int) -> Disposition {
-    let mut action: Action = [libc::SIG_DFL; 4];
-    // SAFETY: with no new action the call only writes the old one.
+    let mut action: KernelAction = [libc::SIG_DFL; 4];
+    // SAFETY: without a new action the call only writes the current one.
     unsafe {
-        let none = null::<Action>();
         let (signal, action) = (c_long::from(signal), &raw mut action);
-        libc::syscall(libc::SYS_rt_sigaction, signal, none, action, SET_SIZE);
+        let unchanged = null::<KernelAction>();
+        libc::syscall(libc::SYS_rt_sigaction, signal, unchanged, action, SET_SIZE);
     }
     let [handler, ..] = action;
     if handler == libc::SIG_IGN { Disposition::Ignored } else { Disposition::Default }
@@ -92,50 +96,52 @@ pub fn set_disposition(signal: c_int, disposition: Disposition) {
         Disposition::Default => libc::SIG_DFL,
         Disposition::Ignored => libc::SIG_IGN,
     };
-    let action: Action = [handler, 0, 0, 0];
+    let action: KernelAction = [handler, 0, 0, 0];
     // SAFETY: SIG_DFL and SIG_IGN run no code of ours; flags and mask are zero.
     unsafe {
-        let none = null_mut::<Action>();
         let (signal, action) = (c_long::from(signal), &raw const action);
-        libc::syscall(libc::SYS_rt_sigaction, signal, action, none, SET_SIZE);
+        let ignored = null_mut::<KernelAction>();
+        libc::syscall(libc::SYS_rt_sigaction, signal, action, ignored, SET_SIZE);
     }
 }
 
-/// A signal that was taken from the queue, with all that the kernel said about it.
+/// A signal that was received, with all that the kernel says about it.
 #[derive(Clone, Copy)]
-pub struct Received(libc::siginfo_t);
+pub struct SignalInfo(libc::siginfo_t);
 
-impl Received {
+impl SignalInfo {
     /// Its number, 1 to 64.
     #[must_use]
     pub fn signal(&self) -> c_int {
         self.0.si_signo
     }
 
-    /// Who made it: `SI_USER` is kill(2), below zero are sigqueue(3) and its kin (sigaction(2)).
+    /// The process that sent it, as this PID namespace sees it: 0 if it is outside. None if the
+    /// kernel sent it (sigaction(2), si_code).
     #[must_use]
-    pub fn code(&self) -> c_int {
-        self.0.si_code
+    pub fn sender(&self) -> Option<i32> {
+        let codes = [libc::SI_USER, libc::SI_QUEUE, libc::SI_TKILL];
+        // SAFETY: si_pid is within the structure, and any bits are an integer.
+        codes.contains(&self.0.si_code).then(|| unsafe { self.0.si_pid() })
     }
 
-    /// The sender's process id as this PID namespace sees it, 0 if it is outside.
-    /// Meaningful only where a process sent it.
+    /// Whether it was queued by sigqueue(3) or the like, and so may carry a value.
     #[must_use]
-    pub fn sender(&self) -> i32 {
-        // SAFETY: si_pid lies within the structure and any bits are an integer.
-        unsafe { self.0.si_pid() }
+    pub fn is_queued(&self) -> bool {
+        self.0.si_code < 0 && self.0.si_code != libc::SI_TKILL
     }
 }
 
-/// Waits for one of the blocked signals in `set`, at most for `time`. Nothing is returned
-/// when the time is up, or earlier where we were stopped and continued meanwhile (signal(7)).
+/// Waits for a blocked signal in `set`, without end if there is no timeout. Returns none when the
+/// time is up, or earlier if we were stopped and continued meanwhile (signal(7)).
+///
+/// Not nix's `SigSet::wait`: it panics on realtime signals.
 #[must_use]
-pub fn wait_signal(set: SignalSet, time: Micros) -> Option<Received> {
-    let timeout = timespec(time);
+pub fn wait_signal(set: SignalSet, timeout: Option<Duration>) -> Option<SignalInfo> {
+    let timeout = timeout.map(timespec);
     let timeout = timeout.as_ref().map_or(null(), |timeout| &raw const *timeout);
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
-    // SAFETY: all pointers are valid for the call, the set has the size given. The raw call is used
-    // because the C library's takes its own set.
+    // SAFETY: all pointers are valid for the call, and the set has the size given.
     let result = unsafe {
         libc::syscall(
             libc::SYS_rt_sigtimedwait,
@@ -146,88 +152,67 @@ pub fn wait_signal(set: SignalSet, time: Micros) -> Option<Received> {
         )
     };
     // SAFETY: on success the kernel has filled the structure, which was zero before.
-    (result > 0).then(|| Received(unsafe { info.assume_init() }))
+    (result > 0).then(|| SignalInfo(unsafe { info.assume_init() }))
 }
 
-/// A time as the kernel takes it.
-pub(super) fn timespec(time: Micros) -> Option<libc::timespec> {
-    (time != NEVER).then_some(libc::timespec {
-        tv_sec: (time / SECOND) as _,
-        tv_nsec: (time % SECOND * 1000) as _,
-    })
+/// A duration as the kernel takes it.
+pub(super) fn timespec(duration: Duration) -> libc::timespec {
+    libc::timespec { tv_sec: duration.as_secs() as _, tv_nsec: duration.subsec_nanos().into() }
 }
 
-/// Takes one of the blocked signals in `set` from the queue, if there is one.
+/// Takes a pending signal in `set` from the queue, if there is one.
 #[must_use]
-pub fn pending_signal(set: SignalSet) -> Option<Received> {
-    wait_signal(set, 0)
+pub fn take_pending_signal(set: SignalSet) -> Option<SignalInfo> {
+    wait_signal(set, Some(Duration::ZERO))
 }
 
-/// So many microseconds.
-pub const SECOND: Micros = 1_000_000;
-/// A time that does not come.
-pub const NEVER: Micros = Micros::MAX;
-
-/// How long it is until a time.
-#[must_use]
-pub fn until(time: Micros) -> Micros {
-    if time == NEVER { NEVER } else { time.saturating_sub(now()) }
+/// Sends a signal as kill(2) does: to a process, or to the process group `-target`.
+///
+/// # Errors
+/// ESRCH if there is no such process, EPERM if we may not signal it.
+pub fn kill(target: i32, signal: c_int) -> Result<(), Errno> {
+    // SAFETY: the call takes two integers.
+    check(unsafe { libc::kill(target, signal) }).map(drop)
 }
 
-/// The time on a clock that nobody sets (clock_gettime(2)), rounded up. The C library looks for a
-/// faster way, in more code than is worth it here.
-#[must_use]
-pub fn now() -> Micros {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the kernel writes the structure.
-    unsafe {
-        let clock = c_long::from(libc::CLOCK_MONOTONIC);
-        libc::syscall(libc::SYS_clock_gettime, clock, &raw mut time);
-    }
-    let [seconds, nanoseconds] = [time.tv_sec, time.tv_nsec].map(|part| part.unsigned_abs());
-    seconds.saturating_mul(SECOND).saturating_add(nanoseconds.div_ceil(1000))
-}
-
-/// Sends a queued signal on with its value, under the number of `signal`, which the kernel puts in
-/// the place of the one it came by. It allows this only for what a process queued (code below
-/// zero), not for what it would make itself (`rt_sigqueueinfo(2)`).
-pub fn forward_queued(process: i32, signal: c_int, received: &Received) -> Result<(), Errno> {
-    // SAFETY: the structure was filled by the kernel and is only read.
+/// Queues a signal that was received as `signal` to another process, with its value
+/// (rt_sigqueueinfo(2)). The kernel allows that only for a signal that a process queued.
+///
+/// # Errors
+/// EAGAIN if the queue is full (RLIMIT_SIGPENDING); ESRCH, EPERM.
+pub fn queue_signal(pid: i32, signal: c_int, info: &SignalInfo) -> Result<(), Errno> {
+    // SAFETY: the kernel filled the structure and now only reads it.
     let result = unsafe {
         libc::syscall(
             libc::SYS_rt_sigqueueinfo,
-            c_long::from(process),
+            c_long::from(pid),
             c_long::from(signal),
-            &raw const received.0,
+            &raw const info.0,
         )
     };
     if result == -1 { Err(Errno::last()) } else { Ok(()) }
 }
 
-/// Takes a pending signal that this process has sent to itself out of the queue.
-pub fn discard_own(signal: c_int) {
-    if let Some(received) = pending_signal(SignalSet::only(signal)) {
+/// Takes a pending signal from the queue that this process has sent to itself.
+pub fn discard_own_signal(signal: c_int) {
+    if let Some(info) = take_pending_signal(SignalSet::only(signal)) {
         let own = nix::unistd::getpid().as_raw();
-        if received.sender() != own {
-            // It was somebody else's: back into the queue.
+        if info.sender() != Some(own) {
+            // It came from somebody else, so it goes back into the queue.
             let _ = kill(own, signal);
         }
     }
 }
 
-/// Lets a pending SIGTSTP have its default effect: we stop here until SIGCONT, unless the signal
-/// is ignored or our process group is orphaned, when nobody could continue us and the kernel
-/// drops it (setpgid(2), credentials(7)). Returns whether we were stopped.
+/// Lets a pending SIGTSTP have its default effect, and returns whether that stopped us. We stop
+/// here until SIGCONT.
+///
+/// The kernel drops the signal if it is ignored, or if the process group is orphaned, so that
+/// nobody could continue us (setpgid(2), credentials(7)).
 #[must_use]
-pub fn stop_by_default() -> bool {
-    let blocked = set_mask(SignalSet::ALL.without(SignalSet::only(libc::SIGTSTP)));
-    set_mask(blocked);
-    // Nothing but SIGCONT continues a stopped process, and it is blocked: so it is waiting.
-    pending_signal(SignalSet::only(libc::SIGCONT)).is_some()
-}
-
-/// `kill(2)`: to a process, or to a process group where `target` is negative.
-pub(super) fn kill(target: i32, signal: c_int) -> Result<(), Errno> {
-    // SAFETY: the call takes two integers.
-    check(unsafe { libc::kill(target, signal) }).map(drop)
+pub fn raise_sigtstp() -> bool {
+    let blocked = set_signal_mask(SignalSet::ALL.without(SignalSet::only(libc::SIGTSTP)));
+    set_signal_mask(blocked);
+    // Only SIGCONT continues a stopped process. It is blocked, so it is pending now.
+    take_pending_signal(SignalSet::only(libc::SIGCONT)).is_some()
 }

@@ -1,0 +1,292 @@
+//! The allocator of the shipped binary.
+//!
+//! loadline allocates a few kilobytes before it starts the program and next to nothing afterwards.
+//! A region in .bss and a position in it are enough. The C library's allocator would cost more
+//! code and more dirty pages than everything that is allocated.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::UnsafeCell;
+use core::ffi::{c_long, c_void};
+use core::ptr::{copy_nonoverlapping, null_mut};
+use core::sync::atomic::AtomicU32;
+use core::sync::atomic::Ordering::{AcqRel, Acquire};
+
+/// Every allocation takes a multiple of this, so each is aligned for whatever is stored here.
+const UNIT: usize = 16;
+
+/// The size of the region. Pages of .bss that are never touched cost nothing.
+const SIZE: usize = 64 * 1024;
+const UNITS: u16 = (SIZE / UNIT) as u16;
+
+/// The smallest page, and the alignment that mmap(2) gives at least.
+const PAGE: usize = 4096;
+
+#[repr(align(16))]
+struct Region(UnsafeCell<[u8; SIZE]>);
+
+/// A bump allocator that starts over when its last allocation is freed. An allocation that does not
+/// fit into the region gets a mapping of its own, so a large input cannot exhaust it.
+#[repr(C)]
+pub struct Arena {
+    /// A [`State`], in one word so that it changes atomically.
+    state: AtomicU32,
+    region: Region,
+}
+
+/// How much of the region is in use.
+#[derive(Clone, Copy)]
+struct State {
+    /// Where the next allocation begins, in units.
+    used: u16,
+    /// The number of allocations. Each takes at least one unit, so it cannot overflow.
+    live: u16,
+}
+
+impl State {
+    const fn unpack(word: u32) -> Self {
+        Self { used: word as u16, live: (word >> 16) as u16 }
+    }
+
+    const fn pack(self) -> u32 {
+        (self.live as u32) << 16 | self.used as u32
+    }
+
+    /// Takes `units` more.
+    fn allocate(self, units: u16) -> Option<Self> {
+        let used = self.used.checked_add(units).filter(|used| *used <= UNITS)?;
+        Some(Self { used, live: self.live.checked_add(1)? })
+    }
+
+    /// Frees the units from `start` to `end`. They can be used again if they are the last ones, or
+    /// if nothing else is in use.
+    fn free(self, start: u16, end: u16) -> Self {
+        let live = self.live.saturating_sub(1);
+        let used = match live {
+            0 => 0,
+            _ if end == self.used => start,
+            _ => self.used,
+        };
+        Self { used, live }
+    }
+}
+
+// SAFETY: `state` is atomic, and the parts of `region` that it hands out do not overlap.
+unsafe impl Sync for Arena {}
+
+impl Arena {
+    /// An empty arena.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { state: AtomicU32::new(0), region: Region(UnsafeCell::new([0; SIZE])) }
+    }
+
+    /// Returns the pages that are not in use to the kernel.
+    pub fn trim(&self) {
+        // Taken like an allocation, so nobody else uses them meanwhile.
+        let Some(before) = self.update(|state| state.allocate(UNITS.checked_sub(state.used)?))
+        else {
+            return;
+        };
+        // The pages at both ends hold other data too.
+        let start = (self.base() + usize::from(before.used) * UNIT).next_multiple_of(PAGE);
+        let end = (self.base() + SIZE) / PAGE * PAGE;
+        let length = end.saturating_sub(start);
+        // SAFETY: these pages are in the part of the region that was just taken. Where pages are
+        // larger, the kernel refuses an unaligned start, and the pages stay.
+        unsafe { libc::madvise(start as *mut c_void, length, libc::MADV_DONTNEED) };
+        self.update(|state| Some(state.free(before.used, UNITS)));
+    }
+
+    fn base(&self) -> usize {
+        self.region.0.get() as usize
+    }
+
+    /// Changes the state, and returns the one before.
+    fn update(&self, change: impl Fn(State) -> Option<State>) -> Option<State> {
+        let change = |word| change(State::unpack(word)).map(State::pack);
+        self.state.fetch_update(AcqRel, Acquire, change).ok().map(State::unpack)
+    }
+
+    /// The first unit of an allocation, if it is in the region.
+    fn unit_of(&self, address: *mut u8) -> Option<u16> {
+        let offset = (address as usize).wrapping_sub(self.base());
+        if offset < SIZE { u16::try_from(offset / UNIT).ok() } else { None }
+    }
+}
+
+impl Default for Arena {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The units that so many bytes take.
+fn units(size: usize) -> Option<u16> {
+    u16::try_from(size.div_ceil(UNIT)).ok()
+}
+
+// SAFETY: `alloc` returns null or `layout.size()` bytes, aligned as asked, that no other live
+// allocation has: from the part of the region that `update` took for it alone, or from mmap(2).
+unsafe impl GlobalAlloc for Arena {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if layout.align() <= UNIT
+            && let Some(units) = units(layout.size())
+            && let Some(before) = self.update(|state| state.allocate(units))
+        {
+            return (self.base() + usize::from(before.used) * UNIT) as *mut u8;
+        }
+        map(layout)
+    }
+
+    unsafe fn dealloc(&self, address: *mut u8, layout: Layout) {
+        if let Some(start) = self.unit_of(address) {
+            let end = start.saturating_add(units(layout.size()).unwrap_or(0));
+            self.update(|state| Some(state.free(start, end)));
+        } else {
+            // SAFETY: outside of the region the memory comes from `map`, with this size.
+            unsafe { libc::syscall(libc::SYS_munmap, address, layout.size()) };
+        }
+    }
+
+    unsafe fn realloc(&self, address: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // The last allocation, such as a Vec that grows, grows where it is.
+        if let Some(start) = self.unit_of(address)
+            && let Some(old_end) = start.checked_add(units(layout.size()).unwrap_or(0))
+            && let Some(new_end) = units(size).and_then(|units| start.checked_add(units))
+            && (new_end == old_end
+                || (new_end <= UNITS
+                    && self
+                        .update(|state| {
+                            (state.used == old_end).then_some(State { used: new_end, ..state })
+                        })
+                        .is_some()))
+        {
+            return address;
+        }
+        // SAFETY: the caller promises what GlobalAlloc::realloc asks for. Both allocations hold the
+        // lesser of the two sizes, and they do not overlap.
+        unsafe {
+            let moved = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
+            if !moved.is_null() {
+                copy_nonoverlapping(address, moved, layout.size().min(size));
+                self.dealloc(address, layout);
+            }
+            moved
+        }
+    }
+}
+
+/// A mapping of its own. The raw call, because musl's mmap() is ten times as long, for cases that
+/// do not occur here.
+fn map(layout: Layout) -> *mut u8 {
+    if layout.align() > PAGE {
+        return null_mut();
+    }
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a new anonymous mapping at an address that the kernel chooses touches nothing.
+    let address = unsafe {
+        libc::syscall(
+            libc::SYS_mmap,
+            null_mut::<u8>(),
+            layout.size(),
+            c_long::from(protection),
+            c_long::from(flags),
+            -1 as c_long,
+            0 as c_long,
+        )
+    };
+    if address == -1 { null_mut() } else { address as *mut u8 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout(size: usize, align: usize) -> Layout {
+        Layout::from_size_align(size, align).unwrap()
+    }
+
+    fn used(arena: &Arena) -> u16 {
+        State::unpack(arena.state.load(Acquire)).used
+    }
+
+    #[test]
+    fn allocations_are_aligned_distinct_and_survive_growth() {
+        let arena = Arena::new();
+        // SAFETY: every layout is the one that the pointer was allocated with.
+        unsafe {
+            let first = arena.alloc(layout(3, 1));
+            let second = arena.alloc(layout(8, 8));
+            assert_eq!(second as usize % 8, 0);
+            first.write_bytes(1, 3);
+            second.write_bytes(2, 8);
+            let grown = arena.realloc(second, layout(8, 8), 64);
+            assert_eq!(grown, second, "the last allocation grows in place");
+            let moved = arena.realloc(first, layout(3, 1), 100);
+            assert_ne!(moved, first);
+            assert_eq!(core::slice::from_raw_parts(moved, 3), [1, 1, 1]);
+            let large = arena.alloc(layout(2 * SIZE, 16));
+            large.write_bytes(3, 2 * SIZE);
+            assert!(arena.unit_of(large).is_none());
+            let larger = arena.realloc(large, layout(2 * SIZE, 16), 3 * SIZE);
+            assert_eq!(*larger.add(2 * SIZE - 1), 3);
+            arena.dealloc(larger, layout(3 * SIZE, 16));
+        }
+    }
+
+    #[test]
+    fn freeing_the_last_allocation_frees_its_units() {
+        let arena = Arena::new();
+        let layout = layout(1000, 16);
+        // SAFETY: every layout is the one that the pointer was allocated with.
+        unsafe {
+            let kept = arena.alloc(layout);
+            for _ in 0..1000 {
+                let address = arena.alloc(layout);
+                assert!(arena.unit_of(address).is_some());
+                arena.dealloc(address, layout);
+            }
+            for _ in 0..100 {
+                let address = arena.alloc(layout);
+                assert!(!address.is_null(), "a full arena maps memory");
+                address.write_bytes(7, 1000);
+            }
+            kept.write_bytes(7, 1000);
+        }
+    }
+
+    #[test]
+    fn an_arena_starts_over_when_nothing_is_allocated_in_any_order() {
+        let arena = Arena::new();
+        let layout = layout(100, 8);
+        // SAFETY: every layout is the one that the pointer was allocated with.
+        unsafe {
+            let [a, b, c] = [(); 3].map(|()| arena.alloc(layout));
+            arena.dealloc(b, layout);
+            assert_ne!(used(&arena), 0);
+            arena.dealloc(a, layout);
+            assert_ne!(used(&arena), 0);
+            arena.dealloc(c, layout);
+            assert_eq!(used(&arena), 0);
+            assert_eq!(arena.alloc(layout), a);
+        }
+    }
+
+    #[test]
+    fn trimming_keeps_what_is_allocated() {
+        let arena = Arena::new();
+        let layout = layout(10_000, 8);
+        // SAFETY: every layout is the one that the pointer was allocated with.
+        unsafe {
+            let first = arena.alloc(layout);
+            first.write_bytes(5, 10_000);
+            let second = arena.alloc(layout);
+            second.write_bytes(6, 10_000);
+            arena.dealloc(second, layout);
+            arena.trim();
+            assert_eq!(core::slice::from_raw_parts(first, 10_000), [5; 10_000]);
+            assert_eq!(arena.alloc(layout), second);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What the machine has, and the memory of this process itself.
+
+use core::ffi::{c_long, c_void};
+use core::hint::black_box;
+use core::mem::zeroed;
+use core::time::Duration;
+
+/// The machine's memory in bytes (sysinfo(2)): the same number as MemTotal in proc(5).
+#[must_use]
+pub fn memory_total() -> Option<u64> {
+    let info = sysinfo();
+    info.totalram.checked_mul(info.mem_unit.into()).filter(|bytes| *bytes > 0)
+}
+
+/// The bytes of free swap on this machine (sysinfo(2)).
+#[must_use]
+pub fn free_swap() -> u64 {
+    let info = sysinfo();
+    info.freeswap.saturating_mul(info.mem_unit.into())
+}
+
+/// All zero if the call is denied.
+fn sysinfo() -> libc::sysinfo {
+    // SAFETY: zero is a value of the plain C structure, and the kernel fills all of it.
+    unsafe {
+        let mut info = zeroed();
+        libc::sysinfo(&raw mut info);
+        info
+    }
+}
+
+/// The number of CPUs that this process may run on (sched_getaffinity(2)). cpusets count.
+#[must_use]
+#[inline(never)] // The mask is a kilobyte: keeps it off the caller's stack frame.
+pub fn allowed_cpus() -> Option<u32> {
+    // Room for 8,192 CPUs, the most that Linux can be built for: with a smaller mask than its own
+    // the kernel returns EINVAL. The raw call returns the number of bytes that it wrote.
+    let mut mask = [0u64; 128];
+    // SAFETY: the kernel writes at most the size given.
+    let bytes = unsafe {
+        libc::syscall(
+            libc::SYS_sched_getaffinity,
+            0 as c_long,
+            size_of_val(&mask),
+            mask.as_mut_ptr(),
+        )
+    };
+    let words = usize::try_from(bytes).ok()?.div_ceil(size_of::<u64>());
+    let count = mask.iter().take(words).map(|word| word.count_ones()).sum();
+    (count > 0).then_some(count)
+}
+
+/// The CPU time, in user mode and in the kernel, of the children that were waited for and of those
+/// that these had waited for (getrusage(2)).
+#[must_use]
+pub fn children_cpu_time() -> [Duration; 2] {
+    // SAFETY: zero is a value of the plain C structure, and the kernel fills all of it.
+    let usage = unsafe {
+        let mut usage: libc::rusage = zeroed();
+        libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
+        usage
+    };
+    [usage.ru_utime, usage.ru_stime].map(|time| {
+        let seconds = Duration::from_secs(time.tv_sec.unsigned_abs());
+        seconds.saturating_add(Duration::from_micros(time.tv_usec.unsigned_abs()))
+    })
+}
+
+/// Leaves the inherited working directory, so that its file system can be unmounted.
+pub fn chdir_root() {
+    // SAFETY: the path is NUL-terminated.
+    unsafe { libc::chdir(c"/".as_ptr()) };
+}
+
+/// Touches the stack below the caller's frame, as deep as formatting a message goes. Under memory
+/// pressure there may be no new page for it later.
+#[inline(never)]
+pub fn prefault_stack() {
+    black_box([0u8; 16 * 1024]);
+}
+
+unsafe extern "C" {
+    /// The header of this program's ELF file, as it lies in memory (defined by the linker).
+    static __ehdr_start: libc::Elf64_Ehdr;
+}
+
+/// Makes the relocated data read-only (PT_GNU_RELRO). The start code of a static program does not
+/// do that. If it fails, nothing is lost.
+pub fn protect_relocations() {
+    // SAFETY: the ELF header says where the program headers are, and addresses in them are relative
+    // to it. Only the pages that PT_GNU_RELRO names are protected, and nothing writes to them after
+    // relocation.
+    unsafe {
+        let base = (&raw const __ehdr_start).cast::<u8>();
+        let headers = base.add(__ehdr_start.e_phoff as usize).cast::<libc::Elf64_Phdr>();
+        let page = libc::getauxval(libc::AT_PAGESZ) as usize;
+        for index in 0..__ehdr_start.e_phnum {
+            let header = &*headers.add(index.into());
+            if header.p_type == libc::PT_GNU_RELRO {
+                let start = base as usize + header.p_vaddr as usize;
+                let end = start + header.p_memsz as usize;
+                let [start, end] = [start, end].map(|address| address & page.wrapping_neg());
+                libc::mprotect(start as *mut c_void, end.wrapping_sub(start), libc::PROT_READ);
+            }
+        }
+    }
+}
