@@ -1,10 +1,183 @@
-//! trimmed
+//! loadline is PID 1 in a container: it fits the Go program inside to the container's limits and
+//! runs it.
+//!
+//! ```text
+//! argv, LOADLINE_*, TINI_* ──> cli ─────> Options ──┐
+//! /proc, /sys/fs/cgroup ─────> cgroup ──> Limits ───┤
+//! the program's ELF file ────> golang ──> GoBinary ─┼─> policy ─> Plan ─> env ─> envp
+//! the inherited environment ────────────────────────┘              │
+//!                                                                  ├─> report      (--explain: text, JSON)
+//!                                                                  ├─> exec        (--exec: become the program)
+//!                                                                  └─> supervisor  (spawn, forward, reap) ─> exit code
+//!                                                                       │    ↑
+//!                                                                       ↓    │
+//!                                                                      monitor     (new limits, memory pressure, OOM kills)
+//! ```
+//!
+//! Data flows one way: from the edges that read, through pure functions that decide, to the edges
+//! that act. Imports point one way too. The modules below are in layers: each may use those of the
+//! layers above its own, and no others (tests/architecture.rs checks that).
+//!
+//! This library is the inside of the binary, not an interface for others.
+
 #![deny(unsafe_code)]
+
+// The system.
 pub mod sys;
+
+// Bytes, and points in time.
+pub mod deadline;
 pub mod text;
-pub mod units;
-pub mod signal;
+
+// Numbers, signals and exit codes.
 pub mod exit;
+pub mod signal;
+pub mod units;
+
+// Plain data: what can be asked for.
 pub mod options;
+
+// What can go wrong.
 pub mod error;
+
+// The edges that read, and the one that logs.
+pub mod cgroup;
+pub mod golang;
 pub mod stderr;
+
+// Pure decisions.
+pub mod cli;
+pub mod path;
+pub mod policy;
+
+// What comes of a decision: the program's environment, and what is printed.
+pub mod env;
+pub mod report;
+
+// What changes after the start.
+pub mod monitor;
+
+// The init.
+pub mod supervisor;
+
+use cli::Request;
+use core::ffi::CStr;
+use core::fmt::Display;
+use core::ops::ControlFlow::{self, Break, Continue};
+use error::Error;
+use monitor::Monitor;
+use options::Format;
+use report::explain::{ExplainedProgram, JsonReport, TextReport};
+use report::plan::PlanSummary;
+use std::ffi::CString;
+use std::os::fd::AsFd;
+use stderr::{LogLevel, Stderr};
+use supervisor::{Command, Supervisor};
+use sys::{ExecArgs, SignalSet};
+
+/// A program that has been started.
+#[derive(Clone, Copy, Debug)]
+pub struct Running {
+    supervisor: Supervisor,
+    monitor: Monitor,
+}
+
+impl Running {
+    /// Is the program's init until it ends, and returns the exit code. `release_memory` is called
+    /// when memory that was allocated is free again.
+    #[must_use]
+    pub fn supervise(mut self, release_memory: fn()) -> u8 {
+        self.supervisor.run(&mut self.monitor, release_memory)
+    }
+}
+
+/// Does what the command line asks for, and returns the exit code, or a program that was started
+/// and is to be supervised. `mask` is the inherited signal mask; every signal is blocked now.
+pub fn start(
+    arguments: &[&'static CStr],
+    environment: &[&'static CStr],
+    mask: SignalSet,
+) -> ControlFlow<u8, Running> {
+    let arguments = arguments.get(1..).unwrap_or_default();
+    let Request { command, options, program, warnings } = cli::parse(arguments, environment);
+    let mut stderr = Stderr::new(options.verbosity);
+    let command = match command {
+        Ok(cli::Command::Help) => return Break(print(&cli::HELP, &mut stderr)),
+        Ok(cli::Command::License) => return Break(print(&cli::LICENSE, &mut stderr)),
+        Ok(cli::Command::Version) => return Break(print(&cli::VERSION, &mut stderr)),
+        Ok(command) => command,
+        Err(error) => return Break(fail(&error, &mut stderr)),
+    };
+
+    let root = cgroup::SysRoot::new(options.root);
+    let limits = cgroup::read(&root);
+    let go_env = env::go_env(environment);
+
+    let name = program.first().copied();
+    let search_path = env::lookup(environment, "PATH");
+    let candidates = name.map(|name| path::candidates(name, search_path)).unwrap_or_default();
+    let file = candidates.iter().find(|file| sys::is_executable(file)).map(CString::as_c_str);
+    let mut buffer = Vec::new();
+    let go = file
+        .and_then(|file| sys::open(file).ok())
+        .and_then(|file| golang::read(file.as_fd(), &mut buffer));
+
+    let plan = policy::decide(&options.tuning, &limits, go_env, go, warnings);
+    if let cli::Command::Explain(format) = command {
+        let program =
+            ExplainedProgram { name: name.map(CStr::to_bytes), path: file.map(CStr::to_bytes), go };
+        let oom_group = cgroup::counters::Counters::new(&root, &limits).oom_group();
+        let code = match format {
+            Format::Text => print(&TextReport(&plan, program, oom_group), &mut stderr),
+            Format::Json => print(&JsonReport(&plan, program, oom_group), &mut stderr),
+        };
+        return Break(code);
+    }
+
+    for warning in &plan.warnings {
+        stderr.log(LogLevel::Warning, warning);
+    }
+    stderr.log(LogLevel::Info, &PlanSummary(&plan));
+    let assignments = env::assignments(&plan);
+    let environment = env::apply(environment, &assignments);
+    let pid_variable = env::listen_pid_index(&environment, std::process::id());
+    let args = ExecArgs::new(program, &environment, pid_variable.map(|it| (it, "LISTEN_PID=")));
+    let mut child = Command { name: name.unwrap_or_default(), candidates: &candidates, args };
+    if command == cli::Command::Exec {
+        if options.uses_init_options {
+            stderr.log(LogLevel::Warning, &Error::NoInit);
+        }
+        return Break(exec(&mut child, mask, &mut stderr));
+    }
+    match Supervisor::start(&options, &mut child, mask, &mut stderr) {
+        Ok(supervisor) => {
+            let monitor = Monitor::new(&options, &limits, &plan, go_env);
+            Continue(Running { supervisor, monitor })
+        }
+        Err(cause) => Break(fail(&Error::Spawn(cause), &mut stderr)),
+    }
+}
+
+fn fail(error: &Error<'_>, stderr: &mut Stderr) -> u8 {
+    stderr.error(error);
+    exit::FAILURE
+}
+
+/// Prints what was asked for on standard output.
+fn print(text: &dyn Display, stderr: &mut Stderr) -> u8 {
+    match sys::write_stdout(text.to_string().as_bytes()) {
+        Ok(()) => 0,
+        Err(cause) => fail(&Error::Output(cause), stderr),
+    }
+}
+
+/// Replaces this process by the program; returns the exit code only if that fails.
+fn exec(command: &mut Command<'_>, mask: SignalSet, stderr: &mut Stderr) -> u8 {
+    if stderr.is_broken() {
+        // Our own SIGPIPE is pending, and would kill the program.
+        sys::discard_own_signal(libc::SIGPIPE);
+    }
+    let (error, code) = command.exec(mask);
+    stderr.error(&error);
+    code
+}

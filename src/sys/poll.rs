@@ -61,9 +61,8 @@ impl Poller {
             *self.inotify.insert(keep_open(owned(new)?))
         };
         // SAFETY: the path is NUL-terminated.
-        let watch = unsafe {
-            libc::inotify_add_watch(inotify.as_raw_fd(), path.as_ptr(), libc::IN_MODIFY)
-        };
+        let watch =
+            unsafe { libc::inotify_add_watch(inotify.as_raw_fd(), path.as_ptr(), libc::IN_MODIFY) };
         check(watch).map(drop)
     }
 

@@ -1,0 +1,56 @@
+//! Points in time until which something waits. None never comes.
+
+use core::time::Duration;
+use std::time::Instant;
+
+/// The time until a deadline, zero if it has passed.
+#[must_use]
+pub fn remaining(deadline: Option<Instant>) -> Option<Duration> {
+    deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+}
+
+/// Whether a deadline has passed.
+#[must_use]
+pub fn has_passed(deadline: Option<Instant>) -> bool {
+    remaining(deadline) == Some(Duration::ZERO)
+}
+
+/// The deadline after so long; none if that is beyond what the clock can tell.
+#[must_use]
+pub fn after(duration: Duration) -> Option<Instant> {
+    Instant::now().checked_add(duration)
+}
+
+/// The shorter of two timeouts, of which none is endless.
+#[must_use]
+pub fn shorter(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    [one, other].into_iter().flatten().min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_deadline_never_comes() {
+        assert_eq!(remaining(None), None);
+        assert!(!has_passed(None));
+        assert_eq!(after(Duration::MAX), None);
+    }
+
+    #[test]
+    fn a_deadline_passes() {
+        let past = Instant::now().checked_sub(Duration::from_millis(1));
+        assert!(past.is_some() && has_passed(past));
+        assert!(!has_passed(after(Duration::from_secs(60))));
+    }
+
+    #[test]
+    fn the_shorter_timeout_counts() {
+        let [short, long] = [1, 2].map(|seconds| Some(Duration::from_secs(seconds)));
+        assert_eq!(shorter(short, long), short);
+        assert_eq!(shorter(None, long), long);
+        assert_eq!(shorter(long, None), long);
+        assert_eq!(shorter(None, None), None);
+    }
+}

@@ -1,0 +1,181 @@
+//! What happens after the start: limits that change, memory that runs out, OOM kills, and the
+//! summary of a run.
+//!
+//! What is known at the start is compared with what there is at the end. Anything optional is read
+//! only after the program has run for a moment, so it does not delay the start. What is kept is
+//! plain data, and the descriptors of what is watched.
+
+mod live;
+mod pressure;
+mod resize;
+mod termination_log;
+
+use crate::cgroup::counters::{Counters, OomKillCounter, delta};
+use crate::cgroup::limits::Limits;
+use crate::cgroup::{self, SysRoot};
+use crate::options::{Format, Options};
+use crate::policy::{GoEnv, Plan};
+use crate::report::oom::{GoMemLimit, OomContext, OomReport, OomVictim};
+use crate::report::summary::{RunSummary, Snapshot};
+use crate::stderr::{LogLevel, PREFIX, Stderr};
+use crate::sys::{self, ExitStatus};
+use core::time::Duration;
+use live::LiveMonitor;
+use resize::AppliedLimits;
+use std::time::Instant;
+use termination_log::TerminationLog;
+
+/// A kill is counted only when its victim is gone, which may take so long.
+const OOM_COUNT_DELAY: Duration = Duration::from_secs(1);
+
+/// The end of the program.
+#[derive(Clone, Copy, Debug)]
+pub struct ProgramEnd {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Whether we killed it.
+    pub killed_by_us: bool,
+    /// The number of other processes that were reaped.
+    pub reaped: u64,
+}
+
+/// What is known of the start, and what is watched since then.
+#[derive(Clone, Copy, Debug)]
+pub struct Monitor {
+    go_env: GoEnv<'static>,
+    gomemlimit: GoMemLimit,
+    applied: AppliedLimits,
+    /// The form of the run summary, if there is to be one.
+    report: Option<Format>,
+    termination_log: TerminationLog,
+    oom_kills: OomKillCounter,
+    before: Snapshot,
+    /// Since when OOM kills are counted.
+    counting_since: Instant,
+    live: Option<LiveMonitor>,
+}
+
+impl Monitor {
+    /// Remembers what there is to know of a program that has just been started.
+    #[must_use]
+    #[inline(never)] // Keeps its frame off the stack that the start needs.
+    pub fn new(
+        options: &Options,
+        limits: &Limits,
+        plan: &Plan<'_>,
+        go_env: GoEnv<'static>,
+    ) -> Self {
+        let is_verbose = options.verbosity >= LogLevel::Info as u32;
+        let report = options.report.or(is_verbose.then_some(Format::Text));
+        let mut counters = Counters::new(&sys_root(options), limits);
+        let oom_kills = counters.oom_kill_counter();
+        let counted = if report.is_some() { oom_kills.read() } else { None };
+        Self {
+            go_env,
+            gomemlimit: match (plan.memory.value, go_env.gomemlimit) {
+                (Some(bytes), _) => GoMemLimit::SetByUs(bytes),
+                (None, Some(value)) => GoMemLimit::Inherited(value),
+                (None, None) => GoMemLimit::Unset,
+            },
+            applied: AppliedLimits::of(plan),
+            report,
+            termination_log: TerminationLog::new(options.termination_log),
+            oom_kills,
+            before: snapshot(&mut counters, counted, report.is_some()),
+            counting_since: Instant::now(),
+            live: None,
+        }
+    }
+
+    /// Begins to count OOM kills and to watch what is to be watched, for a program that has run for
+    /// a moment.
+    pub fn startup_done(&mut self, child_pid: i32, options: &Options, stderr: &mut Stderr) {
+        if self.before.oom_kills.is_none() {
+            self.before.oom_kills = self.oom_kills.read();
+        }
+        self.counting_since = Instant::now();
+        self.start_live(child_pid, options, stderr);
+    }
+
+    /// Reports the end of the program: an OOM kill, and the run summary.
+    pub fn finish(&mut self, options: &Options, end: ProgramEnd, stderr: &mut Stderr) {
+        let was_sigkilled = end.status == ExitStatus::Signaled(libc::SIGKILL);
+        let is_counting = self.before.oom_kills.is_some();
+        let kills = if is_counting || was_sigkilled { self.oom_kills.read() } else { None };
+        let mut kills_before = self.before.oom_kills;
+        if kills == Some(0) {
+            // There was none before either.
+            kills_before = kills;
+        } else if was_sigkilled
+            && kills == kills_before
+            && self.counting_since.elapsed() < OOM_COUNT_DELAY
+        {
+            // This kill may have been counted before the counting began.
+            kills_before = None;
+        }
+        let victim = OomVictim::of(end.status, end.killed_by_us, delta(kills_before, kills));
+        if victim.is_some() || self.report.is_some() || self.termination_log.is_ours() {
+            self.report_end(options, end, victim, kills, stderr);
+        }
+    }
+
+    /// Not inlined: its lines would have pages of the stack while the program runs.
+    #[inline(never)]
+    fn report_end(
+        &mut self,
+        options: &Options,
+        end: ProgramEnd,
+        victim: Option<OomVictim>,
+        kills: Option<u64>,
+        stderr: &mut Stderr,
+    ) {
+        let root = sys_root(options);
+        let limits = cgroup::read(&root);
+        let mut counters = Counters::new(&root, &limits);
+        let now = snapshot(&mut counters, kills, self.report.is_some());
+        let peak = counters.peak();
+        if let Some(victim) = victim {
+            let (limit, limit_file) = limits.oom_limit().unzip();
+            let report = OomReport {
+                victim,
+                is_exact: counters.group_kills().is_none_or(|groups| groups == 0),
+                context: OomContext {
+                    limit,
+                    limit_file,
+                    limit_at_start: self.before.memory_limit,
+                    peak,
+                    gomemlimit: self.gomemlimit,
+                },
+            };
+            stderr.log(LogLevel::Warning, &report);
+            self.termination_log.write(&report, stderr);
+        } else {
+            self.termination_log.clear(stderr);
+        }
+        if let Some(format) = self.report {
+            let ProgramEnd { status, reaped, .. } = end;
+            let cpu_time = sys::children_cpu_time();
+            let before = self.before;
+            let summary = RunSummary { format, status, reaped, before, now, cpu_time, peak };
+            // A program that reads JSON gets nothing else on the line.
+            let prefix = if format == Format::Json { "" } else { PREFIX };
+            stderr.write_line(prefix, &summary);
+        }
+    }
+}
+
+fn sys_root(options: &Options) -> SysRoot<'static> {
+    SysRoot::new(options.root)
+}
+
+/// What there is now. Only the summary needs to know how often the quota was used up.
+fn snapshot(counters: &mut Counters<'_>, oom_kills: Option<u64>, is_for_summary: bool) -> Snapshot {
+    let limits = counters.limits();
+    Snapshot {
+        memory_limit: limits.oom_limit().map(|(limit, _)| limit),
+        oom_kills,
+        cpu_limit: limits.cpu.lowest().map(|(limit, _)| limit),
+        throttling: if is_for_summary { counters.throttling() } else { None },
+        time: Instant::now(),
+    }
+}

@@ -1,0 +1,113 @@
+//! The program's process: its process group, its terminal, what it inherits, and its exec.
+
+use super::job_control::Terminal;
+use crate::error::Error;
+use crate::exit::{NOT_EXECUTABLE, NOT_FOUND};
+use crate::stderr::Stderr;
+use crate::sys::{self, Disposition, Errno, ExecArgs, SignalSet};
+use core::ffi::{CStr, c_int};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+use nix::unistd::{Pid, getpid, getppid, setpgid};
+use std::ffi::CString;
+
+/// A program to execute.
+pub struct Command<'a> {
+    /// Its name as it was given, for messages.
+    pub name: &'a CStr,
+    /// The files that it may be, in the order in which they are tried.
+    pub candidates: &'a [CString],
+    /// Its arguments and environment.
+    pub args: ExecArgs<'a>,
+}
+
+impl Command<'_> {
+    /// Replaces this process by the first candidate that can be executed, as execvp(3) does, with
+    /// this signal mask. Signals that are pending take effect then.
+    ///
+    /// Returns only if there is none: with the error and its exit code. Every signal is blocked
+    /// again then, so that a broken standard error cannot kill us before the code is out. Allocates
+    /// nothing.
+    pub fn exec(&mut self, mask: SignalSet) -> (Error<'_>, u8) {
+        sys::set_signal_mask(mask);
+        let mut cause = Errno(libc::ENOENT);
+        let mut lacks_interpreter = false;
+        for file in self.candidates {
+            let error = sys::exec(file, &mut self.args);
+            match error.0 {
+                // A later directory may have it. If a file was there, its error stays.
+                libc::ENOENT | libc::ENOTDIR | libc::ENAMETOOLONG => {
+                    if cause.0 == libc::ENOENT {
+                        lacks_interpreter |= sys::exists(file);
+                    }
+                }
+                libc::EACCES => cause = error,
+                _ => {
+                    cause = error;
+                    break;
+                }
+            }
+        }
+        let _ = sys::block_all_signals();
+        let is_missing = cause.0 == libc::ENOENT;
+        let code = if is_missing { NOT_FOUND } else { NOT_EXECUTABLE };
+        lacks_interpreter &= is_missing;
+        (Error::Exec { program: self.name.to_bytes(), cause, lacks_interpreter }, code)
+    }
+}
+
+/// What we have inherited and changed, and the program gets back. No other disposition is changed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InheritedSignals {
+    /// The blocked signals.
+    pub mask: SignalSet,
+    pub sigchld: Disposition,
+}
+
+/// What the child works with. The parent sleeps meanwhile, or the child has a copy.
+pub(super) struct ChildSetup<'a, 'b> {
+    pub command: &'b mut Command<'a>,
+    pub stderr: &'b mut Stderr,
+    pub inherited: InheritedSignals,
+    pub terminal: Terminal,
+    /// Whether the child is killed when we die.
+    pub dies_with_parent: bool,
+    pub parent: Pid,
+}
+
+impl ChildSetup<'_, '_> {
+    /// Starts the program in a process group of its own: the foreground process group of the
+    /// terminal, if ours is that.
+    ///
+    /// # Errors
+    /// EAGAIN or ENOMEM if there can be no process.
+    pub(super) fn spawn(&mut self) -> Result<Pid, Errno> {
+        let child = Pid::from_raw(sys::spawn(self, Self::run_child)?);
+        // The child does this itself. If it is a fork, it may not have come to it yet, and the
+        // group must exist before the first signal is sent to it. After its exec: EACCES.
+        let _ = setpgid(child, child);
+        Ok(child)
+    }
+
+    /// Runs in the child. It allocates nothing, and every signal stays blocked until the exec.
+    fn run_child(&mut self) -> c_int {
+        let pid = getpid();
+        // Cannot fail: the child is new, and no session leader (setpgid(2)).
+        let _ = setpgid(pid, pid);
+        self.command.args.set_pid(pid.as_raw());
+        if self.terminal.is_foreground {
+            Terminal::give(pid);
+        }
+        if self.dies_with_parent {
+            let _ = set_pdeathsig(Signal::SIGKILL);
+            // The parent may have died before.
+            if getppid() != self.parent {
+                return NOT_EXECUTABLE.into();
+            }
+        }
+        sys::set_disposition(libc::SIGCHLD, self.inherited.sigchld);
+        let (error, code) = self.command.exec(self.inherited.mask);
+        self.stderr.error(&error);
+        code.into()
+    }
+}

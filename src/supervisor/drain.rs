@@ -1,0 +1,117 @@
+//! `--drain`: after the program has ended, asks the processes that it leaves behind to exit, waits
+//! for them, and kills those that are still there when the time is up.
+//!
+//! As PID 1 that is every process that we can see. The kernel kills those that are left when we
+//! exit. Elsewhere it is our children. We are a subreaper then, so the program's orphans are among
+//! them, and what a child of ours leaves behind becomes our child in turn. The PID of a child that
+//! is not reaped cannot be anybody else's.
+
+use super::log::LogEvent;
+use super::reap::reap_zombies;
+use super::{MAX_RETRY_DELAY, Supervisor};
+use crate::cgroup::sysroot::THREAD_CHILDREN;
+use crate::deadline;
+use crate::error::Error;
+use crate::stderr::{LogLevel, Stderr};
+use crate::sys::{self, Errno, SignalSet, has_children, is_child, wait_signal};
+use crate::units::parse_integer;
+use core::ffi::c_int;
+use core::time::Duration;
+
+/// Room for a list of a hundred thousand children.
+const MAX_LIST: usize = 1 << 20;
+
+/// How long killed processes get to disappear.
+const KILL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Ends all that is left within `timeout`, and at most a second more. A termination signal cuts
+/// that short. Returns how many processes were reaped.
+#[inline(never)] // Keeps its frame off the stack of the idle loop.
+pub(super) fn run(supervisor: &mut Supervisor, timeout: Duration) -> u64 {
+    let mut reaped = 0u64;
+    let is_pid_1 = supervisor.self_pid.as_raw() == 1;
+    let mut survivors = Survivors { is_pid_1, signaled: Vec::new(), list: Vec::new() };
+    let mut signal = libc::SIGTERM;
+    let mut deadline = deadline::after(timeout);
+    let mut retry_delay = Duration::from_millis(1);
+    loop {
+        reaped = reaped.saturating_add(reap_zombies(supervisor).others);
+        if !survivors.signal_all(signal, &mut supervisor.stderr) {
+            return reaped;
+        }
+        if deadline::has_passed(deadline) {
+            if signal == libc::SIGTERM {
+                supervisor.stderr.log(LogLevel::Warning, &LogEvent::DrainTimedOut);
+            }
+            // As PID 1 we leave it to the kernel.
+            if is_pid_1 || signal == libc::SIGKILL {
+                return reaped;
+            }
+            signal = libc::SIGKILL;
+            survivors.signaled.clear();
+            deadline = deadline::after(KILL_TIMEOUT);
+            continue;
+        }
+        let mut timeout = deadline::remaining(deadline);
+        if !has_children() {
+            // Processes that entered the namespace (setns(2)) have another parent, so nothing tells
+            // us when they exit.
+            timeout = deadline::shorter(timeout, Some(retry_delay));
+            retry_delay = retry_delay.saturating_mul(2).min(MAX_RETRY_DELAY);
+        }
+        if let Some(info) = wait_signal(SignalSet::ALL, timeout)
+            && supervisor.requests_exit(&info)
+        {
+            deadline = deadline::after(Duration::ZERO);
+        }
+    }
+}
+
+/// The processes that are to end.
+struct Survivors {
+    is_pid_1: bool,
+    /// The PIDs that have received the signal: as PID 1 a -1 for all.
+    signaled: Vec<i32>,
+    /// A buffer for the kernel's list of children.
+    list: Vec<u8>,
+}
+
+impl Survivors {
+    /// Sends the signal to every process that has not received it yet, and returns whether there is
+    /// any process left. No process gets it twice: for many programs a second SIGTERM means "at
+    /// once".
+    #[inline(never)]
+    fn signal_all(&mut self, signal: c_int, stderr: &mut Stderr) -> bool {
+        const ALL: i32 = -1;
+        if self.is_pid_1 {
+            self.signal_once(ALL, signal);
+            return sys::kill(ALL, 0) != Err(Errno(libc::ESRCH));
+        }
+        if let Err(cause) = sys::read_file(THREAD_CHILDREN, &mut self.list, MAX_LIST) {
+            let path = THREAD_CHILDREN.to_bytes();
+            stderr.log(LogLevel::Warning, &Error::UnreadableFile { path, cause });
+            return false;
+        }
+        let list = core::mem::take(&mut self.list);
+        for child in list.split(|byte| *byte == b' ') {
+            // If /proc is of another PID namespace, its numbers are not our children.
+            if let Some(pid) = parse_integer(child).and_then(|pid| i32::try_from(pid).ok())
+                && is_child(pid)
+            {
+                self.signal_once(pid, signal);
+            }
+        }
+        self.list = list;
+        // While processes end, the list may lack others (proc(5)). They are found the next time.
+        has_children()
+    }
+
+    /// SIGCONT makes sure that a stopped process sees the signal.
+    fn signal_once(&mut self, target: i32, signal: c_int) {
+        if !self.signaled.contains(&target) {
+            self.signaled.push(target);
+            let _ = sys::kill(target, signal);
+            let _ = sys::kill(target, libc::SIGCONT);
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! The event loop: one signal, one child or one monitored event at a time, until the program ends.
+
+use super::job_control::{JobStop, on_job_stop};
+use super::log::LogEvent;
+use super::reap::reap_zombies;
+use super::{MAX_RETRY_DELAY, Supervisor};
+use crate::deadline;
+use crate::error::Error;
+use crate::monitor::{Monitor, ProgramEnd};
+use crate::options::OnResize;
+use crate::signal::{SignalTarget, is_realtime};
+use crate::stderr::LogLevel;
+use crate::sys::{
+    self, Errno, ExitStatus, SignalInfo, SignalSet, take_pending_signal, wait_signal,
+};
+use core::ffi::c_int;
+use core::mem::replace;
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::time::Instant;
+
+/// How long to wait before the optional setup, so that a short-lived program does not pay for it:
+/// it returns memory to the kernel and begins to monitor.
+const STARTUP_GRACE: Duration = Duration::from_millis(10);
+
+pub(super) struct EventLoop<'a> {
+    supervisor: &'a mut Supervisor,
+    monitor: &'a mut Monitor,
+    release_memory: fn(),
+    is_startup_done: bool,
+    /// Realtime signals that did not fit into the program's queue, in their order.
+    backlog: VecDeque<SignalInfo>,
+    /// The pause before they are sent again.
+    retry_delay: Duration,
+    /// When the program is killed, because it was asked to exit.
+    kill_deadline: Option<Instant>,
+    killed_by_us: bool,
+    /// The number of processes that were reaped, the program excluded.
+    reaped: u64,
+}
+
+/// What became of a signal that was to be forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Forwarded {
+    Done,
+    /// The receiver has as many queued signals as it may have (RLIMIT_SIGPENDING).
+    QueueFull,
+}
+
+impl<'a> EventLoop<'a> {
+    pub(super) fn new(
+        supervisor: &'a mut Supervisor,
+        monitor: &'a mut Monitor,
+        release_memory: fn(),
+    ) -> Self {
+        Self {
+            supervisor,
+            monitor,
+            release_memory,
+            is_startup_done: false,
+            backlog: VecDeque::new(),
+            retry_delay: Duration::ZERO,
+            kill_deadline: None,
+            killed_by_us: false,
+            reaped: 0,
+        }
+    }
+
+    /// Runs until the program ends.
+    pub(super) fn run(mut self) -> ProgramEnd {
+        let status = loop {
+            if let Some(status) = self.turn() {
+                break status;
+            }
+        };
+        ProgramEnd { status, killed_by_us: self.killed_by_us, reaped: self.reaped }
+    }
+
+    /// Waits for something to happen and handles it. Returns how the program ended, if it did.
+    fn turn(&mut self) -> Option<ExitStatus> {
+        if deadline::has_passed(self.kill_deadline) {
+            self.kill_deadline = None;
+            if let Some(status) = self.kill() {
+                return Some(status);
+            }
+        }
+        if let Some(info) = self.wait()
+            && let Some(status) = self.handle_signal(&info)
+        {
+            return Some(status);
+        }
+        self.handle_monitor();
+        self.send_backlog();
+        None
+    }
+
+    fn wait(&mut self) -> Option<SignalInfo> {
+        let mut timeout = deadline::remaining(self.kill_deadline);
+        if !self.is_startup_done {
+            timeout = deadline::shorter(timeout, Some(STARTUP_GRACE));
+        }
+        if self.backlog.is_empty() {
+            if self.monitor.wait(timeout) {
+                timeout = Some(Duration::ZERO);
+            }
+            return wait_signal(SignalSet::ALL, timeout);
+        }
+        // The monitor's poll tells of any signal. While we wait for some signals only, it can only
+        // have a look at the files.
+        self.monitor.wait(Some(Duration::ZERO));
+        // Further realtime signals keep their order in our own queue. All others go on.
+        wait_signal(SignalSet::STANDARD, deadline::shorter(timeout, Some(self.retry_delay)))
+    }
+
+    /// Handles what is not about signals. Not inlined: keeps its frame off the idle loop's stack.
+    #[inline(never)]
+    fn handle_monitor(&mut self) {
+        let Supervisor { child_pid, options, stderr, .. } = &mut *self.supervisor;
+        let is_first_turn = !replace(&mut self.is_startup_done, true);
+        if is_first_turn {
+            self.monitor.startup_done(child_pid.as_raw(), options, stderr);
+            sys::protect_relocations();
+        }
+        let action = self.monitor.handle_events(options, stderr);
+        if is_first_turn || action.is_some() {
+            (self.release_memory)();
+        }
+        let signal = match action {
+            None | Some(OnResize::Ignore | OnResize::Log) => return,
+            Some(OnResize::Signal(signal)) => signal.into(),
+            Some(OnResize::Exit) => {
+                // Once is enough.
+                options.on_resize = OnResize::Log;
+                let signal = options.rewrites.apply(libc::SIGTERM).unwrap_or(libc::SIGTERM);
+                self.arm_kill_timer();
+                signal
+            }
+        };
+        let target = self.supervisor.signal_target();
+        if let Err(cause) = sys::kill(target.0, signal) {
+            self.warn_of_forwarding(signal, target, cause);
+        }
+    }
+
+    fn handle_signal(&mut self, info: &SignalInfo) -> Option<ExitStatus> {
+        if info.signal() == libc::SIGCHLD {
+            self.supervisor.stderr.log(LogLevel::Debug, &LogEvent::ChildChanged);
+            return self.reap();
+        }
+        if self.forward(info) == Forwarded::QueueFull {
+            self.backlog.push_back(*info);
+        }
+        None
+    }
+
+    fn forward(&mut self, info: &SignalInfo) -> Forwarded {
+        let Some(signal) = self.supervisor.forwarded_as(info) else {
+            return Forwarded::Done;
+        };
+        if self.supervisor.requests_exit(info) {
+            self.arm_kill_timer();
+        }
+        let target = self.supervisor.signal_target();
+        match send(info, signal, target) {
+            Ok(()) => {
+                let event = LogEvent::Forwarded { from: info.signal(), to: signal, target };
+                self.supervisor.stderr.log(LogLevel::Debug, &event);
+            }
+            Err(Errno(libc::EAGAIN)) if is_realtime(signal) => return Forwarded::QueueFull,
+            Err(cause) => self.warn_of_forwarding(signal, target, cause),
+        }
+        Forwarded::Done
+    }
+
+    fn warn_of_forwarding(&mut self, signal: c_int, target: SignalTarget, cause: Errno) {
+        let error = Error::Forward { signal, target, cause };
+        self.supervisor.stderr.log(LogLevel::Warning, &error);
+    }
+
+    /// Sends what did not fit into the queue before.
+    ///
+    /// RLIMIT_SIGPENDING counts the queues of all processes of a user. If our own queue takes the
+    /// last places, only what leaves it makes room. Others may fill the room faster than we do, so
+    /// more than one signal may have to leave before the first is sent.
+    fn send_backlog(&mut self) {
+        const MAX_TAKEN: u32 = 16;
+        let mut is_sent = self.send_what_fits();
+        for _ in 0..MAX_TAKEN {
+            if is_sent || self.backlog.is_empty() {
+                break;
+            }
+            let Some(info) = take_pending_signal(SignalSet::REALTIME) else {
+                break;
+            };
+            self.backlog.push_back(info);
+            is_sent = self.send_what_fits();
+        }
+        // The first attempt follows at once, and each further one after twice the pause.
+        self.retry_delay = if is_sent || self.backlog.is_empty() {
+            Duration::ZERO
+        } else {
+            self.retry_delay.saturating_mul(2).clamp(Duration::from_millis(1), MAX_RETRY_DELAY)
+        };
+    }
+
+    /// Returns whether any signal was sent.
+    fn send_what_fits(&mut self) -> bool {
+        let mut is_sent = false;
+        while let Some(first) = self.backlog.front().copied() {
+            if self.forward(&first) == Forwarded::QueueFull {
+                break;
+            }
+            self.backlog.pop_front();
+            is_sent = true;
+        }
+        if self.backlog.is_empty() {
+            // Frees its memory too.
+            self.backlog = VecDeque::new();
+        }
+        is_sent
+    }
+
+    /// The program has so long to exit, from the first termination signal on.
+    fn arm_kill_timer(&mut self) {
+        if let Some(timeout) = self.supervisor.options.kill_after.take() {
+            self.kill_deadline = deadline::after(timeout);
+        }
+    }
+
+    /// Kills the program and its process group, unless it has ended. As long as it is not reaped,
+    /// neither number can be anybody else's.
+    fn kill(&mut self) -> Option<ExitStatus> {
+        let status = self.reap();
+        if status.is_none() {
+            self.killed_by_us = true;
+            let child = self.supervisor.child_pid.as_raw();
+            let _ = sys::kill(child.wrapping_neg(), libc::SIGKILL);
+            // The program may have joined another process group.
+            let _ = sys::kill(child, libc::SIGKILL);
+            let event = LogEvent::KilledAfterTimeout(SignalTarget(child));
+            self.supervisor.stderr.log(LogLevel::Warning, &event);
+        }
+        status
+    }
+
+    fn reap(&mut self) -> Option<ExitStatus> {
+        let reaped = reap_zombies(self.supervisor);
+        self.reaped = self.reaped.saturating_add(reaped.others);
+        if reaped.program_ended.is_none()
+            && let Some(signal) = reaped.program_stopped
+            && let JobStop::Forward(info) = on_job_stop(self.supervisor, signal)
+        {
+            self.forward(&info);
+        }
+        reaped.program_ended
+    }
+}
+
+/// Sends a signal on: a queued one with its value, any other by kill(2). For process groups the
+/// kernel has kill(2) only.
+fn send(info: &SignalInfo, signal: c_int, SignalTarget(target): SignalTarget) -> Result<(), Errno> {
+    if info.is_queued() && target > 0 {
+        sys::queue_signal(target, signal, info)
+    } else {
+        sys::kill(target, signal)
+    }
+}

@@ -1,0 +1,90 @@
+//! Job control: the terminal, and what to do when the program stops (termios(3), setpgid(2)).
+
+use super::Supervisor;
+use crate::sys::{self, SignalInfo, SignalSet, stdin};
+use core::ffi::c_int;
+use nix::unistd::{Pid, getpgrp, tcgetpgrp, tcsetpgrp};
+
+/// The terminal on standard input.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terminal {
+    /// Whether there is one.
+    pub exists: bool,
+    /// Whether our process group is its foreground process group.
+    pub is_foreground: bool,
+}
+
+impl Terminal {
+    pub(super) fn find() -> Self {
+        let foreground = tcgetpgrp(stdin());
+        Self { exists: foreground.is_ok(), is_foreground: foreground == Ok(getpgrp()) }
+    }
+
+    /// Makes a process group its foreground process group, and returns whether that worked. It
+    /// fails only if the terminal is not ours to give any more, and then nobody needs to know.
+    /// SIGTTOU is blocked, so we can do it from the background too.
+    pub(super) fn give(group: Pid) -> bool {
+        tcsetpgrp(stdin(), group).is_ok()
+    }
+
+    /// Gives it to `to` if `from` has it, and returns whether that happened. Group 0 is outside of
+    /// our PID namespace, where no group can be told from another.
+    pub(super) fn pass(from: Pid, to: Pid) -> bool {
+        from.as_raw() != 0 && tcgetpgrp(stdin()) == Ok(from) && Self::give(to)
+    }
+}
+
+/// What is left to do after the program has stopped.
+pub(super) enum JobStop {
+    Done,
+    /// Forward this signal, which has come meanwhile.
+    Forward(SignalInfo),
+}
+
+/// Handles the program's stop by `signal`. If that is job control, we stop too, with the rest of
+/// our job, so that the shell that started us sees it. When we are continued, so is the program.
+pub(super) fn on_job_stop(supervisor: &Supervisor, signal: c_int) -> JobStop {
+    let Supervisor { self_pid, child_pid, terminal, .. } = *supervisor;
+    let wants_terminal = matches!(signal, libc::SIGTTIN | libc::SIGTTOU);
+    let is_job_control = wants_terminal || signal == libc::SIGTSTP;
+    if self_pid.as_raw() == 1 {
+        // Nobody can continue PID 1. A PID 1 of its own would ignore Ctrl-Z.
+        if signal == libc::SIGTSTP {
+            resume_child(supervisor);
+        }
+        return JobStop::Done;
+    }
+    // Without a terminal, SIGSTOP comes from somebody who will continue the program, and not us.
+    if !is_job_control && !terminal.exists {
+        return JobStop::Done;
+    }
+    // Stopping discards a pending SIGCONT (signal(7)). One that has come already is for the
+    // program, and then there is nothing to stop for.
+    if let Some(info) = sys::take_pending_signal(SignalSet::only(libc::SIGCONT)) {
+        return JobStop::Forward(info);
+    }
+    let group = getpgrp();
+    // A shell's `fg` sends no SIGCONT to a job that runs: it has just given us the terminal.
+    if wants_terminal && Terminal::pass(group, child_pid) {
+        resume_child(supervisor);
+        return JobStop::Done;
+    }
+    // The program is in a process group of its own, so the terminal has stopped it alone. Without
+    // us it would have stopped the whole job, such as a pipeline or a script.
+    let had_terminal = Terminal::pass(child_pid, group);
+    let stops_whole_job = wants_terminal || (is_job_control && had_terminal);
+    let target = if stops_whole_job { 0 } else { self_pid.as_raw() };
+    let was_stopped = sys::kill(target, libc::SIGTSTP).is_ok() && sys::raise_sigtstp();
+    // After `fg` the terminal is ours, after `bg` it is not.
+    Terminal::pass(group, child_pid);
+    // If we were not stopped, nobody could have continued us (setpgid(2)). The kernel would not
+    // have stopped the program by Ctrl-Z either. Any other stop is for others to undo.
+    if was_stopped || signal == libc::SIGTSTP {
+        resume_child(supervisor);
+    }
+    JobStop::Done
+}
+
+fn resume_child(supervisor: &Supervisor) {
+    let _ = sys::kill(supervisor.child_pid.as_raw().wrapping_neg(), libc::SIGCONT);
+}

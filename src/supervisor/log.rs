@@ -1,0 +1,36 @@
+//! What is logged as it happens, in the words of tini where scripts look for them.
+
+use crate::signal::{SignalName, SignalTarget};
+use core::ffi::c_int;
+use core::fmt;
+
+pub(super) enum LogEvent {
+    Started(SignalTarget),
+    ChildChanged,
+    Forwarded { from: c_int, to: c_int, target: SignalTarget },
+    Reaped { pid: i32 },
+    KilledAfterTimeout(SignalTarget),
+    DrainTimedOut,
+}
+
+impl fmt::Display for LogEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Started(program) => write!(f, "started {program}"),
+            Self::ChildChanged => f.write_str("Received SIGCHLD"),
+            Self::Forwarded { from, to, target } if from == to => {
+                write!(f, "forwarded {} to {target}", SignalName(*from))
+            }
+            Self::Forwarded { from, to, target } => {
+                write!(f, "forwarded {} as {} to {target}", SignalName(*from), SignalName(*to))
+            }
+            Self::Reaped { pid } => write!(f, "Reaped zombie process with pid={pid}"),
+            Self::KilledAfterTimeout(program) => {
+                write!(f, "killed {program} and its process group: it did not exit in time")
+            }
+            Self::DrainTimedOut => f.write_str(
+                "killed the processes that were left after the program and did not exit in time",
+            ),
+        }
+    }
+}
