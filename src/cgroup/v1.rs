@@ -1,50 +1,71 @@
-//! The limits in the directories of a v1 hierarchy.
+//! The limit files of a v1 hierarchy.
 
-use super::{File, Files, proc};
-use crate::limits::Value;
-use crate::units::{Quota, integer};
+use super::files::{ControllerFiles, LimitFileSpec, PeriodFileSpec};
+use super::limits::LimitValue;
+use super::{DEFAULT_PERIOD, procfs};
+use crate::units::{Bytes, CpuQuota, parse_integer};
 
-/// A cgroup's own file does not show the limits of its ancestors, but `hierarchical_memory_limit`
+/// The file of a cgroup does not show the limits of its ancestors, but `hierarchical_memory_limit`
 /// does (Documentation/admin-guide/cgroup-v1/memory.rst).
-pub const MEMORY: Files = Files {
-    each: &[File::new(b"memory.limit_in_bytes", bytes)],
-    all: Some(File::new(b"memory.stat", hierarchical)),
+pub const MEMORY: ControllerFiles<Bytes> = ControllerFiles {
+    per_cgroup: &[LimitFileSpec {
+        name: b"memory.limit_in_bytes",
+        parse: parse_bytes,
+        period: None,
+    }],
+    effective: Some(LimitFileSpec {
+        name: b"memory.stat",
+        parse: parse_hierarchical_limit,
+        period: None,
+    }),
 };
 
-/// CPU time in a period. A cgroup does not show its parent's.
-pub const CPU: Files = Files {
-    each: &[File { period: Some(b"cpu.cfs_period_us"), ..File::new(b"cpu.cfs_quota_us", time) }],
-    all: None,
+/// CPU time, and the period that it is for (Documentation/scheduler/sched-bwc.rst). A cgroup does
+/// not show the quotas of its ancestors.
+pub const CPU: ControllerFiles<CpuQuota> = ControllerFiles {
+    per_cgroup: &[LimitFileSpec {
+        name: b"cpu.cfs_quota_us",
+        parse: parse_quota,
+        period: Some(PeriodFileSpec { name: b"cpu.cfs_period_us", apply: apply_period }),
+    }],
+    effective: None,
 };
 
-/// Reads bytes. No limit is shown as the largest number of whole pages, of 4 to 64 KiB, in a signed
-/// long (PAGE_COUNTER_MAX); kernels before 3.19 counted in bytes, up to 2^63 - 1 or 2^64 - 1.
-fn bytes(text: &[u8]) -> Option<Value> {
+/// Parses bytes. The kernel prints "unlimited" as the largest number of whole pages, of 4 to 64 KiB,
+/// in a signed long (PAGE_COUNTER_MAX). Kernels before 3.19 counted in bytes, up to 2^63 - 1 or
+/// 2^64 - 1.
+fn parse_bytes(text: &[u8]) -> Option<LimitValue<Bytes>> {
     const UNLIMITED: u64 = i64::MAX as u64 - 0xffff;
     if is_negative(text) {
-        return Some(Value::Unlimited);
+        return Some(LimitValue::Unlimited);
     }
-    let bytes = integer(text)?;
-    Some(if bytes >= UNLIMITED { Value::Unlimited } else { Value::Limit(Quota::whole(bytes)) })
+    let bytes = parse_integer(text)?;
+    Some(if bytes >= UNLIMITED { LimitValue::Unlimited } else { LimitValue::Limit(Bytes(bytes)) })
 }
 
-/// Sandboxes with a kernel of their own leave the line out.
-fn hierarchical(text: &[u8]) -> Option<Value> {
-    proc::value(text, b"hierarchical_memory_limit").map_or(Some(Value::Absent), bytes)
+/// Parses `memory.stat`. Sandboxes with a kernel of their own leave the line out.
+fn parse_hierarchical_limit(text: &[u8]) -> Option<LimitValue<Bytes>> {
+    match procfs::value(text, b"hierarchical_memory_limit") {
+        Some(value) => parse_bytes(value),
+        None => Some(LimitValue::Absent),
+    }
 }
 
-/// Reads microseconds; less than none is no limit.
-fn time(text: &[u8]) -> Option<Value> {
-    if is_negative(text) { Some(Value::Unlimited) } else { positive(text) }
+/// Parses microseconds per default period; a negative number is no limit.
+fn parse_quota(text: &[u8]) -> Option<LimitValue<CpuQuota>> {
+    if is_negative(text) {
+        return Some(LimitValue::Unlimited);
+    }
+    CpuQuota::new(parse_integer(text)?, DEFAULT_PERIOD).map(LimitValue::Limit)
 }
 
-/// Reads microseconds of which there have to be some.
-pub fn positive(text: &[u8]) -> Option<Value> {
-    integer(text).filter(|number| *number > 0).map(|number| Value::Limit(Quota::whole(number)))
+/// Replaces the period of a quota by that of a period file.
+fn apply_period(quota: CpuQuota, text: &[u8]) -> Option<CpuQuota> {
+    CpuQuota::new(quota.quota, parse_integer(text)?)
 }
 
 fn is_negative(text: &[u8]) -> bool {
-    text.strip_prefix(b"-").is_some_and(|number| integer(number).is_some())
+    text.strip_prefix(b"-").is_some_and(|digits| parse_integer(digits).is_some())
 }
 
 #[cfg(test)]
@@ -53,22 +74,22 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn unlimited_is_the_largest_number_of_pages() {
+    fn unlimited_is_the_largest_number_of_whole_pages() {
         for (text, value) in [
-            ("419430400", Some(Value::Limit(Quota::whole(419_430_400)))),
-            ("0", Some(Value::Limit(Quota::whole(0)))),
+            ("419430400", Some(LimitValue::Limit(Bytes(419_430_400)))),
+            ("0", Some(LimitValue::Limit(Bytes(0)))),
             // 4, 8, 16, 32 and 64 KiB pages
-            ("9223372036854771712", Some(Value::Unlimited)),
-            ("9223372036854767616", Some(Value::Unlimited)),
-            ("9223372036854759424", Some(Value::Unlimited)),
-            ("9223372036854743040", Some(Value::Unlimited)),
-            ("9223372036854710272", Some(Value::Unlimited)),
+            ("9223372036854771712", Some(LimitValue::Unlimited)),
+            ("9223372036854767616", Some(LimitValue::Unlimited)),
+            ("9223372036854759424", Some(LimitValue::Unlimited)),
+            ("9223372036854743040", Some(LimitValue::Unlimited)),
+            ("9223372036854710272", Some(LimitValue::Unlimited)),
             // the largest limit that is one, with 64 KiB pages
-            ("9223372036854644736", Some(Value::Limit(Quota::whole(9_223_372_036_854_644_736)))),
+            ("9223372036854644736", Some(LimitValue::Limit(Bytes(9_223_372_036_854_644_736)))),
             // older kernels
-            ("9223372036854775807", Some(Value::Unlimited)),
-            ("18446744073709551615", Some(Value::Unlimited)),
-            ("-1", Some(Value::Unlimited)),
+            ("9223372036854775807", Some(LimitValue::Unlimited)),
+            ("18446744073709551615", Some(LimitValue::Unlimited)),
+            ("-1", Some(LimitValue::Unlimited)),
             ("18446744073709551616", None),
             ("max", None),
             ("-", None),
@@ -76,34 +97,53 @@ mod tests {
             ("1 2", None),
             ("", None),
         ] {
-            assert_eq!(bytes(text.as_bytes()), value, "{text:?}");
+            assert_eq!(parse_bytes(text.as_bytes()), value, "{text:?}");
         }
     }
 
     #[test]
     fn memory_stat_may_lack_the_hierarchical_limit() {
-        let found = |text: &str| hierarchical(text.as_bytes());
+        let found = |text: &str| parse_hierarchical_limit(text.as_bytes());
         assert_eq!(
             found("rss 1\nhierarchical_memory_limit 300\n"),
-            Some(Value::Limit(Quota::whole(300)))
+            Some(LimitValue::Limit(Bytes(300)))
         );
-        assert_eq!(found("rss 1\n"), Some(Value::Absent));
-        assert_eq!(found(""), Some(Value::Absent));
+        assert_eq!(found("rss 1\n"), Some(LimitValue::Absent));
+        assert_eq!(found(""), Some(LimitValue::Absent));
         assert_eq!(found("hierarchical_memory_limit x\n"), None);
+    }
+
+    #[test]
+    fn a_quota_has_the_period_of_the_period_file() {
+        let quota = |quota, period| CpuQuota::new(quota, period).map(LimitValue::Limit);
+        for (text, value) in [
+            ("50000", quota(50_000, 100_000)),
+            ("-1", Some(LimitValue::Unlimited)),
+            ("0", None),
+            ("max", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_quota(text.as_bytes()), value, "{text:?}");
+        }
+        let quota = CpuQuota::new(50_000, 100_000).unwrap();
+        assert_eq!(apply_period(quota, b"25000"), CpuQuota::new(50_000, 25_000));
+        for period in [&b"0"[..], b"-1", b"x", b""] {
+            assert_eq!(apply_period(quota, period), None);
+        }
     }
 
     proptest! {
         #[test]
-        fn no_input_is_too_strange(text in proptest::collection::vec(any::<u8>(), 0..40)) {
-            let _ = (bytes(&text), hierarchical(&text), time(&text));
+        fn no_input_panics(text in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let _ = (parse_bytes(&text), parse_hierarchical_limit(&text), parse_quota(&text));
         }
 
         #[test]
-        fn what_the_kernel_prints_parses_back(pages in 0u64..(1 << 51) - 16) {
+        fn every_limit_that_the_kernel_prints_is_parsed(pages in 0u64..(1 << 51) - 16) {
             let limit = pages * 4096;
-            prop_assert_eq!(bytes(limit.to_string().as_bytes()), Some(Value::Limit(Quota::whole(limit))));
+            prop_assert_eq!(parse_bytes(limit.to_string().as_bytes()), Some(LimitValue::Limit(Bytes(limit))));
             let stat = format!("cache 0\nhierarchical_memory_limit {limit}\n");
-            prop_assert_eq!(hierarchical(stat.as_bytes()), Some(Value::Limit(Quota::whole(limit))));
+            prop_assert_eq!(parse_hierarchical_limit(stat.as_bytes()), Some(LimitValue::Limit(Bytes(limit))));
         }
     }
 }

@@ -1,35 +1,46 @@
-//! The limits in the directories of the v2 hierarchy. A file is there where the parent hands the
-//! controller down; the real root has none (Documentation/admin-guide/cgroup-v2.rst).
+//! The limit files of the v2 hierarchy. They exist where the parent enables the controller; the real
+//! root has none (Documentation/admin-guide/cgroup-v2.rst).
 
-use super::{File, Files};
-use crate::limits::Value;
-use crate::text::Fields;
-use crate::units::{Quota, integer};
+use super::DEFAULT_PERIOD;
+use super::files::{ControllerFiles, LimitFileSpec};
+use super::limits::LimitValue;
+use crate::text::split_once;
+use crate::units::{Bytes, CpuQuota, parse_integer};
 
-/// Above the first, processes are killed; above the second they are slowed down and made to give
-/// back memory.
-pub const MEMORY: Files =
-    Files { each: &[File::new(b"memory.max", bytes), File::new(b"memory.high", bytes)], all: None };
+/// Above `memory.max` the kernel kills processes; above `memory.high` it slows them down and
+/// reclaims their memory.
+pub const MEMORY: ControllerFiles<Bytes> = ControllerFiles {
+    per_cgroup: &[
+        LimitFileSpec { name: b"memory.max", parse: parse_bytes, period: None },
+        LimitFileSpec { name: b"memory.high", parse: parse_bytes, period: None },
+    ],
+    effective: None,
+};
 
-/// CPU time in a period, and the period.
-pub const CPU: Files = Files { each: &[File::new(b"cpu.max", quota)], all: None };
+/// CPU time, and the period that it is for.
+pub const CPU: ControllerFiles<CpuQuota> = ControllerFiles {
+    per_cgroup: &[LimitFileSpec { name: b"cpu.max", parse: parse_quota, period: None }],
+    effective: None,
+};
 
-fn bytes(text: &[u8]) -> Option<Value> {
-    if text == b"max" {
-        return Some(Value::Unlimited);
+fn parse_bytes(text: &[u8]) -> Option<LimitValue<Bytes>> {
+    match text {
+        b"max" => Some(LimitValue::Unlimited),
+        digits => parse_integer(digits).map(|bytes| LimitValue::Limit(Bytes(bytes))),
     }
-    integer(text).map(|bytes| Value::Limit(Quota::whole(bytes)))
 }
 
-/// Reads `max 100000` or `50000 100000`; as in what is written to it, the period may be left out.
-fn quota(text: &[u8]) -> Option<Value> {
-    const PERIOD: u64 = 100_000;
-    let mut words = Fields::new(text, b' ');
-    let time = words.next()?;
-    let period = words.rest().map_or(Some(PERIOD), integer)?;
-    let is_unlimited = time == b"max";
-    let quota = Quota::new(if is_unlimited { period } else { integer(time)? }, period)?;
-    Some(if is_unlimited { Value::Unlimited } else { Value::Limit(quota) })
+/// Parses `max 100000` or `50000 100000`. The period may be missing, as it may in what is written to
+/// the file.
+fn parse_quota(text: &[u8]) -> Option<LimitValue<CpuQuota>> {
+    let (quota, period) = match split_once(text, b' ') {
+        Some((quota, period)) => (quota, parse_integer(period)?),
+        None => (text, DEFAULT_PERIOD),
+    };
+    match quota {
+        b"max" => (period > 0).then_some(LimitValue::Unlimited),
+        digits => CpuQuota::new(parse_integer(digits)?, period).map(LimitValue::Limit),
+    }
 }
 
 #[cfg(test)]
@@ -38,26 +49,26 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn memory_is_bytes_or_max() {
+    fn a_memory_limit_is_bytes_or_max() {
         for (text, value) in [
-            ("419430400", Some(Value::Limit(Quota::whole(419_430_400)))),
-            ("0", Some(Value::Limit(Quota::whole(0)))),
-            ("max", Some(Value::Unlimited)),
+            ("419430400", Some(LimitValue::Limit(Bytes(419_430_400)))),
+            ("0", Some(LimitValue::Limit(Bytes(0)))),
+            ("max", Some(LimitValue::Unlimited)),
             ("MAX", None),
             ("-1", None),
             ("400M", None),
             ("", None),
         ] {
-            assert_eq!(bytes(text.as_bytes()), value, "{text:?}");
+            assert_eq!(parse_bytes(text.as_bytes()), value, "{text:?}");
         }
     }
 
     #[test]
-    fn cpu_is_time_and_period() {
-        let limit = |time, period| Quota::new(time, period).map(Value::Limit);
+    fn a_cpu_limit_is_a_quota_and_a_period() {
+        let limit = |quota, period| CpuQuota::new(quota, period).map(LimitValue::Limit);
         for (text, value) in [
-            ("max 100000", Some(Value::Unlimited)),
-            ("max", Some(Value::Unlimited)),
+            ("max 100000", Some(LimitValue::Unlimited)),
+            ("max", Some(LimitValue::Unlimited)),
             ("50000 100000", limit(50_000, 100_000)),
             ("150000 50000", limit(150_000, 50_000)),
             ("50000", limit(50_000, 100_000)),
@@ -70,22 +81,22 @@ mod tests {
             ("50000 100000 1", None),
             ("", None),
         ] {
-            assert_eq!(quota(text.as_bytes()), value, "{text:?}");
+            assert_eq!(parse_quota(text.as_bytes()), value, "{text:?}");
         }
     }
 
     proptest! {
         #[test]
-        fn no_input_is_too_strange(text in proptest::collection::vec(any::<u8>(), 0..40)) {
-            let _ = (bytes(&text), quota(&text));
+        fn no_input_panics(text in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let _ = (parse_bytes(&text), parse_quota(&text));
         }
 
         #[test]
-        fn what_the_kernel_prints_parses_back(time in 1u64.., period in 1u64.., limit: u64) {
-            let text = format!("{time} {period}");
-            let expected = Value::Limit(Quota::new(time, period).unwrap());
-            prop_assert_eq!(quota(text.as_bytes()), Some(expected));
-            prop_assert_eq!(bytes(limit.to_string().as_bytes()), Some(Value::Limit(Quota::whole(limit))));
+        fn every_limit_that_the_kernel_prints_is_parsed(quota in 1u64.., period in 1u64.., limit: u64) {
+            let text = format!("{quota} {period}");
+            let expected = LimitValue::Limit(CpuQuota::new(quota, period).unwrap());
+            prop_assert_eq!(parse_quota(text.as_bytes()), Some(expected));
+            prop_assert_eq!(parse_bytes(limit.to_string().as_bytes()), Some(LimitValue::Limit(Bytes(limit))));
         }
     }
 }

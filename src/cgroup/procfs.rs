@@ -1,0 +1,189 @@
+//! The formats of proc(5) and of the files in a cgroup: bytes in, values out.
+
+use super::limits::CgroupVersion;
+use crate::text::split_once;
+use crate::units::{Bytes, parse_integer};
+
+/// The cgroup of this process in the hierarchy of one controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CgroupPath<'a> {
+    /// The controller.
+    pub controller: &'a [u8],
+    /// The version of the hierarchy.
+    pub version: CgroupVersion,
+    /// The path in the hierarchy, as the process's cgroup namespace shows it.
+    pub path: &'a [u8],
+}
+
+/// Finds the cgroup of a controller in `/proc/self/cgroup`: that in the controller's own v1
+/// hierarchy if it has one, and that in the v2 hierarchy otherwise.
+#[must_use]
+pub fn cgroup_path<'a>(text: &'a [u8], controller: &'a [u8]) -> Option<CgroupPath<'a>> {
+    let mut unified = None;
+    for Hierarchy { id, controllers, path } in lines(text).filter_map(hierarchy) {
+        if fields(controllers, b',').any(|name| name == controller) {
+            return Some(CgroupPath { controller, version: CgroupVersion::V1, path });
+        }
+        if id == b"0" && controllers.is_empty() && unified.is_none() {
+            unified = Some(CgroupPath { controller, version: CgroupVersion::V2, path });
+        }
+    }
+    unified
+}
+
+/// Whether `/proc/self/cgroup` has content, but no line in the format that cgroups(7) describes. It
+/// is empty if the kernel has no hierarchy mounted.
+#[must_use]
+pub fn is_invalid_cgroup_list(text: &[u8]) -> bool {
+    !text.trim_ascii().is_empty() && lines(text).all(|line| hierarchy(line).is_none())
+}
+
+/// A line of `/proc/self/cgroup`: a hierarchy and the process's cgroup in it.
+struct Hierarchy<'a> {
+    id: &'a [u8],
+    controllers: &'a [u8],
+    path: &'a [u8],
+}
+
+/// Parses `hierarchy-ID:controller-list:cgroup-path`. Only the path may contain more colons.
+fn hierarchy(line: &[u8]) -> Option<Hierarchy<'_>> {
+    /// The size of the buffer that the kernel prints the path from. It also bounds the number of
+    /// ancestors.
+    const PATH_MAX: usize = 4096;
+    let (id, rest) = split_once(line, b':')?;
+    let (controllers, path) = split_once(rest, b':')?;
+    let is_valid = path.starts_with(b"/") && path.len() < PATH_MAX;
+    is_valid.then_some(Hierarchy { id, controllers, path })
+}
+
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
+    fields(text, b'\n')
+}
+
+fn fields(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> + Clone {
+    text.split(move |byte| *byte == separator)
+}
+
+/// A mounted cgroup hierarchy, or a mounted part of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mount<'a> {
+    /// The version of the hierarchy.
+    pub version: CgroupVersion,
+    /// The cgroup that the mount point shows, escaped.
+    pub root: &'a [u8],
+    /// The directory that it is mounted at, escaped.
+    pub mount_point: &'a [u8],
+    /// The options of the file system. In v1 the controllers are among them.
+    pub options: &'a [u8],
+}
+
+impl Mount<'_> {
+    /// Whether this is a mount of the hierarchy that the cgroup is in.
+    #[must_use]
+    pub fn serves(&self, cgroup: &CgroupPath<'_>) -> bool {
+        self.version == cgroup.version
+            && match self.version {
+                CgroupVersion::V1 => fields(self.options, b',').any(|it| it == cgroup.controller),
+                CgroupVersion::V2 => true,
+            }
+    }
+}
+
+/// The cgroup mounts in `/proc/self/mountinfo`, the oldest first. Other lines are skipped.
+pub fn mounts(text: &[u8]) -> impl Iterator<Item = Mount<'_>> + Clone {
+    lines(text).filter_map(mount)
+}
+
+/// Parses `id parent device root mount-point options [optional ...] - type source super-options`.
+/// The super options of cgroup file systems contain no spaces. Those of others do: WSL mounts
+/// `path=C:\Program Files\...`.
+fn mount(line: &[u8]) -> Option<Mount<'_>> {
+    let mut fields = fields(line, b' ');
+    let (root, mount_point) = (fields.nth(3)?, fields.next()?);
+    let _mount_options = fields.next()?;
+    fields.find(|field| *field == b"-")?;
+    let version = match fields.next()? {
+        b"cgroup" => CgroupVersion::V1,
+        b"cgroup2" => CgroupVersion::V2,
+        _ => return None,
+    };
+    let _source = fields.next()?;
+    let options = fields.next()?;
+    let is_valid = root.starts_with(b"/") && mount_point.starts_with(b"/");
+    is_valid.then_some(Mount { version, root, mount_point, options })
+}
+
+/// Reverses the escapes of the kernel for spaces, tabs, newlines and backslashes, such as `\040`.
+#[must_use]
+pub fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    loop {
+        let (byte, tail) = match rest {
+            [b'\\', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', tail @ ..] => {
+                ((a & 3) << 6 | (b & 7) << 3 | (c & 7), tail)
+            }
+            [byte, tail @ ..] => (*byte, tail),
+            [] => return bytes,
+        };
+        bytes.push(byte);
+        rest = tail;
+    }
+}
+
+/// The value in a line `name value`, as in `memory.stat`, or `Name: value`, where the name is given
+/// with its colon.
+#[must_use]
+pub fn value<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    lines(text).find_map(|line| match line.strip_prefix(name)? {
+        value @ [b' ' | b'\t', ..] => Some(value.trim_ascii()),
+        _ => None,
+    })
+}
+
+/// The number in a line `name number`.
+#[must_use]
+pub fn number(text: &[u8], name: &[u8]) -> Option<u64> {
+    parse_integer(value(text, name)?)
+}
+
+/// The number that is the whole text, but for white space around it.
+#[must_use]
+pub fn only_number(text: &[u8]) -> Option<u64> {
+    parse_integer(text.trim_ascii())
+}
+
+/// Parses a value of `/proc/meminfo`: `16384 kB`.
+#[must_use]
+pub fn parse_kilobytes(value: &[u8]) -> Option<Bytes> {
+    parse_integer(value.strip_suffix(b" kB")?)?.checked_mul(1024).map(Bytes)
+}
+
+/// Counts the CPUs in a list such as `0-3,8`.
+#[must_use]
+pub fn count_cpus(list: &[u8]) -> Option<u32> {
+    /// The most that Linux can be built for (NR_CPUS).
+    const MAX: u64 = 8192;
+    let mut count = 0u64;
+    for range in fields(list, b',') {
+        let (first, last) = split_once(range, b'-').unwrap_or((range, range));
+        let (first, last) = (parse_integer(first)?, parse_integer(last)?);
+        if last >= MAX {
+            return None;
+        }
+        count = count.checked_add(last.checked_sub(first)?)?.checked_add(1)?;
+        if count > MAX {
+            return None;
+        }
+    }
+    u32::try_from(count).ok()
+}
+
+/// Whether a list of PIDs, one per line, contains this one.
+#[must_use]
+pub fn contains_pid(text: &[u8], pid: u64) -> bool {
+    lines(text).any(|line| parse_integer(line) == Some(pid))
+}
+
+#[cfg(test)]
+mod tests;

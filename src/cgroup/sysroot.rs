@@ -1,0 +1,151 @@
+//! Where the kernel's files are: every path below `/proc` and `/sys` that the program needs, and
+//! the root directory that they are looked up in.
+//!
+//! One exception: `sys` opens the terminal behind its own standard error through `/proc/self/fd`.
+
+use crate::sys::Errno;
+use core::ffi::CStr;
+use std::ffi::CString;
+
+/// The cgroups of this process, one line per hierarchy (cgroups(7)).
+pub const SELF_CGROUP: &[u8] = b"/proc/self/cgroup";
+/// The mounts that this process sees (`proc_pid_mountinfo(5)`).
+pub const SELF_MOUNTINFO: &[u8] = b"/proc/self/mountinfo";
+/// The PID of this process and the CPUs that it may run on (`proc_pid_status(5)`).
+pub const SELF_STATUS: &[u8] = b"/proc/self/status";
+/// The machine's memory (`proc_meminfo(5)`).
+pub const MEMINFO: &[u8] = b"/proc/meminfo";
+
+/// The children of the calling thread, in the running system (`proc_tid_children(5)`).
+pub const THREAD_CHILDREN: &CStr = c"/proc/thread-self/children";
+
+/// The conventional mounts of the cgroup hierarchies, in the format of mountinfo: nearly every
+/// system has them.
+pub const DEFAULT_MOUNTINFO: &[u8] = b"1 0 0:1 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw
+2 0 0:2 / /sys/fs/cgroup/memory rw - cgroup cgroup memory
+3 0 0:3 / /sys/fs/cgroup/cpu rw - cgroup cgroup cpu
+";
+
+/// The path of the file that a process executes, in the running system (`proc_pid_exe(5)`).
+#[must_use]
+pub fn executable_of(pid: u32) -> Option<CString> {
+    CString::new(format!("/proc/{pid}/exe")).ok()
+}
+
+/// The root directory for `/proc` and `/sys`: that of the running system, or a captured tree.
+#[derive(Clone, Copy, Debug)]
+pub struct SysRoot<'a> {
+    /// The directory of a captured tree.
+    captured: Option<&'a [u8]>,
+}
+
+impl<'a> SysRoot<'a> {
+    /// The running system.
+    #[must_use]
+    pub const fn system() -> Self {
+        Self { captured: None }
+    }
+
+    /// A captured tree: a directory that contains `proc` and `sys`.
+    #[must_use]
+    pub const fn at(directory: &'a [u8]) -> Self {
+        Self { captured: Some(directory) }
+    }
+
+    /// A captured tree if there is a directory (`--root`), and the running system otherwise.
+    #[must_use]
+    pub const fn new(directory: Option<&'a [u8]>) -> Self {
+        Self { captured: directory }
+    }
+
+    /// Whether this is the running system, so that system calls tell the same as its files.
+    #[must_use]
+    pub const fn is_system(self) -> bool {
+        self.captured.is_none()
+    }
+}
+
+/// A path in a [`SysRoot`], in one buffer for file after file.
+#[derive(Debug)]
+pub struct PathBuffer<'a> {
+    prefix: &'a [u8],
+    /// The prefix, the path and a NUL.
+    bytes: Vec<u8>,
+}
+
+impl<'a> PathBuffer<'a> {
+    /// An empty buffer.
+    #[must_use]
+    pub const fn new(root: SysRoot<'a>) -> Self {
+        let prefix = match root.captured {
+            Some(directory) => directory,
+            None => b"",
+        };
+        Self { prefix, bytes: Vec::new() }
+    }
+
+    /// The path to open for an absolute path.
+    ///
+    /// # Errors
+    /// EINVAL for a path that contains a NUL, as a captured mountinfo can (`\000`). The kernel
+    /// never prints one.
+    pub fn set(&mut self, path: &[u8]) -> Result<&CStr, Errno> {
+        self.start(path);
+        self.finish()
+    }
+
+    /// The path to open for a file in a directory, or for the directory itself if `name` is empty.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub fn set_file(&mut self, directory: &[u8], name: &[u8]) -> Result<&CStr, Errno> {
+        self.start(directory);
+        self.bytes.push(b'/');
+        self.bytes.extend_from_slice(name);
+        self.finish()
+    }
+
+    fn start(&mut self, path: &[u8]) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(self.prefix);
+        self.bytes.extend_from_slice(path);
+    }
+
+    fn finish(&mut self) -> Result<&CStr, Errno> {
+        self.bytes.push(0);
+        CStr::from_bytes_with_nul(&self.bytes).map_err(|_| Errno(libc::EINVAL))
+    }
+
+    /// The path as a process sees it that has this root as its own.
+    #[must_use]
+    pub fn without_root(&self) -> &[u8] {
+        let end = self.bytes.len().saturating_sub(1);
+        self.bytes.get(self.prefix.len()..end).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_opened_below_the_root_and_shown_without_it() {
+        for (root, opened) in
+            [(SysRoot::system(), c"/a/b"), (SysRoot::at(b"/captured"), c"/captured/a/b")]
+        {
+            let mut path = PathBuffer::new(root);
+            assert_eq!(path.without_root(), b"");
+            assert_eq!(path.set(b"/a/b"), Ok(opened));
+            assert_eq!(path.set_file(b"/a", b"b"), Ok(opened));
+            assert_eq!(path.without_root(), b"/a/b");
+            assert_eq!(path.set_file(b"/a\0", b"b"), Err(Errno(libc::EINVAL)));
+        }
+        assert!(SysRoot::new(None).is_system());
+        assert!(!SysRoot::new(Some(b"/captured")).is_system());
+    }
+
+    #[test]
+    fn the_executable_of_a_process_is_named_by_its_pid() {
+        assert_eq!(executable_of(12).as_deref(), Some(c"/proc/12/exe"));
+    }
+}
