@@ -1,185 +1,202 @@
-//! The CPU quota, `GOMAXPROCS`, and the runtime's own rule for it.
+//! Decides about `GOMAXPROCS`, and about the Go runtime's own rule for it.
 
-use super::go::{Setting, go_integer, is_since};
-use super::{CpuMode, Note, Plan, Present, Reader, Reason, Rounding, Tuning, warn};
+use super::{Decision, GoEnv, LimitReader, Note, Reason, warn_about_files};
+use crate::cgroup::limits::{CgroupVersion, ControllerLimits, Limits};
 use crate::error::Error;
-use crate::gobinary::{GoBinary, Release};
-use crate::limits::{Limits, Readings, Version};
-use crate::packed::packed;
-use crate::units::Quota;
+use crate::golang::values::{GodebugSetting, parse_go_integer, version_at_least};
+use crate::golang::{GoBinary, Release};
+use crate::options::{CpuMode, Rounding, Tuning};
+use crate::units::CpuQuota;
 
-/// Go's names for switching its own rule for GOMAXPROCS, and its updates, on and off.
-const TRACKING: [&str; 2] = ["containermaxprocs", "updatemaxprocs"];
+/// The `GODEBUG` setting that makes the runtime derive GOMAXPROCS from the quota.
+const CONTAINERMAXPROCS: &str = "containermaxprocs";
+/// The `GODEBUG` setting that makes the runtime follow changes of the quota.
+const UPDATEMAXPROCS: &str = "updatemaxprocs";
 
-/// The first release with a rule of its own for `GOMAXPROCS` in a cgroup.
-const OWN_RULE: Release = Release { major: 1, minor: 25, patch: 0 };
-/// The first release that finds its cgroup below the mount of a part of a hierarchy.
-const KNOWS_PARTS: Release = Release { major: 1, minor: 26, patch: 0 };
+/// The first release of Go with these settings.
+const CONTAINERMAXPROCS_SINCE: Release = Release { major: 1, minor: 25, patch: 0 };
+/// The first release of Go that finds its cgroup if the mount shows only a subtree of the
+/// hierarchy (golang/go#76390).
+const SUBTREE_MOUNT_SINCE: Release = Release { major: 1, minor: 26, patch: 0 };
 /// The first release of automaxprocs that finds its own cgroup on v2 (uber-go/automaxprocs#53).
-const KNOWS_V2: Release = Release { major: 1, minor: 5, patch: 2 };
+const CGROUP_V2_SINCE: Release = Release { major: 1, minor: 5, patch: 2 };
 
-/// Decides what becomes of `GOMAXPROCS`.
-#[inline(never)]
+/// Decides what `GOMAXPROCS` is set to.
 pub(super) fn decide<'a>(
-    plan: &mut Plan<'a>,
     tuning: &Tuning,
     limits: &'a Limits,
-    present: Present<'a>,
+    env: GoEnv<'a>,
     program: Option<&GoBinary<'_>>,
-) {
-    let Plan { cpu: decision, warnings, .. } = plan;
-    let replaces = tuning.cpu == CpuMode::Static;
+    warnings: &mut Vec<Error<'a>>,
+) -> Decision<'a, CpuQuota> {
+    let decision = Decision::of_limit(tuning.cpu_limit, &limits.cpu);
+    let is_static = tuning.cpu == CpuMode::Static;
     if tuning.cpu == CpuMode::Off {
-        decision.reason = Reason::Off;
-        return;
+        return Decision { reason: Reason::Off, ..decision };
     }
-    if let Some(value) = present.processors
-        && !replaces
-    {
+    if !is_static && let Some(value) = env.gomaxprocs {
         let release = program.and_then(|program| program.release);
-        if go_integer(value, release).is_none_or(|threads| threads <= 0) {
-            let (name, expected) = ("GOMAXPROCS", packed!("a whole number from 1"));
-            warnings.push(Error::GoWillIgnore { name, value, expected });
+        if parse_go_integer(value, release).is_none_or(|threads| threads <= 0) {
+            let (name, expected) = ("GOMAXPROCS", "a whole number from 1");
+            warnings.push(Error::IgnoredByGo { name, value, expected });
         }
-        decision.reason = Reason::Present;
-        return;
+        return Decision { reason: Reason::Present, ..decision };
     }
     if tuning.cpu_limit.is_none() {
-        warn(&limits.cpu.files, warnings);
+        warn_about_files(&limits.cpu, warnings);
     }
-    let own_rule = program.and_then(|program| own_rule(program, present.debug));
-    let left_alone = if !replaces && tuning.leaves_cpu_alone() {
-        left_alone(tuning, &limits.cpu, decision.limit, program, own_rule)
+    let setter = if is_static || is_customised(tuning) {
+        Setter::Loadline(None)
     } else {
-        Err(None)
+        setter(tuning.cpu, &limits.cpu, decision.limit, program, env.godebug)
     };
-    let Some(quota) = decision.limit else {
-        // One that is set later is to be followed then.
-        if matches!(left_alone, Ok(Reason::Live)) {
-            decision.reason = Reason::Live;
+    let (quota, note) = match (decision.limit, setter) {
+        (Some(quota), Setter::Loadline(note)) => (quota, note),
+        // Without a quota too, so that the runtime follows one that is set later.
+        (Some(_), Setter::Program(reason)) | (None, Setter::Program(reason @ Reason::Live)) => {
+            return Decision { reason, ..decision };
         }
-        return;
+        (None, _) => return decision,
     };
-    match left_alone {
-        Ok(reason) => {
-            decision.reason = reason;
-            return;
-        }
-        Err(note) => decision.note = note,
-    }
 
-    let mut value = match tuning.rounding {
+    let threads = match tuning.cpu_rounding {
         Rounding::Up => quota.rounded_up(),
         Rounding::Down => quota.rounded_down().max(1),
     };
-    decision.reason = Reason::Rounded(tuning.rounding);
-    if value < tuning.cpu_min {
-        value = tuning.cpu_min;
-        decision.reason = Reason::Minimum(value);
-    }
-    if let Some(cpus) = limits.cpus.map(u64::from)
-        && cpus <= value
-    {
-        if !replaces {
-            decision.note = None;
-            decision.reason = Reason::Enough { cpus };
-            return;
+    let (threads, reason) = if threads < tuning.cpu_min {
+        (tuning.cpu_min, Reason::Minimum(tuning.cpu_min))
+    } else {
+        (threads, Reason::Rounded(tuning.cpu_rounding))
+    };
+    match limits.cpus.map(u64::from) {
+        Some(cpus) if cpus <= threads && !is_static => {
+            Decision { reason: Reason::EnoughCpus { cpus }, ..decision }
         }
-        if cpus < value {
-            value = cpus;
-            decision.reason = Reason::Cpus(cpus);
+        Some(cpus) if cpus < threads => {
+            let reason = Reason::CappedAtCpus(cpus);
+            Decision { value: Some(cpus), reason, note, ..decision }
         }
+        _ => Decision { value: Some(threads), reason, note, ..decision },
     }
-    decision.value = Some(value);
 }
 
-/// Whether the program finds the quota by itself, and how; or what speaks against it.
-fn left_alone(
-    tuning: &Tuning,
-    readings: &Readings,
-    quota: Option<Quota>,
+/// Whether the user asked for something that only loadline can do.
+fn is_customised(tuning: &Tuning) -> bool {
+    tuning.cpu_limit.is_some() || tuning.cpu_min > 1 || tuning.cpu_rounding != Rounding::Up
+}
+
+/// Who sets the number of threads.
+enum Setter {
+    /// The program itself, which finds the same quota.
+    Program(Reason),
+    /// loadline. The note says why the program does not.
+    Loadline(Option<Note>),
+}
+
+/// Decides whether the program can be trusted to find the quota itself.
+fn setter(
+    mode: CpuMode,
+    limits: &ControllerLimits<CpuQuota>,
+    quota: Option<CpuQuota>,
     program: Option<&GoBinary<'_>>,
-    own_rule: Option<OwnRule>,
-) -> Result<Reason, Option<Note>> {
-    let is_in_leaf = match quota {
-        Some(quota) => readings.is_in_leaf(quota),
-        None => readings.version.is_some() && !readings.guessed,
+    godebug: Option<&[u8]>,
+) -> Setter {
+    let finds_quota = match quota {
+        Some(quota) => limits.leaf_shows(quota),
+        None => limits.version.is_some() && !limits.from_mount_root,
     };
-    let library = program.and_then(|program| program.automaxprocs);
-    let is_blind = readings.version == Some(Version::V2)
-        && library.is_some_and(|version| !is_since(version, KNOWS_V2));
-    if library.is_some() && !is_blind {
-        return if is_in_leaf {
-            Ok(Reason::Library(Reader::Automaxprocs))
+    let automaxprocs = program.and_then(|program| program.automaxprocs);
+    let is_too_old = limits.version == Some(CgroupVersion::V2)
+        && automaxprocs.is_some_and(|version| !version_at_least(version, CGROUP_V2_SINCE));
+    if automaxprocs.is_some() && !is_too_old {
+        let library = LimitReader::Automaxprocs;
+        return if finds_quota {
+            Setter::Program(Reason::Library(library))
         } else {
-            Err(Some(Note::OwnCgroupOnly(Reader::Automaxprocs)))
+            Setter::Loadline(Some(Note::OwnCgroupOnly(library)))
         };
     }
-    let wants_live = tuning.cpu == CpuMode::Live;
-    let Some(OwnRule { knows_parts, rule, updates }) = own_rule else {
-        let note =
-            if wants_live { Note::CannotFollow } else { Note::TooOldForV2(Reader::Automaxprocs) };
-        return Err((wants_live || is_blind).then_some(note));
+
+    let is_live = mode == CpuMode::Live;
+    let Some(runtime) = program.and_then(|program| RuntimeSupport::of(program, godebug)) else {
+        return Setter::Loadline(match (is_live, is_too_old) {
+            (true, _) => Some(Note::CannotFollow),
+            (false, true) => Some(Note::NoCgroupV2(LimitReader::Automaxprocs)),
+            (false, false) => None,
+        });
     };
-    if !rule.is_on && !wants_live {
-        return Err(None);
+    let RuntimeSupport { containermaxprocs, updatemaxprocs, subtree_mount } = runtime;
+    if !containermaxprocs.is_on && !is_live {
+        return Setter::Loadline(None);
     }
     // golang/go#81180
-    if !is_in_leaf {
-        return Err(Some(Note::OwnCgroupOnly(Reader::Runtime)));
+    if !finds_quota {
+        return Setter::Loadline(Some(Note::OwnCgroupOnly(LimitReader::GoRuntime)));
     }
-    // golang/go#76390
-    if readings.partial && !knows_parts {
-        return Err(Some(Note::PartOfHierarchy));
+    if limits.subtree_mount && !subtree_mount {
+        return Setter::Loadline(Some(Note::SubtreeMount));
     }
-    // What is off by the user's own word stays so.
-    if !rule.is_on {
-        return if rule.is_set { Err(Some(Note::DebugPresent)) } else { Ok(Reason::Live) };
+    // What the user switches off stays off.
+    if !containermaxprocs.is_on {
+        return if containermaxprocs.is_set_by_user {
+            Setter::Loadline(Some(Note::GodebugPresent))
+        } else {
+            Setter::Program(Reason::Live)
+        };
     }
-    let is_live = wants_live && !updates.is_on && !updates.is_set;
-    Ok(if is_live { Reason::Live } else { Reason::Runtime })
+    if is_live && !updatemaxprocs.is_on && !updatemaxprocs.is_set_by_user {
+        Setter::Program(Reason::Live)
+    } else {
+        Setter::Program(Reason::GoRuntime)
+    }
 }
 
-/// A runtime that has a rule of its own for `GOMAXPROCS` in a cgroup.
-#[derive(Clone, Copy)]
-struct OwnRule {
-    /// Whether it finds its cgroup below the mount of a part of a hierarchy.
-    knows_parts: bool,
-    rule: Switch,
-    updates: Switch,
+/// What a Go runtime that reads the quota does about it.
+struct RuntimeSupport {
+    containermaxprocs: Switch,
+    updatemaxprocs: Switch,
+    /// Whether it finds its cgroup if the mount shows only a subtree of the hierarchy.
+    subtree_mount: bool,
 }
 
-/// One of its switches.
-#[derive(Clone, Copy)]
+/// A setting in `GODEBUG`.
 struct Switch {
     is_on: bool,
-    /// Whether the user has set it.
-    is_set: bool,
+    /// Whether it is in the user's GODEBUG, with whatever value.
+    is_set_by_user: bool,
 }
 
-/// Both are on but for what go.mod's language version (in the defaults) or the user say.
-fn own_rule(program: &GoBinary<'_>, debug: Option<&[u8]>) -> Option<OwnRule> {
-    let release = program.release.filter(|release| !release.is_before(OWN_RULE))?;
-    let switch = |key| {
-        let user = Setting::find(debug, key, Some(release));
-        let default = Setting::find(program.debug_defaults, key, Some(release));
-        let is_on = user.is_on.or(default.is_on).unwrap_or(true);
-        Switch { is_on, is_set: user.is_present }
-    };
-    let [rule, updates] = TRACKING;
-    let knows_parts = !release.is_before(KNOWS_PARTS);
-    Some(OwnRule { knows_parts, rule: switch(rule), updates: switch(updates) })
+impl RuntimeSupport {
+    /// None if the runtime does not read the quota, or if its release is unknown.
+    fn of(program: &GoBinary<'_>, godebug: Option<&[u8]>) -> Option<Self> {
+        let release = program.release.filter(|release| *release >= CONTAINERMAXPROCS_SINCE)?;
+        let switch = |name| {
+            let user = GodebugSetting::find(godebug, name, Some(release));
+            // The program's own default is off if its go.mod names an older version of Go.
+            let default = GodebugSetting::find(program.default_godebug, name, Some(release));
+            Switch {
+                is_on: user.is_on.or(default.is_on).unwrap_or(true),
+                is_set_by_user: user.is_present,
+            }
+        };
+        Some(Self {
+            containermaxprocs: switch(CONTAINERMAXPROCS),
+            updatemaxprocs: switch(UPDATEMAXPROCS),
+            subtree_mount: release >= SUBTREE_MOUNT_SINCE,
+        })
+    }
 }
 
-/// The user's `GODEBUG` with the settings that it has not and that switch the runtime's rule on.
-pub(super) fn with_tracking(debug: Option<&[u8]>) -> Vec<u8> {
-    let mut value = debug.unwrap_or_default().to_vec();
-    for key in &TRACKING {
-        if !Setting::find(debug, key, None).is_present {
+/// The user's `GODEBUG`, extended by the settings that make the runtime follow the quota. Those
+/// that the user sets stay as they are.
+pub(super) fn follow_quota(godebug: Option<&[u8]>) -> Vec<u8> {
+    let mut value = godebug.unwrap_or_default().to_vec();
+    for name in [CONTAINERMAXPROCS, UPDATEMAXPROCS] {
+        if !GodebugSetting::find(godebug, name, None).is_present {
             if !value.is_empty() {
                 value.push(b',');
             }
-            value.extend_from_slice(key.as_bytes());
+            value.extend_from_slice(name.as_bytes());
             value.extend_from_slice(b"=1");
         }
     }

@@ -1,88 +1,114 @@
-//! The memory limit, and `GOMEMLIMIT`.
+//! Decides about `GOMEMLIMIT`.
 
-use super::go::{go_accepts, is_since};
-use super::{MemoryMode, Note, Plan, Reader, Reason, Tuning, warn};
+use super::{Decision, LimitReader, Note, Reason, warn_about_files};
+use crate::cgroup::limits::{ControllerLimits, Limits};
 use crate::error::Error;
-use crate::gobinary::{GoBinary, Release};
-use crate::limits::Limits;
-use crate::units::Quota;
+use crate::golang::values::{accepts_gomemlimit, version_at_least};
+use crate::golang::{GoBinary, Release};
+use crate::options::{MemoryMode, Tuning};
+use crate::units::{Bytes, Ratio};
 
-/// The first release that knows `GOMEMLIMIT`.
-const GOMEMLIMIT: Release = Release { major: 1, minor: 19, patch: 0 };
-/// The first release of automemlimit that reads more than the process's own cgroup.
-const SEES_ANCESTORS: Release = Release { major: 0, minor: 7, patch: 5 };
+/// The first release of Go that reads `GOMEMLIMIT`.
+const GOMEMLIMIT_SINCE: Release = Release { major: 1, minor: 19, patch: 0 };
+/// The highest value that Go starts with.
+const MAX_GOMEMLIMIT: Bytes = Bytes(i64::MAX as u64);
+/// The first release of automemlimit that reads the ancestors of the process's own cgroup too.
+const ANCESTORS_SINCE: Release = Release { major: 0, minor: 7, patch: 5 };
 
-/// Decides what becomes of `GOMEMLIMIT`.
-#[inline(never)]
+/// Decides what `GOMEMLIMIT` is set to, given the value that it has in the environment.
 pub(super) fn decide<'a>(
-    plan: &mut Plan<'a>,
     tuning: &Tuning,
     limits: &'a Limits,
-    present: Option<&'a [u8]>,
+    gomemlimit: Option<&'a [u8]>,
     program: Option<&GoBinary<'_>>,
-) {
-    let Plan { memory: decision, warnings, .. } = plan;
+    warnings: &mut Vec<Error<'a>>,
+) -> Decision<'a, Bytes> {
+    let decision = memory_limit(tuning, limits);
     let release = program.and_then(|program| program.release);
-    let is_known = release.is_none_or(|release| !release.is_before(GOMEMLIMIT));
-    // The kernel never lets it be reached. Equal is a limit: lxcfs shows it as the total.
-    if let (Some(Quota { amount: limit, .. }), Some(total)) = (decision.limit, limits.memory_total)
-        && limit > total
-        && tuning.memory_limit.is_none()
-    {
-        decision.limit = None;
-        decision.source = None;
-        decision.reason = Reason::AboveTotal { limit, total };
-    }
+    let has_gomemlimit = release.is_none_or(|release| release >= GOMEMLIMIT_SINCE);
+    let mut note = (!has_gomemlimit).then_some(Note::NoEffect);
+
     if tuning.memory == MemoryMode::Off {
-        decision.reason = Reason::Off;
-        return;
+        return Decision { reason: Reason::Off, ..decision };
     }
-    if let Some(value) = present
-        && tuning.memory == MemoryMode::Auto
+    if tuning.memory == MemoryMode::Auto
+        && let Some(value) = gomemlimit
     {
-        decision.note = (!is_known).then_some(Note::NoEffect);
-        if is_known && !go_accepts(value, release) {
-            warnings.push(Error::GoWillAbort(value));
+        if has_gomemlimit && !accepts_gomemlimit(value, release) {
+            warnings.push(Error::RefusedByGo(value));
         }
-        decision.reason = Reason::Present;
-        return;
+        return Decision { reason: Reason::Present, note, ..decision };
     }
     if tuning.memory_limit.is_none() {
-        warn(&limits.memory.files, warnings);
+        warn_about_files(&limits.memory, warnings);
     }
     let Some(limit) = decision.limit else {
-        return;
+        return decision;
     };
     if tuning.memory == MemoryMode::Auto
-        && tuning.leaves_memory_alone()
+        && !is_customised(tuning)
         && let Some(version) = program.and_then(|program| program.automemlimit)
     {
-        // None finds an ancestor of a cgroup that it does not find.
-        let sees_ancestors = is_since(version, SEES_ANCESTORS) && !limits.memory.guessed;
-        let is_high = decision.source.is_some_and(|file| file.ends_with(b"/memory.high"));
-        if limits.memory.is_in_leaf(limit) || (sees_ancestors && !is_high) {
-            decision.reason = Reason::Library(Reader::Automemlimit);
-            return;
+        if automemlimit_finds(version, limit, decision.source, &limits.memory) {
+            let reason = Reason::Library(LimitReader::Automemlimit);
+            return Decision { reason, ..decision };
         }
-        decision.note = Some(Note::OwnCgroupOnly(Reader::Automemlimit));
+        note = note.or(Some(Note::OwnCgroupOnly(LimitReader::Automemlimit)));
     }
-    if !is_known {
-        decision.note = Some(Note::NoEffect);
+    match gomemlimit_for(limit, tuning, warnings) {
+        // With 0 Go would collect garbage without pause.
+        (Bytes(0), _) => Decision { reason: Reason::NothingLeft, note, ..decision },
+        (value, reason) => Decision { value: Some(value.0), reason, note, ..decision },
     }
-    // More would stop Go at its start, and cannot be reached.
-    let limit = limit.amount.min(i64::MAX.unsigned_abs());
-    let share = tuning.ratio.of(limit);
-    let (value, reason) = match limit.checked_sub(tuning.reserve) {
-        Some(rest) if rest > 0 && rest < share => (rest, Reason::Reserve(tuning.reserve)),
-        Some(rest) if rest > 0 => (share, Reason::Share(tuning.ratio)),
-        _ => {
-            if tuning.reserve > 0 {
-                warnings.push(Error::ReserveTooLarge { reserve: tuning.reserve, limit });
-            }
-            (share, Reason::Share(tuning.ratio))
+}
+
+/// The limit that counts, and why there is none if there is none.
+fn memory_limit<'a>(tuning: &Tuning, limits: &'a Limits) -> Decision<'a, Bytes> {
+    let decision = Decision::of_limit(tuning.memory_limit, &limits.memory);
+    // A limit above the machine's memory is never reached. An equal one counts: lxcfs shows the
+    // limit of a container as its MemTotal.
+    if tuning.memory_limit.is_none()
+        && let (Some(limit), Some(total)) = (decision.limit, limits.memory_total)
+        && limit > total
+    {
+        let reason = Reason::AboveTotal { limit, total };
+        return Decision { limit: None, source: None, reason, ..decision };
+    }
+    decision
+}
+
+/// Whether the user asked for something that only loadline can do.
+fn is_customised(tuning: &Tuning) -> bool {
+    tuning.memory_limit.is_some()
+        || tuning.memory_reserve > Bytes(0)
+        || tuning.memory_ratio != Ratio::DEFAULT
+}
+
+/// Whether automemlimit of this version finds the limit that comes from the file `source`.
+fn automemlimit_finds(
+    version: &[u8],
+    limit: Bytes,
+    source: Option<&[u8]>,
+    limits: &ControllerLimits<Bytes>,
+) -> bool {
+    let reads_ancestors = version_at_least(version, ANCESTORS_SINCE);
+    let is_high = source.is_some_and(|file| file.ends_with(b"/memory.high"));
+    // Without its own cgroup it finds no ancestors either. It never reads memory.high.
+    limits.leaf_shows(limit) || (reads_ancestors && !limits.from_mount_root && !is_high)
+}
+
+/// The value of `GOMEMLIMIT` for a limit: the share, or what the reserve leaves if that is less.
+fn gomemlimit_for(limit: Bytes, tuning: &Tuning, warnings: &mut Vec<Error<'_>>) -> (Bytes, Reason) {
+    let limit = limit.min(MAX_GOMEMLIMIT);
+    let (ratio, reserve) = (tuning.memory_ratio, tuning.memory_reserve);
+    let share = ratio.of(limit);
+    let rest = Bytes(limit.0.saturating_sub(reserve.0));
+    if rest == Bytes(0) {
+        if reserve > Bytes(0) {
+            warnings.push(Error::ReserveTooLarge { reserve: reserve.0, limit: limit.0 });
         }
-    };
-    // Zero would mean that Go collects without end.
-    decision.value = (value > 0).then_some(value);
-    decision.reason = if value > 0 { reason } else { Reason::Nothing };
+    } else if rest < share {
+        return (rest, Reason::Reserve(reserve));
+    }
+    (share, Reason::Share(ratio))
 }

@@ -1,105 +1,103 @@
-//! The reasons for what is decided, in the words in which people read them.
+//! Why a variable is set or left alone, and how that is worded.
 
-use super::Rounding;
-use crate::packed::{Packed, packed};
-use crate::text::{Out, Put, put};
+use crate::options::Rounding;
 use crate::units::{Bytes, Ratio};
+use std::fmt::{self, Display, Formatter};
 
-/// Who reads the limits too.
+/// A part of the program that reads limits itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reader {
-    /// The runtime itself, of the quota.
-    Runtime,
-    /// A library that sets GOMAXPROCS from inside of the program.
+pub enum LimitReader {
+    /// The Go runtime, which reads the CPU quota since Go 1.25.
+    GoRuntime,
+    /// The library that sets GOMAXPROCS from inside the program.
     Automaxprocs,
-    /// A library that sets the memory limit from inside of the program.
+    /// The library that sets the memory limit from inside the program.
     Automemlimit,
 }
 
-impl Put for Reader {
-    fn put(&self, out: &mut Out) {
-        match self {
-            Self::Runtime => put!(out, "the Go runtime"),
-            Self::Automaxprocs => put!(out, "go.uber.org/automaxprocs"),
-            Self::Automemlimit => put!(out, "github.com/KimMachineGun/automemlimit"),
-        }
+impl Display for LimitReader {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::GoRuntime => "the Go runtime",
+            Self::Automaxprocs => "go.uber.org/automaxprocs",
+            Self::Automemlimit => "github.com/KimMachineGun/automemlimit",
+        })
     }
 }
 
-/// Why a variable is set, or left alone.
+/// Why a variable is set to its value, or left alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// It was asked for that it be left alone.
+    /// The user disabled it.
     Off,
-    /// It has a value.
+    /// The environment sets the variable already.
     Present,
-    /// The process is in no cgroup that could have a limit.
+    /// The process is in no visible cgroup that has the controller.
     NoCgroup,
-    /// There is no limit, as far as can be seen.
+    /// No visible cgroup sets a limit.
     Unlimited,
-    /// What may be a limit could not be read.
+    /// A file that may hold a limit could not be read or parsed.
     Unknown,
-    /// The limit is above the machine's memory.
+    /// The limit is above the machine's memory, so it is never reached.
     AboveTotal {
-        /// The limit in bytes.
-        limit: u64,
-        /// The machine's memory in bytes.
-        total: u64,
+        /// The limit.
+        limit: Bytes,
+        /// The machine's memory.
+        total: Bytes,
     },
-    /// Nothing of the limit is left to Go.
-    Nothing,
-    /// A part of the limit.
+    /// The limit is so low that GOMEMLIMIT would be 0.
+    NothingLeft,
+    /// A share of the limit.
     Share(Ratio),
-    /// The limit without the reserve.
-    Reserve(u64),
-    /// The quota is not less than the CPUs.
-    Enough {
-        /// The CPUs that the process may run on.
+    /// The limit minus a reserve.
+    Reserve(Bytes),
+    /// The quota is not below the number of CPUs.
+    EnoughCpus {
+        /// How many CPUs the process may run on.
         cpus: u64,
     },
     /// The quota in whole CPUs.
     Rounded(Rounding),
-    /// The quota would give fewer threads than the least number wanted.
+    /// The minimum that the user asked for, which is above the quota.
     Minimum(u64),
-    /// The runtime finds the limit by itself.
-    Runtime,
-    /// The runtime is told to find the limit by itself.
+    /// The Go runtime finds the same limit.
+    GoRuntime,
+    /// The Go runtime finds the same limit, and follows its changes, because GODEBUG is set.
     Live,
-    /// A library in the program finds the limit by itself.
-    Library(Reader),
-    /// The quota would give more threads than there are CPUs.
-    Cpus(u64),
+    /// A library in the program finds the same limit.
+    Library(LimitReader),
+    /// The number of CPUs, which is below the quota.
+    CappedAtCpus(u64),
 }
 
-const THE_CPUS: Packed = packed!(" the CPUs that the process may run on, ");
-
-impl Put for Reason {
-    fn put(&self, out: &mut Out<'_>) {
+impl Display for Reason {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Off => put!(out, "switched off"),
-            Self::Present => put!(out, "left alone, as it has a value already"),
-            Self::NoCgroup => put!(out, "no cgroup with this controller is in sight"),
-            Self::Unlimited => put!(out, "no limit is set as far up as can be seen"),
-            Self::Unknown => put!(out, "no limit could be read"),
+            Self::Off => f.write_str("disabled"),
+            Self::Present => f.write_str("already set"),
+            Self::NoCgroup => f.write_str("no cgroup with this controller is visible"),
+            Self::Unlimited => f.write_str("no visible cgroup sets a limit"),
+            Self::Unknown => f.write_str("the limit could not be read"),
             Self::AboveTotal { limit, total } => {
-                let (limit, total) = (Bytes(*limit), Bytes(*total));
-                put!(out, "the limit of ", limit, " is above the machine's memory of ", total);
+                write!(f, "the limit of {limit} is above the machine's memory of {total}")
             }
-            Self::Nothing => put!(out, "the limit leaves nothing to set"),
-            Self::Share(ratio) => put!(out, ratio, " of the limit"),
-            Self::Reserve(bytes) => put!(out, "the limit less a reserve of ", Bytes(*bytes)),
-            Self::Enough { cpus } => put!(out, "not below", THE_CPUS, cpus),
-            Self::Rounded(Rounding::Up) => put!(out, "the limit rounded up"),
-            Self::Rounded(Rounding::Down) => put!(out, "the limit rounded down, at least 1"),
-            Self::Minimum(least) => put!(out, "at least ", least, " as asked for"),
-            Self::Runtime => put!(out, "left to the Go runtime, which finds the same limit"),
+            Self::NothingLeft => f.write_str("the limit leaves nothing for Go"),
+            Self::Share(ratio) => write!(f, "{ratio} of the limit"),
+            Self::Reserve(reserve) => write!(f, "the limit minus a reserve of {reserve}"),
+            Self::EnoughCpus { cpus } => {
+                write!(f, "the quota is not below the number of usable CPUs, {cpus}")
+            }
+            Self::Rounded(Rounding::Up) => f.write_str("the quota rounded up"),
+            Self::Rounded(Rounding::Down) => f.write_str("the quota rounded down, at least 1"),
+            Self::Minimum(minimum) => write!(f, "the minimum of {minimum} that was asked for"),
+            Self::GoRuntime => f.write_str("left to the Go runtime, which finds the same limit"),
             Self::Live => {
-                put!(out, "left to the Go runtime, told by GODEBUG to follow the limit")
+                f.write_str("left to the Go runtime, which follows the limit because of GODEBUG")
             }
-            Self::Library(name) => {
-                put!(out, "left to ", name, " in the program, which reads the same limit");
+            Self::Library(library) => {
+                write!(f, "left to {library} in the program, which reads the same limit")
             }
-            Self::Cpus(cpus) => put!(out, "no more than", THE_CPUS, cpus),
+            Self::CappedAtCpus(cpus) => write!(f, "capped at the number of usable CPUs, {cpus}"),
         }
     }
 }
@@ -107,33 +105,34 @@ impl Put for Reason {
 /// What else there is to know about a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// The runtime is too old for the variable.
+    /// The program's Go is older than the variable.
     NoEffect,
-    /// Who else would find a limit would not find this one.
-    OwnCgroupOnly(Reader),
-    /// Go 1.25 takes the path in the hierarchy for the path below the mount.
-    PartOfHierarchy,
-    /// The runtime cannot follow changes.
+    /// The program reads limits itself, but misses this one, which is in another cgroup than its
+    /// own.
+    OwnCgroupOnly(LimitReader),
+    /// Go 1.25 does not find its cgroup if the mount shows only a subtree of the hierarchy.
+    SubtreeMount,
+    /// The program's Go is older than the runtime's updates of GOMAXPROCS.
     CannotFollow,
-    /// The library in the program would find nothing on cgroup v2.
-    TooOldForV2(Reader),
-    /// The user's GODEBUG has the settings already.
-    DebugPresent,
+    /// The library in the program does not support cgroup v2.
+    NoCgroupV2(LimitReader),
+    /// The user's GODEBUG switches the runtime's own rule off.
+    GodebugPresent,
 }
 
-impl Put for Note {
-    fn put(&self, out: &mut Out<'_>) {
+impl Display for Note {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoEffect => put!(out, "no effect on this program, as Go knows it from 1.19 on"),
-            Self::OwnCgroupOnly(who) => {
-                put!(out, who, " would look for it in the process's own cgroup only");
+            Self::NoEffect => f.write_str("no effect on this program: Go supports it since 1.19"),
+            Self::OwnCgroupOnly(reader) => {
+                write!(f, "{reader} reads only the process's own cgroup")
             }
-            Self::PartOfHierarchy => {
-                put!(out, "Go 1.25 would not find its cgroup below this mount")
+            Self::SubtreeMount => f.write_str("Go 1.25 does not find its cgroup below this mount"),
+            Self::CannotFollow => f.write_str("the program's Go version cannot follow changes"),
+            Self::NoCgroupV2(library) => {
+                write!(f, "{library} in the program is too old for cgroup v2")
             }
-            Self::CannotFollow => put!(out, "the program's Go cannot follow changes"),
-            Self::TooOldForV2(who) => put!(out, who, " in the program is too old for cgroup v2"),
-            Self::DebugPresent => put!(out, "GODEBUG has a setting for it already"),
+            Self::GodebugPresent => f.write_str("GODEBUG already sets it"),
         }
     }
 }

@@ -1,20 +1,20 @@
-//! Against files made here, because a toolchain makes only the forms of its own time and machine,
-//! and none of the broken ones.
+//! The ELF files are made here: a toolchain makes only the forms of its own release and machine, and
+//! no broken ones.
 
 use super::elf::{BUDGET, CHUNK};
+use super::values::accepts_gomemlimit;
 use super::*;
-use core::ffi::CStr;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use std::cell::Cell;
-use std::ffi::CString;
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// Lines of a program's module information, with a sentinel on either side.
-fn framed(lines: &str) -> Vec<u8> {
+/// Module information with these lines, with a sentinel before and after them.
+fn module_info(lines: &str) -> Vec<u8> {
     [b"0123456789abcdef", lines.as_bytes(), b"fedcba9876543210"].concat()
 }
 
@@ -23,23 +23,25 @@ const LINES: &str = "path\tcommand-line-arguments\n\
     build\tCGO_ENABLED=0\n\
     build\tDefaultGODEBUG=containermaxprocs=0,updatemaxprocs=0\n";
 
-/// A file to be made. The data segment holds the header of the build information, then the
-/// strings or what it takes to point to them.
+/// What an ELF file looks like. The data segment contains the header of the build information, then
+/// the strings or the pointers to them.
 #[derive(Clone, Debug)]
 struct Program {
+    /// 64-bit.
     wide: bool,
+    /// Big-endian.
     big: bool,
     inline: bool,
-    /// Where the file is in memory: 0 if it is position-independent.
+    /// The address of the file in memory: 0 if it is position-independent.
     base: u64,
     has_sections: bool,
-    /// What is in the data segment before the header.
+    /// How many bytes the data segment has before the header.
     before: usize,
     version: Vec<u8>,
     modules: Vec<u8>,
 }
 
-/// The file, and where in it are the things that a test may want to spoil.
+/// An ELF file, and the offsets of what a test may want to corrupt.
 struct Made {
     bytes: Vec<u8>,
     segments: usize,
@@ -59,11 +61,11 @@ const EXAMPLE: Program = Program {
 };
 
 fn example() -> Program {
-    Program { version: b"go1.25.3".to_vec(), modules: framed(LINES), ..EXAMPLE }
+    Program { version: b"go1.25.3".to_vec(), modules: module_info(LINES), ..EXAMPLE }
 }
 
 impl Program {
-    /// Puts a number of `size` bytes at the end.
+    /// Appends a number of `size` bytes.
     fn put(&self, bytes: &mut Vec<u8>, size: usize, number: u64) {
         let number = if self.big { number << (64 - 8 * size) } else { number };
         let octets = if self.big { number.to_be_bytes() } else { number.to_le_bytes() };
@@ -76,7 +78,7 @@ impl Program {
         }
     }
 
-    /// The data segment, which is at this address.
+    /// The content of the data segment, given its address.
     fn data(&self, address: u64) -> Vec<u8> {
         let mut data = vec![0xaa; self.before];
         let (word, flags) = (if self.wide { 8 } else { 4 }, u8::from(self.big));
@@ -110,7 +112,7 @@ impl Program {
     fn make(&self) -> Made {
         const CODE: u64 = 0x300;
         const DATA: u64 = 0x400;
-        // As of a segment that follows another in memory one page further on.
+        // In memory the data segment begins one page further on than in the file.
         let address = self.base + 0x1000 + DATA;
         let data = self.data(address);
         let end = DATA + data.len() as u64;
@@ -168,7 +170,7 @@ impl Program {
     }
 }
 
-/// Bytes in the place of a file. It keeps the account of what is read.
+/// A source that counts what is read from it.
 struct Counted<S> {
     source: S,
     read: Cell<usize>,
@@ -199,13 +201,12 @@ impl Source for &[u8] {
     }
 }
 
-/// Reads a file that is in memory, and holds it against what any file may cost.
+/// Reads a file that is in memory, and checks that no more than the budget is read.
 fn read_bytes<'a>(bytes: &[u8], buffer: &'a mut Vec<u8>) -> Option<GoBinary<'a>> {
     let source = Counted::new(bytes);
-    buffer.clear();
-    source.append(0, HEAD, buffer);
-    let found = describe(&source, buffer);
-    assert!(source.read.get() <= HEAD + BUDGET, "{} bytes", source.read.get());
+    let head = &bytes[..HEAD.min(bytes.len())];
+    let found = describe(head, &source, buffer);
+    assert!(source.read.get() <= BUDGET, "{} bytes", source.read.get());
     assert!(source.calls.get() <= BUDGET / 16, "{} calls", source.calls.get());
     found
 }
@@ -220,7 +221,7 @@ fn assert_is_example(bytes: &[u8]) {
     let expected = GoBinary {
         version: b"go1.25.3",
         release: Some(Release { major: 1, minor: 25, patch: 3 }),
-        debug_defaults: Some(b"containermaxprocs=0,updatemaxprocs=0"),
+        default_godebug: Some(b"containermaxprocs=0,updatemaxprocs=0"),
         cgo: Some(false),
         automaxprocs: Some(b"v1.5.3"),
         automemlimit: None,
@@ -228,8 +229,10 @@ fn assert_is_example(bytes: &[u8]) {
     assert_eq!(read_bytes(bytes, &mut buffer), Some(expected));
 }
 
-fn read_file<'a>(path: &CStr, buffer: &'a mut Vec<u8>) -> Option<GoBinary<'a>> {
-    read(&File::open(path)?, buffer)
+fn read_file<'a>(path: &Path, buffer: &'a mut Vec<u8>) -> Option<GoBinary<'a>> {
+    let path = CString::new(path.as_os_str().as_bytes()).unwrap();
+    let file = sys::open(&path).ok()?;
+    read(file.as_fd(), buffer)
 }
 
 #[test]
@@ -247,21 +250,21 @@ fn every_form_of_file_is_read() {
 }
 
 #[test]
-fn strings_may_be_longer_than_what_is_read_at_first() {
+fn strings_longer_than_the_first_chunk_are_read() {
     for inline in [true, false] {
         for length in [0, 1, 94, 95, CHUNK - 200, CHUNK, 10 * CHUNK, 200 << 10] {
             let lines = format!("path\t{}\n{LINES}", "x".repeat(length));
             assert_is_example(
-                &Program { inline, modules: framed(&lines), ..example() }.make().bytes,
+                &Program { inline, modules: module_info(&lines), ..example() }.make().bytes,
             );
         }
-        let modules = framed(&"x".repeat(BUDGET));
+        let modules = module_info(&"x".repeat(BUDGET));
         assert!(!is_go(&Program { modules, ..example() }.make().bytes));
     }
 }
 
 #[test]
-fn without_a_table_of_sections_the_data_segment_is_searched() {
+fn the_data_segment_is_searched_if_there_is_no_section_table() {
     let made = Program { before: 100 << 4, ..example() }.make();
     let zeroed = [&made.bytes[..made.sections], &[0; 5 * 64]].concat();
     assert_is_example(&zeroed);
@@ -277,7 +280,7 @@ fn without_a_table_of_sections_the_data_segment_is_searched() {
 }
 
 #[test]
-fn a_table_of_sections_without_the_right_one_is_believed() {
+fn the_data_segment_is_not_searched_if_there_is_a_section_table() {
     let made = example().make();
     let mut removed = made.bytes.clone();
     removed[made.sections + 3 * 64 + 4] = 8;
@@ -285,7 +288,7 @@ fn a_table_of_sections_without_the_right_one_is_believed() {
 }
 
 #[test]
-fn what_is_broken_or_hostile_is_not_recognised() {
+fn broken_and_hostile_files_are_not_recognised() {
     let inline = example().make();
     let pointers = Program { inline: false, ..example() }.make();
     let stripped = Program { has_sections: false, ..example() }.make();
@@ -339,7 +342,7 @@ fn what_is_broken_or_hostile_is_not_recognised() {
 }
 
 #[test]
-fn tables_whose_entries_overlap_take_no_more_than_others() {
+fn tables_with_entries_too_small_are_harmless() {
     let (inline, has_sections) = (false, false);
     for program in
         [example(), Program { inline, ..example() }, Program { has_sections, ..example() }]
@@ -357,33 +360,33 @@ fn tables_whose_entries_overlap_take_no_more_than_others() {
 }
 
 #[test]
-fn a_file_that_ends_early_is_not_half_read() {
+fn a_truncated_file_is_not_recognised_unless_only_the_modules_are_missing() {
     for inline in [true, false] {
         let made = Program { inline, ..example() }.make();
         for length in 0..made.sections {
             let mut buffer = Vec::new();
             let found = read_bytes(&made.bytes[..length], &mut buffer);
-            // Behind pointers there is nothing where there are no modules.
-            assert!(found.is_none_or(|it| !inline && it.debug_defaults.is_none()), "{length}");
+            // If pointers lead to the strings, the modules may be missing.
+            assert!(found.is_none_or(|it| !inline && it.default_godebug.is_none()), "{length}");
         }
     }
 }
 
 #[test]
-fn the_modules_are_optional_but_the_version_is_not() {
+fn modules_are_optional_and_the_version_is_not() {
     let mut buffer = Vec::new();
     for (inline, modules) in
         [(true, &b""[..]), (false, b""), (true, b"0123456789abcdef\nfedcba9876543210x")]
     {
         let program = Program { inline, modules: modules.to_vec(), ..example() };
-        let binary = read_bytes(&program.make().bytes, &mut buffer).map(|it| it.debug_defaults);
+        let binary = read_bytes(&program.make().bytes, &mut buffer).map(|it| it.default_godebug);
         assert_eq!(binary, Some(None));
         assert!(!is_go(&Program { version: Vec::new(), ..program }.make().bytes));
     }
 }
 
 #[test]
-fn modules_are_read_line_by_line() {
+fn module_information_is_parsed_line_by_line() {
     type Expected<'a> = (Option<&'a str>, Option<bool>, Option<&'a str>, Option<&'a str>);
     let cases: &[(&str, Expected<'_>)] = &[
         ("path\tx\n", (Some(""), None, None, None)),
@@ -434,11 +437,11 @@ fn modules_are_read_line_by_line() {
         ("dep\tgo.uber.org/automaxprocs\tv1\n=>\tx\n", (Some(""), None, None, None)),
     ];
     for (lines, expected) in cases {
-        let modules = framed(lines);
+        let modules = module_info(lines);
         let binary = buildinfo::parse(b"go1.25", &modules).unwrap();
         let text = |bytes: Option<&[u8]>| bytes.map(|it| String::from_utf8(it.to_vec()).unwrap());
         let found = (
-            text(binary.debug_defaults),
+            text(binary.default_godebug),
             binary.cgo,
             text(binary.automaxprocs),
             text(binary.automemlimit),
@@ -451,7 +454,7 @@ fn modules_are_read_line_by_line() {
 }
 
 #[test]
-fn the_release_is_found_in_what_vendors_make_of_it() {
+fn the_release_is_found_in_versions_with_suffixes() {
     for (version, release) in [
         ("go1.25.3", Some((1, 25, 3))),
         ("go1.25", Some((1, 25, 0))),
@@ -483,16 +486,32 @@ fn the_release_is_found_in_what_vendors_make_of_it() {
         assert_eq!(found, release, "{version}");
     }
     let release = |minor, patch| Release { major: 1, minor, patch };
-    assert!(release(9, 9).is_before(release(25, 0)) && release(25, 4).is_before(release(25, 10)));
-    assert!(!release(25, 0).is_before(release(9, 9)) && !release(25, 0).is_before(release(25, 0)));
-}
-
-fn c_path(path: &Path) -> CString {
-    CString::new(path.as_os_str().as_bytes()).unwrap()
+    assert!(release(9, 9) < release(25, 0) && release(25, 4) < release(25, 10));
+    assert!(release(25, 0) >= release(9, 9) && release(25, 0) >= release(25, 0));
 }
 
 #[test]
-fn a_script_stands_for_its_interpreter() {
+fn which_numbers_go_accepts_depends_on_the_release() {
+    let before = Some(Release { major: 1, minor: 25, patch: 9 });
+    let after = Some(Release { major: 1, minor: 26, patch: 0 });
+    for (value, releases) in [
+        ("1MiB", [true, true, true]),
+        ("-0MiB", [true, true, true]),
+        ("+1MiB", [false, true, true]),
+        ("-KiB", [true, false, true]),
+        ("-1", [false; 3]),
+        ("-", [false; 3]),
+        ("-B", [false; 3]),
+        ("+-1", [false; 3]),
+        ("1-", [false; 3]),
+    ] {
+        let accepted = [before, after, None].map(|it| accepts_gomemlimit(value.as_bytes(), it));
+        assert_eq!(accepted, releases, "{value}");
+    }
+}
+
+#[test]
+fn the_interpreter_of_a_script_is_read() {
     let directory = tempfile::tempdir().unwrap();
     let place = |name: &str| directory.path().join(name);
     let go = place("go");
@@ -520,12 +539,12 @@ fn a_script_stands_for_its_interpreter() {
     ] {
         let file = place("file");
         std::fs::write(&file, &content).unwrap();
-        assert_eq!(read_file(&c_path(&file), &mut buffer).is_some(), found, "{content:?}");
+        assert_eq!(read_file(&file, &mut buffer).is_some(), found, "{content:?}");
     }
 }
 
 #[test]
-fn what_is_no_file_neither_hangs_nor_confuses() {
+fn special_files_neither_block_nor_count_as_go() {
     let directory = tempfile::tempdir().unwrap();
     let fifo = directory.path().join("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -546,17 +565,17 @@ fn what_is_no_file_neither_hangs_nor_confuses() {
         Path::new("/no/such/file"),
         Path::new(""),
     ] {
-        assert_eq!(read_file(&c_path(path), &mut Vec::new()), None, "{path:?}");
+        assert_eq!(read_file(path, &mut Vec::new()), None, "{path:?}");
     }
 }
 
 #[test]
-fn of_a_large_program_no_more_is_read_than_of_a_small_one() {
+fn the_cost_does_not_depend_on_the_size_of_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let made = example().make();
     let cost = |size: u64| {
         let path = directory.path().join("program");
-        let file = std::fs::File::create(&path).unwrap();
+        let file = File::create(&path).unwrap();
         // The table of sections is at the end, with a hole before it.
         let table = &made.bytes[made.sections..];
         let start = size - table.len() as u64;
@@ -564,10 +583,10 @@ fn of_a_large_program_no_more_is_read_than_of_a_small_one() {
         file.write_all_at(&start.to_le_bytes(), 40).unwrap();
         file.write_all_at(table, start).unwrap();
         assert_eq!(file.metadata().unwrap().len(), size);
-        let source = Counted::new(File::open(&c_path(&path)).unwrap());
+        let file = File::open(&path).unwrap();
+        let source = Counted::new(file.as_fd());
         let mut buffer = Vec::new();
-        source.append(0, HEAD, &mut buffer);
-        let binary = describe(&source, &mut buffer).unwrap();
+        let binary = describe(&made.bytes[..HEAD], &source, &mut buffer).unwrap();
         assert_eq!(binary.automaxprocs, Some(&b"v1.5.3"[..]));
         (source.read.get(), source.calls.get())
     };
@@ -577,7 +596,7 @@ fn of_a_large_program_no_more_is_read_than_of_a_small_one() {
     assert!(read < 8 << 10 && calls < 8, "{read} bytes in {calls} calls");
 }
 
-/// Programs in every form.
+/// Programs of every form.
 fn programs() -> impl Strategy<Value = Program> {
     let base = select(vec![0, 0x40_0000, 0xc000_0000]);
     let lines = "([a-z=>]{0,5}\t?[a-zA-Z=./\"]{0,12}\t?[a-z0-9.]{0,6}\n){0,6}";
@@ -590,12 +609,12 @@ fn programs() -> impl Strategy<Value = Program> {
             has_sections,
             before: before * 16,
             version,
-            modules: framed(&format!("{LINES}{lines}")),
+            modules: module_info(&format!("{LINES}{lines}")),
         },
     )
 }
 
-/// Numbers that offsets, sizes and counts go wrong with.
+/// Numbers that are troublesome as offsets, sizes or counts.
 fn numbers() -> impl Strategy<Value = u64> {
     let nearly =
         |number: u64| (0..33u64).prop_map(move |by| number.wrapping_add(by).wrapping_sub(16));
@@ -612,7 +631,7 @@ fn numbers() -> impl Strategy<Value = u64> {
 
 proptest! {
     #[test]
-    fn random_bytes_do_no_harm(mut bytes in vec(any::<u8>(), 0..600), class in 0..3u8, order in 0..3u8) {
+    fn random_bytes_do_not_panic(mut bytes in vec(any::<u8>(), 0..600), class in 0..3u8, order in 0..3u8) {
         is_go(&bytes);
         let head = [0x7f, b'E', b'L', b'F', class, order];
         let length = head.len().min(bytes.len());
@@ -620,19 +639,19 @@ proptest! {
         is_go(&bytes);
         let _ = interpreter(&bytes);
         let script = [b"#!", &bytes[..]].concat();
-        prop_assert!(interpreter(&script).is_some_and(|name| script.get(name).is_some()));
+        prop_assert!(interpreter(&script).is_some());
         let _ = buildinfo::parse(&bytes, &bytes);
     }
 
     #[test]
-    fn spoilt_programs_do_no_harm(
+    fn corrupted_programs_do_not_panic(
         program in programs(),
         patches in vec((any::<Index>(), 0..6usize, select(vec![1usize, 2, 4, 8]), numbers()), 1..8),
         cut in proptest::option::weighted(0.2, any::<Index>()),
     ) {
         let Made { mut bytes, segments, sections, header } = program.make();
         for (place, part, size, number) in patches {
-            // Most of a file is of no interest.
+            // Corrupting other parts has no effect.
             let part = match part {
                 0 => 4..64,
                 1 | 2 => segments..segments + 168,
@@ -652,14 +671,14 @@ proptest! {
     }
 
     #[test]
-    fn spoilt_modules_do_no_harm(
+    fn corrupted_module_information_does_not_panic(
         lines in vec(select(vec![
             "dep\t", "go.uber.org/automaxprocs", "github.com/KimMachineGun/automemlimit", "\t", "\n",
             "=>\t", "build\t", "DefaultGODEBUG=", "CGO_ENABLED=", "\"", "v1.2.3", "\0", "\u{e9}", "=",
         ]), 0..40),
         frame in any::<(bool, Index, u8)>(),
     ) {
-        let mut modules = framed(&lines.concat());
+        let mut modules = module_info(&lines.concat());
         if frame.0 {
             let at = frame.1.index(modules.len());
             modules[at] = frame.2;
@@ -668,12 +687,12 @@ proptest! {
         let inside = |value: Option<&[u8]>| value.is_none_or(|value| {
             value.iter().all(|byte| !matches!(byte, b'\t' | b'\n'))
         });
-        prop_assert!(inside(binary.debug_defaults));
+        prop_assert!(inside(binary.default_godebug));
         prop_assert!(inside(binary.automaxprocs) && inside(binary.automemlimit));
     }
 
     #[test]
-    fn what_is_put_in_is_found(program in programs()) {
+    fn whatever_is_recorded_is_found(program in programs()) {
         let mut buffer = Vec::new();
         let made = program.make();
         let found = read_bytes(&made.bytes, &mut buffer);

@@ -1,0 +1,118 @@
+//! What the Go toolchain recorded in a program about its build: the Go version, the GODEBUG
+//! defaults, and the libraries that set limits themselves. Also which values the Go runtime accepts.
+//!
+//! The program is an untrusted file: only a bounded part of it is read, and whatever does not look
+//! like Go's build information counts as "not a Go program", which is not an error.
+
+mod buildinfo;
+mod elf;
+pub mod values;
+
+use crate::sys;
+use crate::units::parse_integer;
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// The build information of a Go program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GoBinary<'a> {
+    /// The version as the toolchain wrote it: `go1.25.3`, or `devel go1.27-abc Mon ...`.
+    pub version: &'a [u8],
+    /// The release in `version`. None if the version does not name one.
+    pub release: Option<Release>,
+    /// `DefaultGODEBUG`: the settings that differ from the toolchain's defaults. Empty if the
+    /// program has none, None if it has no module information.
+    pub default_godebug: Option<&'a [u8]>,
+    /// Whether the program was built with cgo. None if that is not recorded.
+    pub cgo: Option<bool>,
+    /// The version of go.uber.org/automaxprocs, if the program depends on it.
+    pub automaxprocs: Option<&'a [u8]>,
+    /// The version of github.com/KimMachineGun/automemlimit, if the program depends on it.
+    pub automemlimit: Option<&'a [u8]>,
+}
+
+/// A release of Go or of a module. Release candidates and development versions count as the
+/// release that they precede.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Release {
+    /// 1 in every release of Go so far.
+    pub major: u16,
+    /// The number with which the behaviour of the Go runtime changes.
+    pub minor: u16,
+    /// 0 if the version has no third number.
+    pub patch: u16,
+}
+
+impl Release {
+    /// Parses the numbers at the beginning of a version, such as `1.25rc1`, and ignores what
+    /// follows them. A missing number is 0.
+    #[must_use]
+    pub fn parse(version: &[u8]) -> Self {
+        let mut release = Self { major: 0, minor: 0, patch: 0 };
+        let mut rest = version;
+        for number in [&mut release.major, &mut release.minor, &mut release.patch] {
+            let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let Some((digits, suffix)) = rest.split_at_checked(digits) else { break };
+            let Some(value) = parse_integer(digits).and_then(|value| value.try_into().ok()) else {
+                break;
+            };
+            *number = value;
+            let Some(next) = suffix.strip_prefix(b".") else { break };
+            rest = next;
+        }
+        release
+    }
+}
+
+/// Where the bytes of a program come from: an open file, or a slice in the tests.
+trait Source {
+    /// Appends up to `length` bytes at `offset` to the buffer, fewer at the end of the file.
+    fn append(&self, offset: u64, length: usize, buffer: &mut Vec<u8>);
+}
+
+impl Source for BorrowedFd<'_> {
+    fn append(&self, offset: u64, length: usize, buffer: &mut Vec<u8>) {
+        sys::append_at(*self, offset, length, buffer);
+    }
+}
+
+/// How much is read at first. As much as the kernel reads to find the interpreter of a script
+/// (`BINPRM_BUF_SIZE`), and more than an ELF header.
+const HEAD: usize = 256;
+
+/// Reads the build information of a program, or of its interpreter if the program is a script. The
+/// result borrows from `buffer`, whose content is replaced. None if the file is not recognised as
+/// a Go program.
+// Not inlined: it keeps the frame of the caller small.
+#[inline(never)]
+pub fn read<'a>(program: BorrowedFd<'_>, buffer: &'a mut Vec<u8>) -> Option<GoBinary<'a>> {
+    let mut head = [0; HEAD];
+    let head = sys::read_prefix(program, &mut head);
+    let Some(path) = interpreter(head) else {
+        return describe(head, &program, buffer);
+    };
+    let file = sys::open(&CString::new(path).ok()?).ok()?;
+    let mut head = [0; HEAD];
+    let head = sys::read_prefix(file.as_fd(), &mut head);
+    describe(head, &file.as_fd(), buffer)
+}
+
+/// The path of the interpreter if the file is a script (execve(2), `load_script` in the kernel).
+fn interpreter(head: &[u8]) -> Option<&[u8]> {
+    let line = head.strip_prefix(b"#!")?;
+    let blanks = line.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    line.get(blanks..)?.split(|byte| matches!(byte, b' ' | b'\t' | b'\n' | 0)).next()
+}
+
+/// Finds and parses the build information of a file that begins with `head`.
+fn describe<'a>(
+    head: &[u8],
+    source: &impl Source,
+    buffer: &'a mut Vec<u8>,
+) -> Option<GoBinary<'a>> {
+    let (version, modules) = elf::build_info(head, source, buffer)?;
+    buildinfo::parse(version, modules)
+}
+
+#[cfg(test)]
+mod tests;

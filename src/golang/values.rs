@@ -1,0 +1,84 @@
+//! Which values the Go runtime accepts in its environment variables, and what it takes them for.
+
+use super::Release;
+use crate::text::split_once;
+use crate::units::parse_integer;
+
+/// From this release on, the runtime parses numbers with `ParseInt` of strconv, which accepts a
+/// leading plus, and rejects a minus without digits. The parsers before it did the opposite.
+const STRCONV_SINCE: Release = Release { major: 1, minor: 26, patch: 0 };
+
+/// Whether the Go runtime starts with this `GOMEMLIMIT` (`readGOMEMLIMIT` in runtime/mgcpacer.go,
+/// `parseByteCount` in runtime/string.go): `off`, or digits with the unit `B`, `KiB`, `MiB`, `GiB`,
+/// `TiB` or none, below 2^63 bytes. With any other value it aborts. If the release is unknown,
+/// what any release accepts counts.
+#[must_use]
+pub fn accepts_gomemlimit(value: &[u8], release: Option<Release>) -> bool {
+    let (number, shift) = match value {
+        b"off" => return true,
+        [number @ .., b'K', b'i', b'B'] => (number, 10),
+        [number @ .., b'M', b'i', b'B'] => (number, 20),
+        [number @ .., b'G', b'i', b'B'] => (number, 30),
+        [number @ .., b'T', b'i', b'B'] => (number, 40),
+        [.., b'0'..=b'9'] => (value, 0),
+        [number @ .., b'B'] if number.last().is_some_and(u8::is_ascii_digit) => (number, 0),
+        _ => return false,
+    };
+    parse_i64(number, release).is_some_and(|number| (0..=i64::MAX >> shift).contains(&number))
+}
+
+/// Parses a 32-bit number as the Go runtime does for `GOMAXPROCS`, `GOGC` and `GODEBUG` (`atoi32`
+/// in runtime/string.go, later `ParseInt` of strconv). If the release is unknown, what any release
+/// accepts counts.
+#[must_use]
+pub fn parse_go_integer(text: &[u8], release: Option<Release>) -> Option<i32> {
+    parse_i64(text, release)?.try_into().ok()
+}
+
+fn parse_i64(text: &[u8], release: Option<Release>) -> Option<i64> {
+    let accepts_plus = release.is_none_or(|release| release >= STRCONV_SINCE);
+    let accepts_lone_minus = release.is_none_or(|release| release < STRCONV_SINCE);
+    let (sign, digits) = match text {
+        b"-" if accepts_lone_minus => return Some(0),
+        [b'-', digits @ ..] => (-1, digits),
+        [b'+', digits @ ..] if accepts_plus => (1, digits),
+        digits => (1, digits),
+    };
+    i64::try_from(parse_integer(digits)?).ok()?.checked_mul(sign)
+}
+
+/// What a `GODEBUG` such as `a=1,b=2` says about one setting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GodebugSetting {
+    /// Whether the setting is there at all, with whatever value.
+    pub is_present: bool,
+    /// Whether its last numeric value switches it on. The runtime ignores other values
+    /// (`parsegodebug` in runtime/runtime1.go).
+    pub is_on: Option<bool>,
+}
+
+impl GodebugSetting {
+    /// Looks for the setting `name` in a `GODEBUG`.
+    #[must_use]
+    pub fn find(godebug: Option<&[u8]>, name: &str, release: Option<Release>) -> Self {
+        let mut setting = Self::default();
+        for assignment in godebug.unwrap_or_default().split(|byte| *byte == b',') {
+            if let Some((key, value)) = split_once(assignment, b'=')
+                && key == name.as_bytes()
+            {
+                setting.is_present = true;
+                if let Some(number) = parse_go_integer(value, release) {
+                    setting.is_on = Some(number > 0);
+                }
+            }
+        }
+        setting
+    }
+}
+
+/// Whether the version of a module, such as `v0.7.4`, is `release` or later. False for versions
+/// without numbers, such as `(devel)`.
+#[must_use]
+pub fn version_at_least(version: &[u8], release: Release) -> bool {
+    version.strip_prefix(b"v").is_some_and(|version| Release::parse(version) >= release)
+}
