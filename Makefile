@@ -71,19 +71,19 @@ artifact:
 	@echo 'building the small file for $(TARGETED), with the standard library rebuilt'
 	@$(LINKED)
 	@$(SMALL)
-	@tests/lab/place target/artifact-build/$(TRIPLE)/release/loadline $(OUT)/loadline
+	@tests/lab/install-atomic target/artifact-build/$(TRIPLE)/release/loadline $(OUT)/loadline
 
 # For the tests: the same with fork in place of vfork, as emulators have it.
 fork:
 	@tests/lab/rust $(TRIPLE)
 	@$(LINKED)
 	@$(SMALL) --features test-fork
-	@tests/lab/place target/artifact-build/$(TRIPLE)/release/loadline $(OUT)/fork/loadline
+	@tests/lab/install-atomic target/artifact-build/$(TRIPLE)/release/loadline $(OUT)/fork/loadline
 
 plain:
 	@tests/lab/rust --plain $(TRIPLE)
 	@$(PLAIN)
-	@tests/lab/place target/plain-build/$(TRIPLE)/release/loadline $(OUT)/plain/loadline
+	@tests/lab/install-atomic target/plain-build/$(TRIPLE)/release/loadline $(OUT)/plain/loadline
 
 demo: artifact
 	@examples/demo.py $(if $(GO),--go $(GO))
@@ -108,7 +108,7 @@ dist/loadline-linux-%: FORCE
 	    echo 'release: the plain build, as the source of the standard library is not at hand'; \
 	fi && \
 	$(MAKE) --no-print-directory $$build ARCH=$* OUT=target/artifact/$* && \
-	tests/lab/place target/artifact/$*/$$built $@ && \
+	tests/lab/install-atomic target/artifact/$*/$$built $@ && \
 	cd dist && sha256sum $(@F) > $(@F).sha256
 
 FORCE:
