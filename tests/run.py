@@ -2,7 +2,7 @@
 """Runs every suite of the project, whatever the one before came to, and closes with a table.
 
 The output of each goes to the screen and to target/test-report/SUITE.log. What a machine cannot
-run is listed with the reason; with CI=true that is an error unless tests/impossible.txt names it.
+run is listed with the reason; with CI=true that is an error unless tests/known_skips.txt names it.
 A suite that ran nothing has failed. Run by `make test`; `--only NAME` picks suites or a group.
 """
 
@@ -192,9 +192,9 @@ def table(results):
         print("  ".join(cells))
 
 
-def impossible():
+def known_skips():
     """The patterns of what this project knows that its CI machines cannot run."""
-    lines = (TOP / "tests/impossible.txt").read_text(encoding="utf-8").splitlines()
+    lines = (TOP / "tests/known_skips.txt").read_text(encoding="utf-8").splitlines()
     for line in lines:
         if line.strip() and not line.startswith("#"):
             suite, case, _reason = line.split(": ", 2)
@@ -222,7 +222,7 @@ def main():
     print()
     table(results)
     not_run = [line for result in results for line in result.not_run]
-    known = list(impossible())
+    known = list(known_skips())
     unexpected = [line for line in not_run if not any(fnmatch.fnmatch(line, p) for p in known)]
     if not_run:
         print("\nNot run here:")
@@ -231,7 +231,7 @@ def main():
     failed = sum(result.failed for result in results)
     in_ci = os.environ.get("CI") == "true"
     if in_ci and unexpected:
-        print("\nCI must run everything but what tests/impossible.txt names, and it does not name:")
+        print("\nCI must run everything but what tests/known_skips.txt names, and it does not name:")
         for line in unexpected:
             print(f"  {line}")
     print(f"\n{sum(r.passed for r in results)} passed, {failed} failed"

@@ -7,6 +7,9 @@
 // Starts processes as PID 1 and otherwise, and watches them.
 mod support;
 
+// Which module of src may use which, and where `unsafe` and kernel paths may stand.
+mod architecture;
+
 // What an init does: signals, zombies, terminals, exit codes.
 mod init;
 

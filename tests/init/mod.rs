@@ -10,22 +10,22 @@ mod signals;
 mod rewrite;
 
 // The program is killed where it does not stop in time.
-mod stop;
+mod kill_after;
 
 // The same while the program is being started.
 mod start;
 
 // What the program leaves behind is told to end, waited for, and killed.
-mod rest;
+mod drain;
 
 // Limits that change while the program runs.
-mod resize;
+mod on_resize;
 
 // A want of memory before the kernel kills.
-mod shortage;
+mod memory_warn;
 
 // Why it ended, and what it took.
-mod death;
+mod report;
 
 // Orphans are adopted and reaped.
 mod reap;
@@ -49,4 +49,4 @@ mod parent;
 mod terminal;
 
 // System calls that a seccomp filter refuses.
-mod refused;
+mod seccomp;

@@ -111,11 +111,11 @@ fn bad_rewrite_starts_nothing_and_a_bad_variable_is_a_warning() {
     let mut init = rewriting(Place::Subreaper, &["CHLD:TERM"]).start();
     assert_eq!(init.wait(), Ended::Exited(1));
     assert_eq!(init.output(), b"");
-    assert!(init.messages().contains("--rewrite takes"));
+    assert!(init.messages().contains("invalid value \"CHLD:TERM\" for --rewrite: expected "));
     let launch = rewriting(Place::Subreaper, &[]).environment("LOADLINE_REWRITE=HUP:3,CHLD:1");
     let mut init = launch.start();
     init.expect("ready");
-    init.message("LOADLINE_REWRITE is ignored");
+    init.message("ignoring LOADLINE_REWRITE=\"HUP:3,CHLD:1\": expected ");
     init.signal(libc::SIGHUP);
     init.expect("signal 1");
     ends_by_sigterm(init);
@@ -128,7 +128,7 @@ fn rewriting_is_said_at_the_highest_verbosity() {
         rewriting(Place::Subreaper, &["HUP:QUIT"]).option(Opt::Verbose).arguments(&["-v"]).start();
     init.expect("ready");
     init.signal(libc::SIGHUP);
-    init.message("passed on SIGHUP as SIGQUIT to process ");
+    init.message("forwarded SIGHUP as SIGQUIT to process ");
     init.expect("signal 3");
     ends_by_sigterm(init);
 }

@@ -239,3 +239,9 @@ pub fn foreground(master: RawFd) -> pid_t {
     assert_eq!(result, 0, "TIOCGPGRP");
     group
 }
+
+/// Has a function called when the process exits.
+pub fn at_exit(function: extern "C" fn()) {
+    // SAFETY: the function lives as long as the process.
+    assert_eq!(unsafe { libc::atexit(function) }, 0, "atexit");
+}

@@ -181,7 +181,7 @@ def check(title, container, memory=None, cpus=None, allowed=None, said=(), fixtu
     yield equal(container.stop(), (["terminated"], STATUS),
                 f"{title}: stopped by SIGTERM, with the program's own status")
     if memory:
-        yield from check_explained(title, container.said_by_init(), "1 process of its container",
+        yield from check_explained(title, container.said_by_init(), "1 process of the container",
                                    memory_limit)
 
 
@@ -204,9 +204,9 @@ def check_enforced(title, container, limit):
 
 def check_explained(title, messages, who, limit):
     """A kill for want of memory is one line that names who was killed, the limit, and the peak."""
-    explained = [line for line in messages.splitlines() if "for want of memory" in line]
+    explained = [line for line in messages.splitlines() if "OOM-killed" in line]
     line = explained[0] if len(explained) == 1 else ""
-    good = (f"the kernel killed {who} for want of memory: limit {limit >> 20} MiB in" in line
+    good = (f"the kernel OOM-killed {who}: limit {limit >> 20} MiB in" in line
             and ", peak " in line and "; raise the limit, or " in line)
     yield good, f"{title}: it is said of {who}" + ("" if good else f", not {messages.strip()}")
 

@@ -234,19 +234,19 @@ def matches(pattern, line, what):
 
 def changed(memory, cpus, ending):
     """The line for these limits, in all but the reasons."""
-    return (rf"loadline: the limits have changed, memory to {memory} MiB, CPU to {cpus}; at a start now: "
-            rf"GOMEMLIMIT={(memory << 20) * 8 // 10} \(.*\); GOMAXPROCS.* \(.*\); the program {ending}")
+    return (rf"loadline: limits changed: memory {memory} MiB, CPU {cpus}; a start now would give "
+            rf"GOMEMLIMIT={(memory << 20) * 8 // 10} \(.*\); GOMAXPROCS.* \(.*\); {ending}")
 
 
 def resized():
     title = "docker update, --on-resize=log"
     with Resized("log") as container:
         resize(container, 96, 1.5)
-        yield matches(changed(96, 1.5, "keeps what it has"), container.line(), f"{title}: it is said")
-        for cpus, ending in ((0.9, "keeps what it has"), (0.6, "need not know")):
+        yield matches(changed(96, 1.5, "the program keeps its values"), container.line(), f"{title}: it is said")
+        for cpus, ending in ((0.9, "the program keeps its values"), (0.6, "the program is not affected")):
             docker("update", f"--cpus={cpus}", container.name)
-            yield matches(f"loadline: the limits have changed, CPU to {cpus}; .*; the program {ending}",
-                          container.line(), f"{title}: {cpus} CPUs, the program {ending}")
+            yield matches(f"loadline: limits changed: CPU {cpus}; .*; {ending}",
+                          container.line(), f"{title}: {cpus} CPUs, {ending}")
         yield equal(container.stop(), (["terminated"], STATUS), f"{title}: the program ends as ever")
 
 
@@ -256,7 +256,7 @@ def resized_for_go():
     with Resized("ignore", "resize") as container:
         yield matches(".* memory limit 51 MiB", container.first_line, f"{title}: a limit at the start")
         resize(container, 96, 1.5)
-        yield matches(changed(96, 1.5, "gets SIGUSR1"), container.line(), f"{title}: it is said")
+        yield matches(changed(96, 1.5, "sending SIGUSR1 to the program"), container.line(), f"{title}: it is said")
         yield matches(".* memory limit 76 MiB, was 51 MiB", container.line(), f"{title}: Go follows it")
         yield equal(container.stop()[1], 128 + signal.SIGTERM, f"{title}: ends by SIGTERM, as Go does")
 
@@ -267,7 +267,7 @@ def resized_to_end():
         resize(container, 96, 1.5)
         # Of the init and of the program, by two pipes: either may come first.
         said, program = sorted([container.line(), container.line()])
-        yield matches(changed(96, 1.5, "is told to end"), said, f"{title}: it is said")
+        yield matches(changed(96, 1.5, "asking the program to exit"), said, f"{title}: it is said")
         yield equal(program, "terminated", f"{title}: by SIGTERM")
         yield equal(container.client.wait(), STATUS, f"{title}: the status is the program's")
 
@@ -281,9 +281,9 @@ def resized_and_ignored():
         said = container.said_by_init()
     for what, part in [
             ("the post-mortem",
-             r'limit 96 MiB in "/sys/fs/cgroup/memory/memory.limit_in_bytes" \(at the start 64 MiB\), '),
-            ("the account, of memory,", "; memory limit 96 MiB; memory limit at the start 64 MiB; "),
-            ("the account, of CPU time,", "; CPU limit 1.5; CPU limit at the start 0.5; ")]:
+             r'limit 96 MiB in "/sys/fs/cgroup/memory/memory.limit_in_bytes" \(64 MiB at start\), '),
+            ("the account, of memory,", "; memory limit 96 MiB; memory limit at start 64 MiB; "),
+            ("the account, of CPU time,", "; CPU limit 1.5; CPU limit at start 0.5; ")]:
         yield matches(f".*{part}.*", said, f"docker update, ignored: {what} tells both limits")
 
 
@@ -292,8 +292,8 @@ def memory_is_not_watched():
     with Docker("--env=LOADLINE_MEMORY_WARN=1", *LIMITS) as container:
         yield equal(container.stop(), (["terminated"], STATUS), "--memory-warn: the program runs")
         yield equal(container.said_by_init(),
-                    "loadline: could not begin to watch for --memory-warn: No such file or directory; it "
-                    "takes cgroup v2", "--memory-warn: it is said that it takes v2")
+                    "loadline: cannot watch for --memory-warn: No such file or directory; it requires "
+                    "cgroup v2", "--memory-warn: it is said that it takes v2")
 
 
 class Service(Docker):

@@ -11,7 +11,7 @@ from suite import CGROUP, HIERARCHIES, HOME, INSIDE, LOADLINE
 
 PERIOD = 100_000
 ROOTFS = HOME / "rootfs"
-UNLIMITED = "no limit is set as far up as can be seen"
+UNLIMITED = "no visible cgroup sets a limit"
 
 # Reads the state of the container (the runtime specification, "Hooks") and puts its process, with
 # the mounts already made, into a cgroup below that of the container: as systemd does, or Docker's

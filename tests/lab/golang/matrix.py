@@ -127,8 +127,8 @@ def why(program, place, mode, debug):
     if mode == "live" and program.minor < 25:
         return "" if version_of(program, AUTOMAXPROCS) else "cannot follow changes"
     if follows(program, debug) and is_lost(program, place):
-        return "would not find its cgroup below this mount"
-    return "own cgroup only" if follows(program, debug) and not place.leaf else ""
+        return "does not find its cgroup below this mount"
+    return "only the process's own cgroup" if follows(program, debug) and not place.leaf else ""
 
 
 def decides(report, program, place, mode="auto", debug=None):

@@ -90,7 +90,7 @@ clear_groups $C
         report.check(f"code {code}\n" in output and f"\noom_group_kill {group}\n" in output
                      and "\nlocal oom 1\n" in output
                      # What is killed itself says nothing.
-                     and output.count("for want of memory") == 1 - group,
+                     and output.count("OOM-killed") == 1 - group,
                      f"memory.oom.group={group}: loadline {'is killed too' if group else 'survives'}",
                      output)
 
@@ -124,12 +124,12 @@ echo "code $?"
         return output
 
     limit = 'limit 64 MiB in "/sys/fs/cgroup/pod/memory.max"'
-    other = "the program was killed by SIGKILL, but not for want of memory"
+    other = "the program was killed by SIGKILL, but not by the OOM killer"
     check("by somebody's SIGKILL, before the kernel killed any", "sh -c 'kill -KILL $$'", 137, other)
     check("the program, by the limit of an ancestor", too_much, 137,
-          "the kernel killed the program for", limit, "--memory-ratio")
+          "the kernel OOM-killed the program: ", limit, "--memory-ratio")
     output = check("a child, and the program goes on", f"sh -c '{too_much}; exit 3'", 3,
-                   "the kernel killed 1 process of its container for", limit,
+                   "the kernel OOM-killed 1 process of the container: ", limit,
                    options=["--report=json"])
     account = json.loads(re.search(r"^{.*}", output, re.MULTILINE)[0])
     report.check(account["exit_code"] == 3 and account["memory"]["oom_kills"] == 1
@@ -139,12 +139,12 @@ echo "code $?"
     check("another container's is none of ours", f"sh -c '(sh -c \"{elsewhere}\"); exit 3'", 3)
     # In the first second after the count began a kill may have been counted already, whose death took
     # so long.
-    for pause, line in [("", "killed by SIGKILL, perhaps for want of memory"), ("sleep 1.5;", other)]:
+    for pause, line in [("", "killed by SIGKILL, possibly by the OOM killer"), ("sleep 1.5;", other)]:
         check(f"by somebody's SIGKILL, after it did{' and a while' * bool(pause)}",
               f"sh -c '. /tools/inside.sh; rests $PPID; {pause} kill -KILL $$'", 137, line)
     check("a limit that has been changed",
           f"sh -c 'echo 48M >/sys/fs/cgroup/pod/memory.max; exec {too_much}'", 137,
-          "the kernel killed the program for", "limit 48 MiB in", "(at the start 64 MiB)")
+          "the kernel OOM-killed the program: ", "limit 48 MiB in", "(64 MiB at start)")
     guest.sh("clear_groups $C")
 
 

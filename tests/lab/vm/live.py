@@ -19,7 +19,7 @@ before=$(sleeps 1)
 for _ in 1 2 3; do cat /dev/nvme0n1 >/dev/null; done
 echo "slept $(($(sleeps 1) - before)) times"
 """
-WARNING = "memory runs out, and the kernel may kill all of the container: "
+WARNING = "memory is running out, and the kernel may kill the whole container: "
 STORM = 10_000
 # Leaves the cgroup of what is idle.
 CLEAR = "clear_groups $C/pod; until rmdir $C/pod; do :; done"
@@ -89,7 +89,7 @@ def memory_warn(guest, report):
         report.check(passed, f"--memory-warn: {what}", run)
 
     limit = f"limit {LIMIT} MiB"
-    killed = "the kernel killed the program for want of memory: "
+    killed = "the kernel OOM-killed the program: "
 
     run = Run(guest, ALMOST, UNTIL_WARNED)
     check(run, run.has_said(WARNING) and run.log == "" and run.code == 0,
@@ -99,10 +99,10 @@ def memory_warn(guest, report):
           and run.code == 137 and number(r"oom_group_kill (\d+)", run.output) == 1,
           "all that is left of a container killed as a whole is the warning")
     amounts = [float(amount) for amount in
-               re.findall(r"container: ([\d.]+) MiB cannot be taken back", run.output)]
+               re.findall(r"container: ([\d.]+) MiB cannot be reclaimed", run.output)]
     # On the screen and in the log.
     check(run, len(amounts) == 2 and all(LIMIT * 0.95 <= amount <= LIMIT for amount in amounts),
-          "it says how much cannot be taken back")
+          "it says how much cannot be reclaimed")
 
     run = Run(guest, GROW)
     check(run, run.has_said(WARNING, killed) and run.has_logged(run.said[1]) and run.code == 137,
@@ -141,9 +141,9 @@ show_until ready
 init=$(head -n 1 $C/pod/app/cgroup.procs)
 rests $init
 group $C/pod/app memory.max=96M "cpu.max=150000 100000"
-show_until '*limits have changed*'
+show_until '*limits changed*'
 group $C/pod/app "cpu.max=max 100000"
-show_until '*limits have changed*'
+show_until '*limits changed*'
 record storm
 before=$(sleeps $init)
 begin=$(seconds)
@@ -152,7 +152,7 @@ for write in $(seq {STORM}); do echo $((64 + write % 8))M; done | while read -r 
 done
 echo "$begin $(seconds)" | awk '{{ print "took", $2 - $1 }}'
 echo 80M >$C/pod/app/memory.max
-show_until '*memory to 80 MiB*'
+show_until '*memory 80 MiB*'
 rests $init
 echo "slept $(($(sleeps $init) - before)) times"
 record end
@@ -160,18 +160,18 @@ record end
 """)
     before, storm, end = re.split(r"\x1d\w+\r?\n", output)
     expected = [
-        f"the limits have changed, memory to 96 MiB, CPU to 1.5; at a start now: "
+        f"limits changed: memory 96 MiB, CPU 1.5; a start now would give "
         f"GOMEMLIMIT={96 * MIB * 8 // 10} ",
-        "the limits have changed, CPU to none; at a start now: "]
+        "limits changed: CPU none; a start now would give "]
     lines = said(before)
     report.check(len(lines) == 2 and all(map(str.startswith, lines, expected))
-                 and lines[0].endswith("; the program keeps what it has")
-                 and lines[1].endswith("; the program need not know"),
+                 and lines[0].endswith("; the program keeps its values")
+                 and lines[1].endswith("; the program is not affected"),
                  "--on-resize=log: says what there is now, and whether it matters", before)
     lines, took, slept = said(storm), number(r"took ([\d.]+)", storm), number(r"slept (\d+) times", storm)
     # One in a quarter of a second, before which it is woken by the first write and again by the time.
     most = took * 4 + 2
-    report.check("memory to 80 MiB" in lines[-1] and len(lines) <= most and slept <= 2 * most,
+    report.check("memory 80 MiB" in lines[-1] and len(lines) <= most and slept <= 2 * most,
                  f"--on-resize=log: {STORM} writes within {took:.1f} s are at most {most:.0f} decisions",
                  storm)
     report.check(end.split() == ["code", "5"], "--on-resize=log: the program ends as ever", end)
@@ -194,7 +194,7 @@ show_until '*none, was*'
     limits = re.findall(r"memory limit (\w+)[ \w]*(?:, was (\w+) MiB)?\r?$", output, re.MULTILINE)
     lines = said(output)
     report.check(limits == [("51", ""), ("76", "51"), ("none", "76")] and len(lines) == 2
-                 and all(line.endswith("; the program gets SIGUSR1") for line in lines)
+                 and all(line.endswith("; sending SIGUSR1 to the program") for line in lines)
                  and number(r"code (\d+)", output) == 143,
                  "--on-resize=signal: a Go program follows its memory limit", output)
 
@@ -212,7 +212,7 @@ unshare --pid --fork --mount-proc sh -c '
 exec 3</tmp/output
 show_until ready
 echo 32M >$C/pod/memory.max
-show_until '*limits have changed*'
+show_until '*limits changed*'
 cat <&3
 wait $!
 echo "code $?"
@@ -220,8 +220,8 @@ rm /tmp/output
 {CLEAR}
 """)
     lines = said(output)
-    report.check(len(lines) == 1 and "changed, memory to 32 MiB; at a start now" in lines[0]
-                 and lines[0].endswith("; the program is told to end")
+    report.check(len(lines) == 1 and "limits changed: memory 32 MiB; a start now" in lines[0]
+                 and lines[0].endswith("; asking the program to exit")
                  and number(r"code (\d+)", output) == 5,
                  "--on-resize=exit: by the limit of an ancestor the program is told to end", output)
 

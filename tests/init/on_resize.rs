@@ -12,9 +12,9 @@ use tempfile::tempdir;
 
 const MEMORY: &str = "sys/fs/cgroup/memory.max";
 const CPU: &str = "sys/fs/cgroup/cpu.max";
-const CHANGED: &str = "loadline: the limits have changed";
-const KEEPS: &str = "; the program keeps what it has";
-const NEED_NOT_KNOW: &str = "; the program need not know";
+const CHANGED: &str = "loadline: limits changed: ";
+const KEEPS: &str = "; the program keeps its values";
+const NOT_AFFECTED: &str = "; the program is not affected";
 const REALTIME: i32 = 35;
 
 /// Where one is enough.
@@ -42,7 +42,10 @@ fn nothing_else_happened(mut init: Running) {
 #[track_caller]
 fn next(init: &mut Running, limits: &str, end: &str) -> String {
     let said = init.message(CHANGED);
-    assert!(said.starts_with(&format!("{CHANGED}{limits}; at a start now: ")), "{limits}: {said}");
+    assert!(
+        said.starts_with(&format!("{CHANGED}{limits}; a start now would give ")),
+        "{limits}: {said}"
+    );
     assert!(said.ends_with(end), "{end}: {said}");
     said
 }
@@ -55,10 +58,10 @@ fn change_is_said_and_nothing_else_happens() {
         tree.write(MEMORY, "629145600\n");
         assert_eq!(
             init.message(CHANGED),
-            "loadline: the limits have changed, memory to 600 MiB; at a start now: \
+            "loadline: limits changed: memory 600 MiB; a start now would give \
              GOMEMLIMIT=503316480 (80% of the limit: 600 MiB in \"/sys/fs/cgroup/memory.max\"); \
-             GOMAXPROCS=1 (the limit rounded up: 0.5 CPU in \"/sys/fs/cgroup/cpu.max\"); the \
-             program keeps what it has"
+             GOMAXPROCS=1 (the quota rounded up: 0.5 CPU in \"/sys/fs/cgroup/cpu.max\"); the \
+             program keeps its values"
         );
         nothing_else_happened(init);
     }
@@ -76,10 +79,10 @@ fn signal_reaches_the_program_once_for_each_change() {
         ] {
             let tree = Tree::v2();
             let init = reporting(&tree, place, &["--on-resize", option]);
-            all.push((tree, init, format!("; the program gets {name}"), number));
+            all.push((tree, init, format!("; sending {name} to the program"), number));
         }
     }
-    for (limit, said) in [("629145600\n", ", memory to 600 MiB"), ("max\n", ", memory to none")] {
+    for (limit, said) in [("629145600\n", "memory 600 MiB"), ("max\n", "memory none")] {
         for (tree, ..) in &all {
             tree.write(MEMORY, limit);
         }
@@ -145,7 +148,7 @@ fn program_is_told_to_end_and_its_status_counts() {
         tree.write(MEMORY, "629145600\n");
         init.exits_with(7);
         let said = init.messages();
-        assert!(said.ends_with("; the program is told to end\n"), "{said}");
+        assert!(said.ends_with("; asking the program to exit\n"), "{said}");
         assert_eq!(said.lines().count(), 1, "{said}");
     }
 }
@@ -159,12 +162,12 @@ fn program_is_told_to_end_as_rewritten_and_only_once() {
             let options = ["--on-resize=exit", "--rewrite", rewrite];
             let mut init = reporting(&tree, place, &options);
             tree.write(MEMORY, "629145600\n");
-            next(&mut init, ", memory to 600 MiB", "; the program is told to end");
+            next(&mut init, "memory 600 MiB", "; asking the program to exit");
             init.expect(&format!("signal {signal}"));
             if signal == 1 {
                 init.rests();
                 tree.write(MEMORY, "734003200\n");
-                next(&mut init, ", memory to 700 MiB", KEEPS);
+                next(&mut init, "memory 700 MiB", KEEPS);
                 init.rests();
                 send(init.program(), libc::SIGTERM);
                 init.expect("signal 15");
@@ -189,7 +192,7 @@ fn program_that_does_not_end_when_told_to_is_killed() {
         assert!(begin.elapsed() >= Duration::from_millis(50));
         assert_eq!(init.output(), b"", "nobody is left");
         let said = init.messages();
-        assert!(said.contains("did not stop in time") && said.lines().count() == 2, "{said}");
+        assert!(said.contains("it did not exit in time") && said.lines().count() == 2, "{said}");
     }
 }
 
@@ -224,10 +227,10 @@ fn change_that_makes_no_difference_to_the_program_is_said_and_not_handed_on() {
     let mut all = Vec::new();
     for act in ["--on-resize=signal:HUP", "--on-resize=exit", "--on-resize=log"] {
         for (option, variable, file, text, said) in [
-            ("--cpu=auto", "GOGC=100", CPU, "100000 100000\n", ", CPU to 1"),
-            ("--cpu=auto", "GOMEMLIMIT=390MiB", MEMORY, "629145600\n", ", memory to 600 MiB"),
-            ("--memory=off", "GOGC=100", MEMORY, "629145600\n", ", memory to 600 MiB"),
-            ("--cpu=off", "GOGC=100", CPU, "max 100000\n", ", CPU to none"),
+            ("--cpu=auto", "GOGC=100", CPU, "100000 100000\n", "CPU 1"),
+            ("--cpu=auto", "GOMEMLIMIT=390MiB", MEMORY, "629145600\n", "memory 600 MiB"),
+            ("--memory=off", "GOGC=100", MEMORY, "629145600\n", "memory 600 MiB"),
+            ("--cpu=off", "GOGC=100", CPU, "max 100000\n", "CPU none"),
         ] {
             let tree = Tree::v2();
             let launch = tree.launch(place(), &["report"], &[act, option]);
@@ -237,7 +240,7 @@ fn change_that_makes_no_difference_to_the_program_is_said_and_not_handed_on() {
         }
     }
     for (_tree, mut init, said) in all {
-        next(&mut init, said, NEED_NOT_KNOW);
+        next(&mut init, said, NOT_AFFECTED);
         nothing_else_happened(init);
     }
 }
@@ -262,15 +265,17 @@ fn go_probe(directory: &Path, version: &str) -> PathBuf {
 #[test]
 fn quota_that_go_follows_by_itself_is_not_handed_on() {
     let directory = tempdir().unwrap();
-    for (version, end) in [("go1.25.3", NEED_NOT_KNOW), ("go1.24.9", "; the program gets SIGHUP")] {
+    for (version, end) in
+        [("go1.25.3", NOT_AFFECTED), ("go1.24.9", "; sending SIGHUP to the program")]
+    {
         let program = go_probe(directory.path(), version);
         let tree = Tree::v2();
         tree.write("proc/self/mountinfo", "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
         let launch = tree.launch(place(), &[], &["--on-resize=signal:HUP"]);
         let mut init = launch.program(&[program.to_str().unwrap(), "report"]).settled();
         tree.write(CPU, "200000 100000\n");
-        next(&mut init, ", CPU to 2", end);
-        if end != NEED_NOT_KNOW {
+        next(&mut init, "CPU 2", end);
+        if end != NOT_AFFECTED {
             init.expect("signal 1");
         }
         nothing_else_happened(init);
@@ -295,11 +300,11 @@ fn limits_of_every_kind_are_followed() {
     tree.write("sys/fs/cgroup/memory.high", "max\n");
     let mut init = reporting(&tree, place(), &["--on-resize=log"]);
     for (file, text, said) in [
-        ("memory.high", "209715200\n", ", memory to 200 MiB"),
-        ("memory.high", "max\n", ", memory to 400 MiB"),
-        ("memory.max", "max\n", ", memory to none"),
-        ("cpu.max", "150000 100000\n", ", CPU to 1.5"),
-        ("cpu.max", "max 100000\n", ", CPU to none"),
+        ("memory.high", "209715200\n", "memory 200 MiB"),
+        ("memory.high", "max\n", "memory 400 MiB"),
+        ("memory.max", "max\n", "memory none"),
+        ("cpu.max", "150000 100000\n", "CPU 1.5"),
+        ("cpu.max", "max 100000\n", "CPU none"),
     ] {
         tree.write(&format!("sys/fs/cgroup/{file}"), text);
         next(&mut init, said, KEEPS);
@@ -312,10 +317,10 @@ fn limits_of_every_kind_are_followed_on_v1() {
     let tree = Tree::v1();
     let mut init = reporting(&tree, place(), &["--on-resize=log"]);
     for (file, text, said) in [
-        ("memory/memory.limit_in_bytes", "629145600\n", ", memory to 600 MiB"),
-        ("memory/memory.limit_in_bytes", "9223372036854771712\n", ", memory to none"),
-        ("cpu/cpu.cfs_period_us", "20000\n", ", CPU to 2.5"),
-        ("cpu/cpu.cfs_quota_us", "-1\n", ", CPU to none"),
+        ("memory/memory.limit_in_bytes", "629145600\n", "memory 600 MiB"),
+        ("memory/memory.limit_in_bytes", "9223372036854771712\n", "memory none"),
+        ("cpu/cpu.cfs_period_us", "20000\n", "CPU 2.5"),
+        ("cpu/cpu.cfs_quota_us", "-1\n", "CPU none"),
     ] {
         tree.write(&format!("sys/fs/cgroup/{file}"), text);
         next(&mut init, said, KEEPS);
@@ -334,13 +339,13 @@ fn limits_of_all_directories_above_are_followed() {
     }
     let mut init = reporting(&tree, place(), &["--on-resize=log"]);
     for (file, text, said) in [
-        (MEMORY, "367001600\n", ", memory to 350 MiB"),
-        ("sys/fs/cgroup/pod/memory.max", "314572800\n", ", memory to 300 MiB"),
-        ("sys/fs/cgroup/pod/app/memory.max", "209715200\n", ", memory to 200 MiB"),
-        ("sys/fs/cgroup/pod/cpu.max", "25000 100000\n", ", CPU to 0.25"),
+        (MEMORY, "367001600\n", "memory 350 MiB"),
+        ("sys/fs/cgroup/pod/memory.max", "314572800\n", "memory 300 MiB"),
+        ("sys/fs/cgroup/pod/app/memory.max", "209715200\n", "memory 200 MiB"),
+        ("sys/fs/cgroup/pod/cpu.max", "25000 100000\n", "CPU 0.25"),
     ] {
         tree.write(file, text);
-        let end = if file.ends_with("cpu.max") { NEED_NOT_KNOW } else { KEEPS };
+        let end = if file.ends_with("cpu.max") { NOT_AFFECTED } else { KEEPS };
         let said = next(&mut init, said, end);
         assert!(said.contains(&format!("\"/{file}\"")), "{said}");
     }
@@ -356,7 +361,7 @@ fn changes_in_one_go_are_one_line() {
         tree.write("sys/fs/cgroup/memory.high", "524288000\n");
         tree.write(CPU, "200000 100000\n");
         tree.write(MEMORY, "629145600\n");
-        next(&mut init, ", memory to 500 MiB, CPU to 2", "; the program gets SIGHUP");
+        next(&mut init, "memory 500 MiB, CPU 2", "; sending SIGHUP to the program");
         init.expect("signal 1");
         nothing_else_happened(init);
     }
@@ -397,7 +402,7 @@ fn storm_of_changes_ends_with_the_last_of_them() {
         }
         let most = 2 + begin.elapsed().as_millis() / 250;
         let mut count = 1;
-        while !init.message(CHANGED).contains(", memory to 777 MiB;") {
+        while !init.message(CHANGED).contains("changed: memory 777 MiB;") {
             count += 1;
         }
         // Nor is nothing decided before it has ended.
@@ -426,7 +431,7 @@ fn change_while_it_is_decided_is_not_lost() {
         tree.overwrite(&file, "219715200\n");
         std::thread::sleep(DEBOUNCE + Duration::from_millis(delay));
         tree.overwrite(&file, "104857600\n");
-        init.message(", memory to 100 MiB; ");
+        init.message("changed: memory 100 MiB; ");
         inits.push((tree, init));
     }
     for (_tree, init) in inits {
@@ -444,7 +449,7 @@ fn change_during_the_start_is_noticed() {
         let shell = ["/bin/sh", "-c", script, probe, file.to_str().unwrap()];
         let launch = tree.launch(place, &[], &["--on-resize=log"]);
         let mut init = launch.program(&shell).settled();
-        next(&mut init, ", memory to 600 MiB", KEEPS);
+        next(&mut init, "memory 600 MiB", KEEPS);
         nothing_else_happened(init);
     }
 }
@@ -490,7 +495,7 @@ fn changes_and_a_full_queue_do_not_hold_each_other_up() {
         }
         for (limit, said) in [("629145600\n", "600 MiB"), ("734003200\n", "700 MiB")] {
             tree.write(MEMORY, limit);
-            next(&mut init, &format!(", memory to {said}"), "; the program gets SIGHUP");
+            next(&mut init, &format!("memory {said}"), "; sending SIGHUP to the program");
         }
         init.signal(libc::SIGTERM);
         init.expect("signal 15");
@@ -500,7 +505,7 @@ fn changes_and_a_full_queue_do_not_hold_each_other_up() {
         }
         init.rests();
         tree.write(MEMORY, "838860800\n");
-        next(&mut init, ", memory to 800 MiB", "; the program gets SIGHUP");
+        next(&mut init, "memory 800 MiB", "; sending SIGHUP to the program");
         init.expect("signal 1");
         init.signal(libc::SIGUSR1);
         init.expect("signal 10");
@@ -543,14 +548,14 @@ fn value_that_means_nothing_is_refused_and_in_a_variable_ignored() {
         let mut init = launch().arguments(&["--on-resize", value]).start();
         assert_eq!((init.wait(), init.output().len()), (Ended::Exited(1), 0), "{value:?}");
         assert!(
-            init.messages().contains("--on-resize takes ignore, log, signal: and"),
+            init.messages().contains("for --on-resize: expected ignore, log, signal: and"),
             "{value:?}"
         );
 
         let mut init = launch().environment(format!("LOADLINE_ON_RESIZE={value}")).start();
         init.exits_with(3);
         let (said, is_empty) = (init.messages(), value.is_empty());
-        assert_eq!(said.contains("LOADLINE_ON_RESIZE is ignored"), !is_empty, "{value:?}: {said}");
+        assert_eq!(said.contains("ignoring LOADLINE_ON_RESIZE="), !is_empty, "{value:?}: {said}");
         assert_eq!(said.lines().count(), usize::from(!is_empty), "{said}");
     }
 }
@@ -564,8 +569,8 @@ fn want_of_descriptors_is_said_and_the_program_runs() {
     let (probe, init) = (probe_path().to_str().unwrap(), Init::under_test().path);
     let shell = ["/bin/sh", "-c", script, probe, init.to_str().unwrap(), "4", tree.root()];
     let mut init = Launch::bare(&[]).program(&shell).settled();
-    let said = init.message("could not begin");
-    assert_eq!(said, "loadline: could not begin to watch for --on-resize: Too many open files");
+    let said = init.message("cannot watch");
+    assert_eq!(said, "loadline: cannot watch for --on-resize: Too many open files");
     nothing_else_happened(init);
 }
 
@@ -589,8 +594,8 @@ fn refusal_is_said_and_the_program_runs() {
         program.extend([init.to_str().unwrap(), "-s", "--root", tree.root(), option, "--"]);
         program.extend([probe, "report"]);
         let mut init = Launch::bare(&[]).program(&program).settled();
-        let expected = format!("loadline: could not begin to watch for {said}");
-        assert_eq!(init.message("could not begin"), expected);
+        let expected = format!("loadline: cannot watch for {said}");
+        assert_eq!(init.message("cannot watch"), expected);
         nothing_else_happened(init);
     }
 }
@@ -652,16 +657,20 @@ fn limits_of_the_kernel_are_followed_on_v1() {
     let shell = ["/bin/sh", "-c", script, probe, init, memory, cpu];
     let mut init = Launch::bare(&[]).program(&shell).settled();
     for (place, file, text, said, is_told) in [
-        (MEMORY, "memory.limit_in_bytes", "300M", ", memory to 300 MiB", true),
-        (INNER_MEMORY, "memory.limit_in_bytes", "200M", ", memory to 200 MiB", true),
-        (INNER_MEMORY, "memory.limit_in_bytes", "-1", ", memory to 300 MiB", true),
-        (MEMORY, "memory.limit_in_bytes", "-1", ", memory to none", true),
-        (CPU, "cpu.cfs_period_us", "200000", ", CPU to 0.25", false),
-        (CPU, "cpu.cfs_quota_us", "-1", ", CPU to none", true),
-        (INNER_CPU, "cpu.cfs_quota_us", "40000", ", CPU to 0.4", true),
+        (MEMORY, "memory.limit_in_bytes", "300M", "memory 300 MiB", true),
+        (INNER_MEMORY, "memory.limit_in_bytes", "200M", "memory 200 MiB", true),
+        (INNER_MEMORY, "memory.limit_in_bytes", "-1", "memory 300 MiB", true),
+        (MEMORY, "memory.limit_in_bytes", "-1", "memory none", true),
+        (CPU, "cpu.cfs_period_us", "200000", "CPU 0.25", false),
+        (CPU, "cpu.cfs_quota_us", "-1", "CPU none", true),
+        (INNER_CPU, "cpu.cfs_quota_us", "40000", "CPU 0.4", true),
     ] {
         cgroups.write(place, file, text);
-        next(&mut init, said, if is_told { "; the program gets SIGHUP" } else { NEED_NOT_KNOW });
+        next(
+            &mut init,
+            said,
+            if is_told { "; sending SIGHUP to the program" } else { NOT_AFFECTED },
+        );
         if is_told {
             init.expect("signal 1");
         }

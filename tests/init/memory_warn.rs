@@ -16,9 +16,9 @@ fn tree(is_short: bool) -> Tree {
     tree
 }
 
-const WARNING: &str = "loadline: memory runs out, and the kernel may kill all of the container: 396 MiB cannot be \
-     taken back, limit 400 MiB, GOMEMLIMIT=335544320; raise the limit, or leave more of it to what \
-     is not Go's heap (--memory-ratio, --memory-reserve)";
+const WARNING: &str = "loadline: memory is running out, and the kernel may kill the whole container: 396 MiB cannot \
+     be reclaimed, limit 400 MiB, GOMEMLIMIT=335544320; raise the limit, or leave more of it to \
+     memory outside the Go heap (--memory-ratio, --memory-reserve)";
 
 fn place() -> Place {
     Place::all()[0]
@@ -46,7 +46,7 @@ fn want_of_memory_is_said_once_and_the_program_runs() {
         let tree = tree(true);
         let launch = tree.launch(place, &["report"], &[]);
         let mut init = launch.environment("LOADLINE_MEMORY_WARN=1").settled();
-        assert_eq!(init.message("memory runs"), WARNING);
+        assert_eq!(init.message("memory is running out"), WARNING);
         assert_eq!(ends(init), "");
     }
 }
@@ -76,12 +76,11 @@ fn it_takes_v2_and_what_else_is_asked_for_goes_on() {
     let tree = Tree::v1();
     let mut init = reporting(&tree, &["--memory-warn", "--on-resize=log"]);
     assert_eq!(
-        init.message("could not begin"),
-        "loadline: could not begin to watch for --memory-warn: No such file or directory; it takes \
-         cgroup v2"
+        init.message("cannot watch"),
+        "loadline: cannot watch for --memory-warn: No such file or directory; it requires cgroup v2"
     );
     tree.write("sys/fs/cgroup/memory/memory.limit_in_bytes", "629145600\n");
-    init.message("the limits have changed, memory to 600 MiB; ");
+    init.message("limits changed: memory 600 MiB; ");
     assert_eq!(ends(init), "");
 }
 
@@ -123,7 +122,10 @@ fn post_mortem_takes_the_place_of_the_warning() {
     let said = init.messages();
     let (warning, post_mortem) = said.split_once('\n').unwrap();
     assert_eq!(warning, WARNING);
-    assert!(post_mortem.starts_with("loadline: the kernel killed the program"), "{post_mortem}");
+    assert!(
+        post_mortem.starts_with("loadline: the kernel OOM-killed the program"),
+        "{post_mortem}"
+    );
     assert_eq!(fs::read_to_string(&log).unwrap(), post_mortem);
 }
 

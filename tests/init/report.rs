@@ -28,9 +28,9 @@ fn program_that_is_killed_for_want_of_memory_is_explained_in_one_line() {
         tree.kills(2, 0);
         assert_eq!(
             killed(init),
-            "loadline: the kernel killed the program for want of memory: limit 400 MiB in \
+            "loadline: the kernel OOM-killed the program: limit 400 MiB in \
              \"/sys/fs/cgroup/memory.max\", peak 400 MiB, GOMEMLIMIT=335544320; raise the limit, or \
-             leave more of it to what is not Go's heap (--memory-ratio, --memory-reserve)\n"
+             leave more of it to memory outside the Go heap (--memory-ratio, --memory-reserve)\n"
         );
     }
 }
@@ -41,16 +41,18 @@ fn program_that_is_killed_for_want_of_memory_is_explained_on_v1() {
     let init = tree.start(Place::Subreaper, &["-s", "--memory=off"]);
     tree.write("sys/fs/cgroup/memory/memory.oom_control", "under_oom 0\noom_kill 3\n");
     let said = killed(init);
-    let expected = "the kernel killed the program and 1 process of its container for want of \
-                    memory: limit 400 MiB in \"/sys/fs/cgroup/memory/memory.limit_in_bytes\"";
+    let expected = "the kernel OOM-killed the program and 1 other process of the container: limit 400 \
+                    MiB in \"/sys/fs/cgroup/memory/memory.limit_in_bytes\"";
     assert!(said.contains(expected) && said.lines().count() == 1, "{said}");
-    assert!(said.contains("GOMEMLIMIT unset; raise the limit, or have GOMEMLIMIT set"), "{said}");
+    assert!(
+        said.contains("GOMEMLIMIT unset; raise the limit, or set GOMEMLIMIT below it"),
+        "{said}"
+    );
 }
 
-const NOT_FOR_MEMORY: &str =
-    "loadline: the program was killed by SIGKILL, but not for want of memory\n";
-const PERHAPS: &str =
-    "loadline: the program was killed by SIGKILL, perhaps for want of memory: limit 400";
+const NOT_OOM: &str = "loadline: the program was killed by SIGKILL, but not by the OOM killer\n";
+const POSSIBLY_OOM: &str =
+    "loadline: the program was killed by SIGKILL, possibly by the OOM killer: limit 400";
 
 #[test]
 fn program_that_somebody_killed_is_told_from_that() {
@@ -59,12 +61,12 @@ fn program_that_somebody_killed_is_told_from_that() {
     for tree in trees() {
         tree.kills(0, 0);
         tree.write(v1, "under_oom 0\noom_kill 0\n");
-        assert_eq!(killed(tree.start(Place::Subreaper, &["-s"])), NOT_FOR_MEMORY);
+        assert_eq!(killed(tree.start(Place::Subreaper, &["-s"])), NOT_OOM);
     }
     // So soon after the start the kill may be one that was counted already.
     for tree in trees() {
         let said = killed(tree.start(Place::Subreaper, &["-s"]));
-        assert!(said.starts_with(PERHAPS), "{said}");
+        assert!(said.starts_with(POSSIBLY_OOM), "{said}");
     }
 }
 
@@ -80,11 +82,11 @@ fn doubt_is_said_where_the_count_cannot_be_known() {
     let (_tree, init) = unknown(|tree| tree.kills(2, 0));
     let said = killed(init);
     assert!(
-        said.starts_with(PERHAPS) && said.lines().count() == 1,
+        said.starts_with(POSSIBLY_OOM) && said.lines().count() == 1,
         "not known at the start: {said}"
     );
     let (_tree, init) = unknown(|tree| tree.kills(0, 0));
-    assert_eq!(killed(init), NOT_FOR_MEMORY, "none in the life of the cgroup");
+    assert_eq!(killed(init), NOT_OOM, "none in the life of the cgroup");
     let (_tree, mut init) = unknown(|tree| tree.kills(2, 0));
     init.signal(libc::SIGTERM);
     init.exits_with(128 + libc::SIGTERM);
@@ -94,20 +96,23 @@ fn doubt_is_said_where_the_count_cannot_be_known() {
     let init = tree.start(Place::Subreaper, &["-s"]);
     fs::remove_file(tree.path("sys/fs/cgroup/memory.events")).unwrap();
     let said = killed(init);
-    assert!(said.starts_with(PERHAPS) && said.lines().count() == 1, "not known at the end: {said}");
+    assert!(
+        said.starts_with(POSSIBLY_OOM) && said.lines().count() == 1,
+        "not known at the end: {said}"
+    );
 }
 
 /// Who ends before the init has begun to count may have been killed for that all the same.
 #[test]
 fn doubt_is_said_where_the_program_is_killed_at_once() {
-    for (kills, expected) in [(1, PERHAPS), (0, NOT_FOR_MEMORY)] {
+    for (kills, expected) in [(1, POSSIBLY_OOM), (0, NOT_OOM)] {
         let tree = Tree::v2();
         tree.kills(kills, 0);
         let mut init = tree.launch(Place::Subreaper, &["die", "9"], &["-s"]).start();
         init.exits_with(128 + libc::SIGKILL);
         let said = init.messages();
         // On a busy machine it may have begun.
-        assert!(said.starts_with(expected) || said == NOT_FOR_MEMORY, "{said}");
+        assert!(said.starts_with(expected) || said == NOT_OOM, "{said}");
     }
 }
 
@@ -120,7 +125,7 @@ fn death_of_another_process_is_explained_whatever_becomes_of_the_program() {
     init.signal(libc::SIGTERM);
     init.exits_with(128 + libc::SIGTERM);
     let said = init.messages();
-    assert!(said.contains("the kernel killed 2 processes of its container for"), "{said}");
+    assert!(said.contains("the kernel OOM-killed 2 processes of the container: "), "{said}");
     assert!(said.contains("peak 100 MiB") && said.contains("not this limit, but"), "{said}");
 }
 
@@ -130,7 +135,10 @@ fn processes_that_are_killed_as_a_group_are_not_counted() {
     let init = tree.start(Place::Subreaper, &["-s"]);
     tree.kills(7, 1);
     let said = killed(init);
-    assert!(said.contains("the program and other processes of its container for"), "{said}");
+    assert!(
+        said.contains("OOM-killed the program and other processes of the container: "),
+        "{said}"
+    );
 }
 
 #[test]
@@ -140,7 +148,7 @@ fn limit_that_has_changed_is_explained_with_what_it_was() {
     tree.kills(2, 0);
     tree.write("sys/fs/cgroup/memory.max", "209715200\n");
     let said = killed(init);
-    assert!(said.contains("limit 200 MiB in \"/sys/fs/cgroup/memory.max\" (at the start 400 MiB)"));
+    assert!(said.contains("limit 200 MiB in \"/sys/fs/cgroup/memory.max\" (400 MiB at start)"));
 }
 
 #[test]
@@ -222,7 +230,7 @@ fn explanation_is_left_in_nothing_but_a_regular_file() {
     fs::write(&target, "").unwrap();
     symlink(&target, &link).unwrap();
     let said = logged(&link, true);
-    assert!(said.lines().count() == 2 && said.contains("could not write to"), "{said}");
+    assert!(said.lines().count() == 2 && said.contains("cannot write to"), "{said}");
     assert_eq!(fs::read_to_string(&target).unwrap(), "");
 
     let missing = directory.path().join("missing");
@@ -244,7 +252,7 @@ fn explanation_for_kubernetes_fits_its_4096_bytes() {
         .environment(format!("LOADLINE_TERMINATION_LOG={}", log.display()));
     let init = launch.settled();
     tree.kills(2, 0);
-    assert!(killed(init).contains("the kernel killed the program"));
+    assert!(killed(init).contains("the kernel OOM-killed the program"));
     let left = fs::read(&log).unwrap();
     assert_eq!((left.len(), left.last()), (4096, Some(&b'\n')));
 }
@@ -258,15 +266,15 @@ fn account_tells_a_person_what_is_known() {
         init.exits_with(128 + libc::SIGTERM);
         let said = init.messages();
         let account = said.lines().last().unwrap();
-        let begin = "loadline: the program has ended: run time ";
+        let begin = "loadline: the program ended: run time ";
         assert!(account.starts_with(begin), "{said}");
         for part in [
             " s; killed by signal 15; peak memory 400 MiB; memory limit 400 MiB; OOM kills 0; ",
-            " s; CPU limit 0.5; periods 0; throttled 0; throttled for 0 s; zombies reaped 0",
+            " s; CPU limit 0.5; CPU periods 0; throttled periods 0; throttled time 0 s; zombies reaped 0",
         ] {
             assert!(account.contains(part), "{part} is not in {said}");
         }
-        assert!(!account.contains("at the start"), "{said}");
+        assert!(!account.contains("at start"), "{said}");
     }
 }
 
@@ -280,7 +288,7 @@ fn account_tells_a_program_what_has_come_since_the_start() {
         tree.write("sys/fs/cgroup/memory.max", "max\n");
         let said = killed(init);
         let (explained, account) = said.split_once('\n').unwrap();
-        assert!(explained.contains("limit none in sight (at the start 400 MiB)"), "{explained}");
+        assert!(explained.contains("no visible limit (400 MiB at start)"), "{explained}");
         let mut account: Value = serde_json::from_str(account).unwrap();
         for time in ["/seconds", "/cpu/user_seconds", "/cpu/system_seconds"] {
             let time = account.pointer_mut(time).unwrap();

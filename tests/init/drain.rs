@@ -4,7 +4,7 @@
 use crate::support::{Ended, Init, Launch, Place, Running, children, exists, probe_path, send};
 use std::time::{Duration, Instant};
 
-const KILLED: &str = "killed what was left";
+const KILLED: &str = "killed the processes that were left after the program";
 
 /// The program leaves a daemon and exits with 3.
 fn leaving(place: Place, time: &str, daemon: &[&str]) -> Launch {
@@ -182,7 +182,7 @@ fn program_that_is_killed_has_its_rest_drained() {
         assert_eq!(init.wait(), Ended::Exited(137));
         all_have_ended(&mut init, place, &[daemon]);
         let said = init.messages();
-        assert!(said.contains("did not stop in time") && !said.contains(KILLED), "{said:?}");
+        assert!(said.contains("it did not exit in time") && !said.contains(KILLED), "{said:?}");
     }
 }
 
@@ -249,5 +249,5 @@ fn missing_proc_is_said_and_nobody_is_waited_for() {
     number(&init.line());
     init.exits_with(3);
     assert_eq!(init.output(), b"");
-    assert!(init.messages().contains("could not read \"/proc/thread-self/children\": "));
+    assert!(init.messages().contains("cannot read \"/proc/thread-self/children\": "));
 }
