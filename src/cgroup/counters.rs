@@ -1,5 +1,5 @@
-//! Counters of what has happened in a cgroup so far. The kernel keeps them for the life of the cgroup,
-//! and they only grow. A counter that does not exist or cannot be parsed is none.
+//! Counters of what has happened in a cgroup so far. The kernel keeps them for the life of the
+//! cgroup, and they only grow. A counter that does not exist or cannot be parsed is none.
 //!
 //! v1 counts an OOM kill only in the cgroup of the killed process, v2 also in all its ancestors,
 //! whichever limit was reached. So the process's own cgroup counts the program and what runs beside
@@ -59,8 +59,8 @@ impl<'a> Counters<'a> {
         counter
     }
 
-    /// A file of the cgroup that sets the memory limit, or of the process's own cgroup if none does.
-    /// Only for v2.
+    /// A file of the cgroup that sets the memory limit, or of the process's own cgroup if none
+    /// does. Only for v2.
     pub fn limiting_file(&mut self, name: &[u8]) -> Option<&CStr> {
         match self.limits.memory.version? {
             CgroupVersion::V1 => None,
@@ -68,8 +68,8 @@ impl<'a> Counters<'a> {
         }
     }
 
-    /// The directory of the cgroup that sets the memory limit, or of the process's own cgroup if none
-    /// does.
+    /// The directory of the cgroup that sets the memory limit, or of the process's own cgroup if
+    /// none does.
     fn limiting_dir(&self) -> Option<&'a [u8]> {
         let limiting = self.limits.oom_limit().map(|(_, path)| parent_dir(path));
         limiting.or_else(|| self.limits.memory.own_cgroup_dir())
@@ -83,8 +83,8 @@ impl<'a> Counters<'a> {
         procfs::number(self.files.read(directory, name).ok()?, b"oom_group_kill")
     }
 
-    /// The most memory that was ever in use in the cgroup that sets the limit, or in the process's own
-    /// cgroup if none does. v2 has it since Linux 5.19.
+    /// The most memory that was ever in use in the cgroup that sets the limit, or in the process's
+    /// own cgroup if none does. v2 has it since Linux 5.19.
     pub fn peak(&mut self) -> Option<Bytes> {
         let name: &[u8] = match self.limits.memory.version? {
             CgroupVersion::V1 => b"memory.max_usage_in_bytes",

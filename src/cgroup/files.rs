@@ -61,10 +61,10 @@ impl<'a> FileReader<'a> {
         Ok(self.content.trim_ascii())
     }
 
-    /// Reads a file of at most `max` bytes, without the white space around its content.
+    /// Reads a file of at most `max` bytes.
     pub fn read_path(&mut self, path: &[u8], max: usize) -> Result<&[u8], Errno> {
         sys::read_file(self.path.set(path)?, &mut self.content, max)?;
-        Ok(self.content.trim_ascii())
+        Ok(&self.content)
     }
 
     /// Whether a directory exists.
@@ -106,7 +106,7 @@ impl<'a> FileReader<'a> {
         specs: &[LimitFileSpec<T>],
         found: &mut Vec<LimitFile<T>>,
     ) {
-        for directory in directories.from_leaf() {
+        for directory in directories.upwards() {
             for spec in specs {
                 let mut file = self.read_limit(directory, spec);
                 file.in_ancestor = directories.is_ancestor(directory);
@@ -125,12 +125,13 @@ impl<'a> FileReader<'a> {
         found: &mut Vec<LimitFile<T>>,
     ) {
         let mut is_found = false;
-        for directory in directories.from_leaf() {
+        for directory in directories.upwards() {
             for spec in specs {
                 let mut file = self.read_limit(directory, spec);
                 file.in_ancestor = directories.is_ancestor(directory);
-                let is_source = !effective.is_below(&file.value)
-                    && !(file.in_ancestor && file.value.is_below(effective));
+                // An ancestor with a lower limit does not apply (use_hierarchy is 0).
+                let applies = !file.in_ancestor || !file.value.is_below(effective);
+                let is_source = applies && !effective.is_below(&file.value);
                 if is_source || !file.in_ancestor {
                     found.push(file);
                 }

@@ -1,6 +1,7 @@
 //! The limits that were found, as plain data: each with the file that it comes from.
 //!
-//! Absent, unlimited and unreadable are three different things, so no number stands for any of them.
+//! Absent, unlimited and unreadable are three different things, so no number stands for any of
+//! them.
 
 use crate::sys::Errno;
 use crate::units::{Bytes, CpuQuota};
@@ -96,9 +97,9 @@ pub enum CgroupVersion {
 pub struct ControllerLimits<T> {
     /// The version of the interface; none if the process is in no cgroup of this controller.
     pub version: Option<CgroupVersion>,
-    /// Whether the files are a guess: no mount shows the process's own cgroup, so the root of a mount
-    /// was read instead. In a container that is the same cgroup; elsewhere it may not be. Also set
-    /// if the list of mounts is not available.
+    /// Whether the files are a guess: no mount shows the process's own cgroup, so the root of a
+    /// mount was read instead. In a container that is the same cgroup; elsewhere it may not be.
+    /// Also set if the list of mounts is not available.
     pub from_mount_root: bool,
     /// Whether the mount shows only a part of the hierarchy, as in a Docker container without a
     /// cgroup namespace.

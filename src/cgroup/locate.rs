@@ -1,5 +1,5 @@
-//! From the path of a cgroup and the list of mounts to directories: that of the process's own cgroup,
-//! and those of all visible ancestors.
+//! From the path of a cgroup and the list of mounts to directories: that of the process's own
+//! cgroup, and those of all visible ancestors.
 
 use super::procfs::{CgroupPath, Mount, mounts, unescape};
 
@@ -41,7 +41,7 @@ impl CgroupDirs {
     }
 
     /// All directories, from the cgroup itself up to the mount point.
-    pub fn from_leaf(&self) -> impl Iterator<Item = &[u8]> {
+    pub fn upwards(&self) -> impl Iterator<Item = &[u8]> {
         core::iter::successors(Some(self.leaf()), |directory| {
             let slash = directory.iter().rposition(|byte| *byte == b'/')?;
             directory.get(..slash).filter(|parent| self.mount_point_length <= parent.len())
@@ -52,9 +52,9 @@ impl CgroupDirs {
 /// Finds the directories of a cgroup by `mountinfo`, which lists the oldest mount first.
 ///
 /// Of the mounts that show the cgroup it takes the one whose root is nearest to it. There may be
-/// none, as in a container that sees the path of its cgroup on the host, but a mount that was made in
-/// its own cgroup namespace. Then the root of the first mount of the controller is the cgroup or an
-/// ancestor of it. Without a mount of the controller there is nothing to read.
+/// none, as in a container that sees the path of its cgroup on the host, but a mount that was made
+/// in its own cgroup namespace. Then the root of the first mount of the controller is the cgroup or
+/// an ancestor of it. Without a mount of the controller there is nothing to read.
 #[must_use]
 pub fn find(cgroup: &CgroupPath<'_>, mountinfo: &[u8]) -> Option<CgroupDirs> {
     let mut nearest: Option<(usize, Option<&[u8]>, Mount<'_>)> = None;
@@ -84,8 +84,8 @@ pub fn find(cgroup: &CgroupPath<'_>, mountinfo: &[u8]) -> Option<CgroupDirs> {
 /// The path from a mount's root down to a cgroup below it.
 ///
 /// A process outside of its own cgroup namespace is shown at a path such as `/../x`
-/// (cgroup_namespaces(7)). If the paths of the cgroup and of the root both begin with `..`, both mean
-/// the same ancestor. More `..` after that would lead out of the mount, and the names of the
+/// (cgroup_namespaces(7)). If the paths of the cgroup and of the root both begin with `..`, both
+/// mean the same ancestor. More `..` after that would lead out of the mount, and the names of the
 /// directories there are unknown.
 fn path_below<'a>(cgroup: &'a [u8], root: &[u8]) -> Option<&'a [u8]> {
     let path = trim_slashes(cgroup).strip_prefix(trim_slashes(root))?;

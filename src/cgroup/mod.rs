@@ -1,5 +1,5 @@
-//! Finds the memory and CPU limits of the cgroup that this process is in: for each controller in v1 or
-//! v2, from the process's own cgroup up to the root of the mount.
+//! Finds the memory and CPU limits of the cgroup that this process is in: for each controller in v1
+//! or v2, from the process's own cgroup up to the root of the mount.
 //!
 //! Nothing here fails: a file that cannot be read or parsed is part of the result.
 
@@ -175,10 +175,10 @@ impl<'a> Search<'a> {
     /// tried first because the list of mounts is by far the most expensive file to read.
     ///
     /// The directory may belong to another cgroup with the same path: a mount that was made outside
-    /// of our cgroup namespace shows the cgroups of the host, and a mount of a part of the hierarchy
-    /// may contain the same path again. So the cgroup has to list this process. Only the mount root
-    /// is not checked: the list of mounts would lead there as well (as a guess, if the mount was made
-    /// outside), and the list of processes in the root of a host is long.
+    /// of our cgroup namespace shows the cgroups of the host, and a mount of a part of the
+    /// hierarchy may contain the same path again. So the cgroup has to list this process. Only the
+    /// mount root is not checked: the list of mounts would lead there as well (as a guess, if the
+    /// mount was made outside), and the list of processes in the root of a host is long.
     fn conventional_dirs(&mut self, cgroup: &CgroupPath<'_>) -> Option<CgroupDirs> {
         let directories = locate::find(cgroup, DEFAULT_MOUNTINFO)?;
         let is_own = !directories.is_guess

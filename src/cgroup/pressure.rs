@@ -1,6 +1,6 @@
-//! How close the memory use of a cgroup is to its limit (v2), for a reader that runs when no memory is
-//! left. All files stay open, and nothing is allocated to read them: to open a file under a full limit
-//! takes memory itself, and often takes longer than the OOM killer waits.
+//! How close the memory use of a cgroup is to its limit (v2), for a reader that runs when no memory
+//! is left. All files stay open, and nothing is allocated to read them: to open a file under a full
+//! limit takes memory itself, and often takes longer than the OOM killer waits.
 
 use super::counters::Counters;
 use super::procfs;
@@ -10,7 +10,8 @@ use std::os::fd::BorrowedFd;
 
 /// The lines of memory.stat for memory that the kernel cannot reclaim
 /// (Documentation/admin-guide/cgroup-v2.rst). Most of it is memory of processes; in measurements,
-/// sockets took up to 4% of a limit, and page tables 0.5%. Locked memory is in the line of its kind.
+/// sockets took up to 4% of a limit, and page tables 0.5%. Locked memory is in the line of its
+/// kind.
 const UNRECLAIMABLE: [&[u8]; 9] = [
     b"anon",
     b"shmem",
@@ -42,7 +43,8 @@ pub struct MemoryUsage {
 }
 
 impl MemoryPressureFiles {
-    /// Opens the files of the cgroup that sets the limit, or of the process's own cgroup if none does.
+    /// Opens the files of the cgroup that sets the limit, or of the process's own cgroup if none
+    /// does.
     pub fn open(counters: &mut Counters<'_>) -> Self {
         let mut open = |name| {
             let file = sys::open(counters.limiting_file(name)?).ok()?;

@@ -31,9 +31,9 @@ pub const CPU: ControllerFiles<CpuQuota> = ControllerFiles {
     effective: None,
 };
 
-/// Parses bytes. The kernel prints "unlimited" as the largest number of whole pages, of 4 to 64 KiB,
-/// in a signed long (PAGE_COUNTER_MAX). Kernels before 3.19 counted in bytes, up to 2^63 - 1 or
-/// 2^64 - 1.
+/// Parses bytes. The kernel prints "unlimited" as the largest number of whole pages, of 4 to 64
+/// KiB, in a signed long (PAGE_COUNTER_MAX). Kernels before 3.19 counted in bytes, up to 2^63 - 1
+/// or 2^64 - 1.
 fn parse_bytes(text: &[u8]) -> Option<LimitValue<Bytes>> {
     const UNLIMITED: u64 = i64::MAX as u64 - 0xffff;
     if is_negative(text) {
@@ -141,9 +141,10 @@ mod tests {
         #[test]
         fn every_limit_that_the_kernel_prints_is_parsed(pages in 0u64..(1 << 51) - 16) {
             let limit = pages * 4096;
-            prop_assert_eq!(parse_bytes(limit.to_string().as_bytes()), Some(LimitValue::Limit(Bytes(limit))));
+            let expected = Some(LimitValue::Limit(Bytes(limit)));
+            prop_assert_eq!(parse_bytes(limit.to_string().as_bytes()), expected.clone());
             let stat = format!("cache 0\nhierarchical_memory_limit {limit}\n");
-            prop_assert_eq!(parse_hierarchical_limit(stat.as_bytes()), Some(LimitValue::Limit(Bytes(limit))));
+            prop_assert_eq!(parse_hierarchical_limit(stat.as_bytes()), expected);
         }
     }
 }

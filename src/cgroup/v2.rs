@@ -1,5 +1,5 @@
-//! The limit files of the v2 hierarchy. They exist where the parent enables the controller; the real
-//! root has none (Documentation/admin-guide/cgroup-v2.rst).
+//! The limit files of the v2 hierarchy. They exist where the parent enables the controller; the
+//! real root has none (Documentation/admin-guide/cgroup-v2.rst).
 
 use super::DEFAULT_PERIOD;
 use super::files::{ControllerFiles, LimitFileSpec};
@@ -30,8 +30,8 @@ fn parse_bytes(text: &[u8]) -> Option<LimitValue<Bytes>> {
     }
 }
 
-/// Parses `max 100000` or `50000 100000`. The period may be missing, as it may in what is written to
-/// the file.
+/// Parses `max 100000` or `50000 100000`. The period may be missing, as it may in what is written
+/// to the file.
 fn parse_quota(text: &[u8]) -> Option<LimitValue<CpuQuota>> {
     let (quota, period) = match split_once(text, b' ') {
         Some((quota, period)) => (quota, parse_integer(period)?),
@@ -92,11 +92,16 @@ mod tests {
         }
 
         #[test]
-        fn every_limit_that_the_kernel_prints_is_parsed(quota in 1u64.., period in 1u64.., limit: u64) {
+        fn every_limit_that_the_kernel_prints_is_parsed(
+            quota in 1u64..,
+            period in 1u64..,
+            limit: u64,
+        ) {
             let text = format!("{quota} {period}");
             let expected = LimitValue::Limit(CpuQuota::new(quota, period).unwrap());
             prop_assert_eq!(parse_quota(text.as_bytes()), Some(expected));
-            prop_assert_eq!(parse_bytes(limit.to_string().as_bytes()), Some(LimitValue::Limit(Bytes(limit))));
+            let expected = LimitValue::Limit(Bytes(limit));
+            prop_assert_eq!(parse_bytes(limit.to_string().as_bytes()), Some(expected));
         }
     }
 }

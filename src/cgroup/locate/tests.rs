@@ -22,7 +22,7 @@ fn the_directories_end_at_the_mount_point() {
         let (version, path) = (CgroupVersion::V2, cgroup.as_bytes());
         let cgroup_path = CgroupPath { controller: b"memory", version, path };
         let directories = find(&cgroup_path, mountinfo.as_bytes()).unwrap();
-        let found: Vec<_> = directories.from_leaf().map(text).collect();
+        let found: Vec<_> = directories.upwards().map(text).collect();
         assert_eq!(found, expected, "{cgroup} at {mount_point}");
     }
 }
@@ -102,7 +102,7 @@ proptest! {
         let path = cgroup_path.as_bytes();
         let cgroup = CgroupPath { controller: b"memory", version: CgroupVersion::V2, path };
         let found = find(&cgroup, mountinfo.as_bytes()).unwrap();
-        let walk: Vec<_> = found.from_leaf().collect();
+        let walk: Vec<_> = found.upwards().collect();
         prop_assert_eq!(walk.last(), Some(&&b"/m"[..]));
         for directory in walk {
             let rest = directory.strip_prefix(b"/m").unwrap();
