@@ -30,8 +30,8 @@ const STRINGS: usize = 32;
 /// The flag that the strings follow the header.
 const FLAG_INLINE: u8 = 2;
 
-/// The offsets of fields in the structures of an ELF class, by their names in elf(5). Only those
-/// that differ between the classes.
+/// The offsets of the fields whose place depends on the class of the file, 32-bit or 64-bit. The
+/// names are those of elf(5).
 struct Class {
     /// The size of a pointer, and of the fields that hold an address, an offset or a size.
     pointer_size: u8,
@@ -78,7 +78,7 @@ const ELF64: Class = Class {
     sh_offset: 24,
 };
 
-// The same in both classes.
+// Offsets of fields whose place is the same in both classes.
 const P_TYPE: usize = 0;
 const SH_TYPE: usize = 4;
 const SH_FLAGS: usize = 8;
@@ -192,7 +192,7 @@ impl<S: Source> Reader<'_, S> {
         self.source.append(offset, length, buffer);
     }
 
-    /// Reads a table and splits it into its entries with `decode`, which skips some.
+    /// Reads a table and decodes its entries. Those that `decode` returns None for are left out.
     fn read_table<T>(
         &mut self,
         offset: u64,
@@ -202,7 +202,7 @@ impl<S: Source> Reader<'_, S> {
     ) -> Vec<T> {
         let mut table = Vec::new();
         self.read(offset, entry_size.saturating_mul(count).min(MAX_TABLE), &mut table);
-        // With entries of no size the table is empty.
+        // If the size is 0, nothing was read.
         table.chunks(entry_size.max(1)).filter_map(decode).collect()
     }
 
@@ -246,6 +246,7 @@ impl<S: Source> Reader<'_, S> {
     /// The offset of the header of the build information.
     fn find_header(&mut self) -> Option<u64> {
         let sections = self.data_sections();
+        // If the file has data sections, the header begins one of them, or there is none.
         if !sections.is_empty() {
             return sections.iter().find_map(|offset| self.search(*offset, ALIGNMENT as u64));
         }
@@ -304,8 +305,9 @@ impl<S: Source> Reader<'_, S> {
         Some((buffer.get(version)?, buffer.get(modules)?))
     }
 
-    /// Appends the bytes of the Go string at an address of the running program: there is a pointer
-    /// to the bytes, and their number. Returns where they are in the buffer, if all were read.
+    /// Appends the bytes of the Go string at an address of the running program. A Go string is a
+    /// pointer to its bytes and their number. The range in the buffer may extend beyond what was
+    /// read.
     fn read_go_string(
         &mut self,
         address: u64,
@@ -324,8 +326,8 @@ impl<S: Source> Reader<'_, S> {
     }
 }
 
-/// Where a string is whose length is at `offset`, as a varint (`binary.Uvarint`), and which
-/// follows its length.
+/// Where the string is whose length is at `offset`, as a varint (`binary.Uvarint`). The string
+/// follows the length, and may extend beyond `bytes`.
 fn inline_string(bytes: &[u8], mut offset: usize) -> Option<Range<usize>> {
     let mut length = 0usize;
     // A length of more than four bytes is beyond the budget.

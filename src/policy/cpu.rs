@@ -172,7 +172,8 @@ impl RuntimeSupport {
         let release = program.release.filter(|release| *release >= CONTAINERMAXPROCS_SINCE)?;
         let switch = |name| {
             let user = GodebugSetting::find(godebug, name, Some(release));
-            // The program's own default is off if its go.mod names an older version of Go.
+            // The toolchain's default is on. It records "off" in the program if go.mod names an
+            // older version of Go.
             let default = GodebugSetting::find(program.default_godebug, name, Some(release));
             Switch {
                 is_on: user.is_on.or(default.is_on).unwrap_or(true),
