@@ -1,0 +1,146 @@
+//! Parses the command line and the environment variables that stand for options. Pure.
+//!
+//! tini's options and variables mean what they mean in tini. Our own options are long, and each
+//! that tunes something has a variable `LOADLINE_<NAME>`. The command line wins over a variable.
+
+mod getopt;
+mod help;
+mod spec;
+#[cfg(test)]
+mod tests;
+
+use crate::error::Error;
+use crate::options::{Format, OptionName, Options};
+use crate::text::split_once;
+use core::ffi::CStr;
+use getopt::Parser;
+use spec::{Argument, FORMAT, ON, OptionSpec, Variable, parse_format};
+
+pub use help::{HELP, LICENSE, VERSION};
+
+/// What loadline is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// `-h`, `--help`: print [`HELP`].
+    Help,
+    /// `-l`: print [`LICENSE`].
+    License,
+    /// `--version`: print [`VERSION`].
+    Version,
+    /// `--explain`: print the limits and the decisions.
+    Explain(Format),
+    /// `--exec`: become the program.
+    Exec,
+    /// Without any of them: run the program as its init.
+    Supervise,
+}
+
+/// The parsed command line and environment.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// What to do; an error if the command line is invalid, and then nothing is to be started.
+    pub command: Result<Command, Error<'static>>,
+    /// How to do it.
+    pub options: Options,
+    /// The program and its arguments. Not empty if the command is `Exec` or `Supervise`.
+    pub program: &'a [&'static CStr],
+    /// One warning for each invalid variable: a typo in one of them must not keep a pod down.
+    pub warnings: Vec<Error<'static>>,
+}
+
+/// Parses the arguments, without the name of our own program, and the environment.
+#[must_use]
+pub fn parse<'a>(arguments: &'a [&'static CStr], environment: &[&'static CStr]) -> Request<'a> {
+    let mut options = Options::DEFAULT;
+    let mut warnings = Vec::new();
+    // Backwards, so that the first of several entries of one name wins, as for getenv(3).
+    for entry in environment.iter().rev() {
+        if let Err(warning) = apply_variable(entry.to_bytes(), &mut options) {
+            warnings.push(warning);
+        }
+    }
+    let mut parser = Parser::new(arguments);
+    let command = apply_arguments(&mut parser, &mut options);
+    Request { command, options, program: parser.operands(), warnings }
+}
+
+fn apply_variable(entry: &'static [u8], options: &mut Options) -> Result<(), Error<'static>> {
+    // Most of an environment is not ours.
+    if !entry.starts_with(b"LOADLINE_") && !entry.starts_with(b"TINI_") {
+        return Ok(());
+    }
+    let Some((name, value)) = split_once(entry, b'=') else {
+        return Ok(());
+    };
+    // An unknown one is not an error: for a Service named "loadline", Kubernetes sets LOADLINE_PORT.
+    let Some(spec) = OptionSpec::by_variable(name) else {
+        return Ok(());
+    };
+    if value.is_empty() && !matches!(spec.variable, Variable::Presence(_)) {
+        return Ok(());
+    }
+    let expected = spec.expected;
+    (spec.set)(options, value).ok_or(Error::InvalidVariable { name, value, expected })?;
+    options.uses_init_options |= spec.init_only;
+    Ok(())
+}
+
+fn apply_arguments(
+    parser: &mut Parser<'_>,
+    options: &mut Options,
+) -> Result<Command, Error<'static>> {
+    let mut explain = None;
+    let mut verbose_count = 0u32;
+    while let Some(option) = parser.next_option() {
+        let mut print = None;
+        match option.0 {
+            b"h" | b"--help" => print = Some(Command::Help),
+            b"l" => print = Some(Command::License),
+            b"--version" => print = Some(Command::Version),
+            b"v" => verbose_count = verbose_count.saturating_add(1),
+            b"--root" => {
+                let directory = parser.required_value().ok_or(Error::MissingValue(option))?;
+                options.root = Some(directory);
+            }
+            b"--explain" => {
+                let value = parser.joined_value().unwrap_or(b"text");
+                let error = Error::InvalidOption { option, value, expected: FORMAT };
+                explain = Some(parse_format(value).ok_or(error)?);
+            }
+            _ => apply_option(option, parser, options)?,
+        }
+        if let Some(value) = parser.joined_value() {
+            return Err(Error::UnexpectedValue { option, value });
+        }
+        if let Some(command) = print {
+            return Ok(command);
+        }
+    }
+    if verbose_count > 0 {
+        // Whatever TINI_VERBOSITY says.
+        options.verbosity = Options::DEFAULT.verbosity.saturating_add(verbose_count);
+    }
+    match explain {
+        Some(format) => Ok(Command::Explain(format)),
+        None if parser.operands().is_empty() => Err(Error::NoProgram { help: HELP }),
+        None if options.exec => Ok(Command::Exec),
+        None => Ok(Command::Supervise),
+    }
+}
+
+fn apply_option(
+    option: OptionName<'static>,
+    parser: &mut Parser<'_>,
+    options: &mut Options,
+) -> Result<(), Error<'static>> {
+    let spec = OptionSpec::by_option(option).ok_or(Error::UnknownOption(option))?;
+    let value = match spec.argument {
+        Argument::No => ON,
+        Argument::Optional(default) => parser.joined_value().unwrap_or(default),
+        Argument::Required => parser.required_value().ok_or(Error::MissingValue(option))?,
+    };
+    let expected = spec.expected;
+    (spec.set)(options, value).ok_or(Error::InvalidOption { option, value, expected })?;
+    options.uses_init_options |= spec.init_only;
+    Ok(())
+}

@@ -1,0 +1,340 @@
+use super::spec::OPTIONS;
+use super::*;
+use crate::exit::ExpectedCodes;
+use crate::options::OnResize;
+use crate::signal::{SignalRewrites, signal_by_name};
+use crate::units::CpuQuota;
+
+fn parsed(arguments: &[&str], environment: &[&str]) -> Request<'static> {
+    let strings = |texts: &[&str]| -> Vec<&'static CStr> {
+        let owned = texts.iter().map(|text| std::ffi::CString::new(*text).unwrap());
+        owned.map(|string| &*Box::leak(string.into_boxed_c_str())).collect()
+    };
+    parse(strings(arguments).leak(), &strings(environment))
+}
+
+fn options(arguments: &[&str], environment: &[&str]) -> Options {
+    let request = parsed(arguments, environment);
+    assert!(request.command.is_ok() && request.warnings.is_empty(), "{request:?}");
+    request.options
+}
+
+fn error(arguments: &[&str]) -> String {
+    parsed(arguments, &[]).command.unwrap_err().to_string()
+}
+
+#[test]
+fn options_end_at_the_first_operand() {
+    let program = |arguments: &[&str]| {
+        let Request { options, program, .. } = parsed(arguments, &[]);
+        let texts = program.iter().map(|text| text.to_str().unwrap());
+        (texts.collect::<Vec<_>>().join(" "), options.verbosity, options.signal_group)
+    };
+    assert_eq!(program(&["-v", "sh", "-g"]), ("sh -g".into(), 2, false));
+    assert_eq!(program(&["-vvg", "--", "-x", "-v"]), ("-x -v".into(), 3, true));
+    assert_eq!(program(&["--", "--"]), ("--".into(), 1, false));
+    assert_eq!(program(&["sh", "--", "x"]), ("sh -- x".into(), 1, false));
+    assert_eq!(program(&["--cpu-min", "2", "-"]), ("-".into(), 1, false));
+    assert_eq!(program(&["", "x"]), (" x".into(), 1, false));
+}
+
+#[test]
+fn the_options_and_variables_of_tini_work() {
+    let tini = options(&["-swge", "3", "-e143", "-p", "SIGTERM", "x"], &[]);
+    assert!(tini.subreaper && tini.warn_on_reap && tini.signal_group);
+    assert_eq!(tini.parent_death_signal, Some(15));
+    let mut expected_codes = ExpectedCodes::NONE;
+    expected_codes.insert(3);
+    expected_codes.insert(143);
+    assert_eq!(tini.expected_codes, expected_codes);
+    let tini = options(&["x"], &["TINI_SUBREAPER=", "TINI_KILL_PROCESS_GROUP=0"]);
+    assert!(tini.subreaper && tini.signal_group);
+    assert_eq!(options(&["x"], &["TINI_VERBOSITY=3"]).verbosity, 3);
+    assert_eq!(options(&["-v", "x"], &["TINI_VERBOSITY=3"]).verbosity, 2);
+    assert_eq!(options(&["x"], &["TINI_VERBOSITY="]).verbosity, 1);
+}
+
+#[test]
+fn the_28_signals_of_tini_have_names() {
+    let names = "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM CHLD \
+                 CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH SYS";
+    for name in names.split_whitespace() {
+        let signal = signal_by_name(name.as_bytes());
+        assert!(signal.is_some(), "{name}");
+        assert_eq!(signal_by_name(format!("SIG{name}").as_bytes()), signal);
+    }
+    for text in ["", "SIG", "sigterm", "SIGNONE", "15"] {
+        assert_eq!(signal_by_name(text.as_bytes()), None, "{text}");
+    }
+}
+
+#[test]
+fn each_tunable_is_an_option_and_a_variable_and_the_command_line_wins() {
+    for spec in OPTIONS.iter().filter(|spec| !matches!(spec.argument, Argument::No)) {
+        let (Some(option), Variable::Value(variable)) = (spec.option, &spec.variable) else {
+            continue;
+        };
+        let value = match option {
+            "--rewrite" => "TERM:QUIT",
+            "--memory" | "--cpu" => "off",
+            "--cpu-rounding" => "down",
+            "--memory-ratio" => "0.5",
+            "--report" => "json",
+            "--termination-log" => "/log",
+            "--on-resize" => "signal:HUP",
+            _ => "5",
+        };
+        let shown = |arguments: &[&str], environment: &[&str]| {
+            let Options { tuning, rewrites, kill_after, drain, .. } =
+                options(arguments, environment);
+            let Options { report, termination_log, on_resize, .. } =
+                options(arguments, environment);
+            format!(
+                "{tuning:?} {rewrites:?} {kill_after:?} {drain:?} {report:?} \
+                 {termination_log:?} {on_resize:?}"
+            )
+        };
+        let default = shown(&["x"], &[]);
+        let by_variable = shown(&["x"], &[&format!("{variable}={value}")]);
+        let by_option = shown(&[&format!("{option}={value}"), "x"], &[]);
+        assert_ne!(by_option, default, "{option}");
+        assert_eq!(by_option, by_variable, "{option}");
+        // An optional value has to be in the same argument.
+        if matches!(spec.argument, Argument::Required) {
+            assert_eq!(by_option, shown(&[option, value, "x"], &[]), "{option}");
+        }
+    }
+    let both = options(&["--cpu-limit=2", "x"], &["LOADLINE_CPU_LIMIT=500m"]);
+    assert_eq!(both.tuning.cpu_limit, CpuQuota::new(2_000_000, 1_000_000));
+    let twice = options(&["x"], &["LOADLINE_CPU_MIN=3", "LOADLINE_CPU_MIN=4"]);
+    assert_eq!(twice.tuning.cpu_min, 3, "the first of a name counts");
+    let both = options(&["--report", "x"], &["LOADLINE_REPORT=json"]);
+    assert_eq!(both.report, Some(Format::Text));
+}
+
+#[test]
+fn the_variable_of_a_long_option_is_its_name() {
+    let mut names = Vec::new();
+    for spec in OPTIONS {
+        if let Some(name) = spec.option.and_then(|option| option.strip_prefix("--")) {
+            let expected = format!("LOADLINE_{}", name.replace('-', "_").to_uppercase());
+            let Variable::Value(variable) = spec.variable else { panic!("{name}") };
+            assert_eq!(variable, expected);
+            names.push(name);
+        }
+    }
+    assert_eq!(names.len(), 16);
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), 16, "none is there twice");
+}
+
+#[test]
+fn the_help_fits_a_screen_and_has_one_line_for_each_option() {
+    assert!(HELP.lines().count() <= 40);
+    assert!(HELP.lines().all(|line| line.len() <= 80 && line.is_ascii()));
+    let mut options: Vec<_> = OPTIONS.iter().filter_map(|spec| spec.option).collect();
+    options.extend(["v", "l", "h", "--explain", "--root", "--version"]);
+    let lines = || HELP.lines().filter_map(|line| line.strip_prefix("  -"));
+    for option in &options {
+        let is_its_own = |line: &&str| {
+            let rest = line.strip_prefix(option.strip_prefix('-').unwrap_or(option));
+            rest.is_some_and(|rest| rest.starts_with([' ', '[', ',']))
+        };
+        assert_eq!(lines().filter(is_its_own).count(), 1, "{option}");
+    }
+    assert_eq!(lines().count(), options.len(), "no other option is there");
+    assert!(HELP.contains("-h, --help "));
+    for spec in OPTIONS {
+        if let Variable::Presence(variable) | Variable::Value(variable) = spec.variable
+            && variable.starts_with("TINI_")
+        {
+            assert!(HELP.contains(variable), "{variable}");
+        }
+    }
+}
+
+#[test]
+fn rewrites_are_pairs_of_names_or_numbers() {
+    let rewritten = |arguments: &[&str], variables: &[&str]| {
+        let rewrites = options(arguments, variables).rewrites;
+        let pair = |signal| (signal, rewrites.apply(signal).unwrap_or(0));
+        let all = (1..=64).map(pair).filter(|(from, to)| from != to);
+        all.filter(|pair| ![(21, 0), (22, 0)].contains(pair)).collect::<Vec<_>>()
+    };
+    for (value, pairs) in [
+        ("TERM:QUIT", &[(15, 3)][..]),
+        ("SIGTERM:3", &[(15, 3)]),
+        ("15:SIGQUIT,HUP:0", &[(1, 0), (15, 3)]),
+        ("TERM:QUIT,TERM:INT", &[(15, 2)]),
+        ("TTIN:TSTP,64:34,USR1:KILL", &[(10, 9), (21, 20), (64, 34)]),
+    ] {
+        assert_eq!(rewritten(&["--rewrite", value, "x"], &[]), pairs, "{value}");
+        let variable = format!("LOADLINE_REWRITE={value}");
+        assert_eq!(rewritten(&["x"], &[&variable]), pairs, "{value}");
+    }
+    let both = ["--rewrite=TERM:INT", "--rewrite", "HUP:0", "x"];
+    let variable = ["LOADLINE_REWRITE=TERM:QUIT,USR1:USR2"];
+    assert_eq!(rewritten(&both, &variable), [(1, 0), (10, 12), (15, 2)]);
+    for bad in [
+        "TERM",
+        "TERM:",
+        ":TERM",
+        ":",
+        ",",
+        "TERM:QUIT,",
+        "TERM:QUIT,NOPE:1",
+        "term:QUIT",
+        "0:TERM",
+        "65:TERM",
+        "TERM:65",
+        "TERM:256",
+        "TERM:-1",
+        "CHLD:TERM",
+        "KILL:TERM",
+        "SIGSTOP:TERM",
+        "TERM:QUIT:INT",
+        "TERM=QUIT",
+    ] {
+        let message = error(&["--rewrite", bad, "x"]);
+        let expected = format!("invalid value \"{bad}\" for --rewrite: expected signals ");
+        assert!(message.starts_with(&expected), "{message}");
+        let variable = format!("LOADLINE_REWRITE={bad}");
+        let request = parsed(&["x"], &[&variable]);
+        assert_eq!(
+            (request.warnings.len(), request.options.rewrites),
+            (1, SignalRewrites::DEFAULT)
+        );
+    }
+}
+
+#[test]
+fn the_action_on_resize_is_a_word_or_a_signal() {
+    for (value, expected) in [
+        ("ignore", Some(OnResize::Ignore)),
+        ("log", Some(OnResize::Log)),
+        ("exit", Some(OnResize::Exit)),
+        ("signal:USR1", Some(OnResize::Signal(10))),
+        ("signal:SIGUSR1", Some(OnResize::Signal(10))),
+        ("signal:64", Some(OnResize::Signal(64))),
+        ("signal:0", None),
+        ("signal:65", None),
+        ("signal:", None),
+        ("signal", None),
+        ("USR1", None),
+    ] {
+        let request = parsed(&["x"], &[&format!("LOADLINE_ON_RESIZE={value}")]);
+        assert_eq!(request.warnings.len(), usize::from(expected.is_none()), "{value}");
+        assert_eq!(request.options.on_resize, expected.unwrap_or(OnResize::Ignore), "{value}");
+    }
+}
+
+#[test]
+fn options_that_only_an_init_can_honour_are_noticed() {
+    for arguments in [
+        &["-s"][..],
+        &["-g"],
+        &["-w"],
+        &["-e3"],
+        &["-pTERM"],
+        &["--rewrite=TERM:INT"],
+        &["--kill-after=1s"],
+        &["--drain=1s"],
+        &["--report"],
+        &["--termination-log=/x"],
+        &["--on-resize=log"],
+        &["--memory-warn"],
+    ] {
+        assert!(options(&[arguments, &["x"]].concat(), &[]).uses_init_options, "{arguments:?}");
+    }
+    for variable in ["TINI_SUBREAPER=", "LOADLINE_DRAIN=1s", "LOADLINE_MEMORY_WARN=1"] {
+        assert!(options(&["x"], &[variable]).uses_init_options, "{variable}");
+    }
+    let others = ["-vv", "--exec", "--memory=always", "--cpu-min=2", "--on-resize=ignore", "x"];
+    let variables = ["LOADLINE_MEMORY_WARN=0", "LOADLINE_DRAIN=", "TINI_VERBOSITY=3"];
+    assert!(!options(&others, &variables).uses_init_options);
+    assert!(!parsed(&["x"], &["LOADLINE_DRAIN=soon"]).options.uses_init_options);
+}
+
+#[test]
+fn a_bad_variable_is_one_warning_and_the_default_an_empty_or_unknown_one_is_ignored() {
+    for (variable, message) in [
+        (
+            "LOADLINE_MEMORY_RATIO=2",
+            "ignoring LOADLINE_MEMORY_RATIO=\"2\": expected a number above 0 and at most 1 such \
+             as 0.8",
+        ),
+        ("LOADLINE_EXEC=maybe", "ignoring LOADLINE_EXEC=\"maybe\": expected 1, true, 0 or false"),
+        ("TINI_VERBOSITY=x", "ignoring TINI_VERBOSITY=\"x\": expected a whole number"),
+    ] {
+        let request = parsed(&["x"], &[variable]);
+        assert!(matches!(request.command, Ok(Command::Supervise)), "{variable}");
+        let warnings: Vec<_> = request.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(warnings, [message]);
+    }
+    for variable in [
+        "LOADLINE_PORT=tcp://10.0.0.1:80",
+        "LOADLINE_CPU=",
+        "LOADLINE_=x",
+        "LOADLINE_ROOT=x",
+        "LOADLINE_E=x",
+        "LOADLINE=x",
+        "LOADLINEe=x",
+        "TINI_SUBREAPERS=x",
+    ] {
+        options(&["x"], &[variable]);
+    }
+    assert!(matches!(parsed(&["x"], &["LOADLINE_EXEC=1"]).command, Ok(Command::Exec)));
+    assert!(matches!(parsed(&["x"], &["LOADLINE_EXEC=0"]).command, Ok(Command::Supervise)));
+}
+
+#[test]
+fn a_bad_option_says_what_is_expected() {
+    let no_program = format!("no program given\n\n{HELP}");
+    assert_eq!(error(&[]), no_program);
+    assert_eq!(error(&["-v"]), no_program);
+    assert_eq!(error(&["--nope", "x"]), "unknown option --nope; see loadline --help");
+    assert_eq!(error(&["--nope=1", "x"]), "unknown option --nope; see loadline --help");
+    assert_eq!(error(&["-X", "x"]), "unknown option -X; see loadline --help");
+    assert_eq!(error(&["-s=1", "x"]), "unknown option -=; see loadline --help");
+    assert_eq!(
+        error(&["-e", "256", "x"]),
+        "invalid value \"256\" for -e: expected an exit code from 0 to 255"
+    );
+    assert_eq!(
+        error(&["--memory-limit", "0", "x"]),
+        "invalid value \"0\" for --memory-limit: expected a size such as 400MiB, 400Mi (1024s), \
+         400MB, 400M (1000s) or bytes"
+    );
+    assert_eq!(
+        error(&["--explain=xml"]),
+        "invalid value \"xml\" for --explain: expected text or json"
+    );
+    assert_eq!(
+        error(&["-p", "NOPE", "x"]),
+        "invalid value \"NOPE\" for -p: expected the name of a signal such as SIGTERM"
+    );
+    assert_eq!(error(&["--exec=1", "x"]), "--exec takes no value, but was given \"1\"");
+    assert_eq!(error(&["--help=1"]), "--help takes no value, but was given \"1\"");
+    assert_eq!(error(&["-p"]), "-p requires a value; see loadline --help");
+    assert_eq!(error(&["--root"]), "--root requires a value; see loadline --help");
+}
+
+#[test]
+fn explaining_needs_no_program() {
+    let text = parsed(&["--explain"], &[]);
+    assert!(matches!(text.command, Ok(Command::Explain(Format::Text))));
+    let json = parsed(&["--explain=json", "--root", "/x", "y"], &[]);
+    assert!(matches!(json.command, Ok(Command::Explain(Format::Json))));
+    assert_eq!(json.options.root, Some(&b"/x"[..]));
+    assert_eq!(json.program, [c"y"]);
+}
+
+#[test]
+fn the_version_names_the_commit() {
+    let commit =
+        VERSION.strip_prefix("loadline version ").and_then(|rest| rest.split_once(" - git."));
+    let (version, commit) = commit.unwrap();
+    assert_eq!(version, env!("CARGO_PKG_VERSION"));
+    assert!(commit.len() > 1 && commit.ends_with('\n') && !commit.contains(' '), "{commit}");
+}

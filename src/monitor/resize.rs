@@ -1,0 +1,183 @@
+//! Decides whether changed limits concern a program that runs. Pure.
+
+use crate::policy::{Decision, Plan, Reason};
+use crate::units::{Bytes, CpuQuota};
+
+/// The limits, and what a program that was started under them goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AppliedLimits {
+    /// The memory limit.
+    pub memory: Applied<Bytes>,
+    /// The CPU quota.
+    pub cpu: Applied<CpuQuota>,
+}
+
+/// A limit, and what the program goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Applied<T> {
+    /// The limit, if there is one.
+    pub limit: Option<T>,
+    /// What the program has read once, at its start.
+    pub announced: Announced<T>,
+}
+
+/// What a program has read once, at its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Announced<T> {
+    /// Nothing: no value was set, or the Go runtime follows the limit itself.
+    Nothing,
+    /// The value of `GOMEMLIMIT` or `GOMAXPROCS`.
+    Value(u64),
+    /// The limit: a library in the program has read it.
+    Limit(T),
+}
+
+impl AppliedLimits {
+    /// The limits at the start.
+    pub(super) fn of(plan: &Plan<'_>) -> Self {
+        let none = Self {
+            memory: Applied { limit: None, announced: Announced::Nothing },
+            cpu: Applied { limit: None, announced: Announced::Nothing },
+        };
+        none.updated_by(plan)
+    }
+
+    /// The limits by a later plan. A limit that could not be read then stays as it was.
+    pub(super) fn updated_by(self, plan: &Plan<'_>) -> Self {
+        Self { memory: self.memory.updated_by(&plan.memory), cpu: self.cpu.updated_by(&plan.cpu) }
+    }
+
+    /// Whether the limits are the same.
+    pub(super) fn has_limits_of(&self, other: &Self) -> bool {
+        self.memory.limit == other.memory.limit && self.cpu.limit == other.cpu.limit
+    }
+
+    /// Whether a program would go by the same values. If so, a change of limits does not concern it.
+    pub(super) fn announces_same_as(&self, other: &Self) -> bool {
+        self.memory.announced == other.memory.announced && self.cpu.announced == other.cpu.announced
+    }
+}
+
+impl<T: Copy> Applied<T> {
+    fn updated_by(self, decision: &Decision<'_, T>) -> Self {
+        if !decision.is_known {
+            return self;
+        }
+        let announced = match (decision.reason, decision.limit, decision.value) {
+            (Reason::Library(_), Some(limit), _) => Announced::Limit(limit),
+            (Reason::Library(_), None, _) | (_, _, None) => Announced::Nothing,
+            (_, _, Some(value)) => Announced::Value(value),
+        };
+        Self { limit: decision.limit, announced }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::Rounding;
+    use crate::policy::LimitReader;
+    use crate::units::Ratio;
+    use proptest::prelude::*;
+
+    const MIB: u64 = 1 << 20;
+    const UP: Reason = Reason::Rounded(Rounding::Up);
+    const SHARE: Reason = Reason::Share(Ratio::DEFAULT);
+
+    fn decision<T>(limit: Option<T>, value: Option<u64>, reason: Reason) -> Decision<'static, T> {
+        let is_known = !matches!(reason, Reason::Unknown | Reason::NoCgroup);
+        let from_mount_root = false;
+        Decision { limit, source: None, value, reason, note: None, from_mount_root, is_known }
+    }
+
+    fn memory(mebibytes: u64) -> Decision<'static, Bytes> {
+        let (limit, value) = (mebibytes * MIB, mebibytes * MIB / 5 * 4);
+        decision(Some(Bytes(limit)), Some(value), SHARE)
+    }
+
+    /// Hundredths of a CPU, rounded up.
+    fn cpu(hundredths: u64) -> Decision<'static, CpuQuota> {
+        let quota = CpuQuota::new(hundredths * 1000, 100_000).unwrap();
+        decision(Some(quota), Some(quota.rounded_up()), UP)
+    }
+
+    fn none<T>(reason: Reason) -> Decision<'static, T> {
+        decision(None, None, reason)
+    }
+
+    fn plan<'a>(memory: Decision<'a, Bytes>, cpu: Decision<'a, CpuQuota>) -> Plan<'a> {
+        Plan { memory, cpu, godebug: None, warnings: Vec::new() }
+    }
+
+    #[test]
+    fn a_limit_that_cannot_be_read_stays_as_it_was() {
+        let before = AppliedLimits::of(&plan(memory(400), cpu(50)));
+        for reason in [Reason::Unknown, Reason::NoCgroup] {
+            assert_eq!(before.updated_by(&plan(none(reason), none(reason))), before);
+            let now = before.updated_by(&plan(none(reason), cpu(300)));
+            let expected = AppliedLimits::of(&plan(memory(400), cpu(300)));
+            assert_eq!(now, expected, "the other limit is updated");
+        }
+        let now = before.updated_by(&plan(none(Reason::Unlimited), cpu(50)));
+        assert_ne!(now, before);
+        assert!(!now.has_limits_of(&before));
+    }
+
+    /// A value, a limit that a library reads once, or nothing.
+    #[test]
+    fn a_program_goes_by_what_it_has_read_at_its_start() {
+        let applied = |plan: &Plan<'_>| AppliedLimits::of(plan);
+        let after = |now: fn(u64) -> Decision<'static, CpuQuota>| {
+            let [before, now] = [50, 100].map(|it| applied(&plan(memory(400), now(it))));
+            (!before.announces_same_as(&now), !before.has_limits_of(&now))
+        };
+        let quota = |hundredths| cpu(hundredths).limit;
+        assert_eq!(after(cpu), (false, true), "both are one thread");
+        assert_eq!(after(|it| cpu(2 * it)), (true, true));
+        let library = Reason::Library(LimitReader::Automaxprocs);
+        assert_eq!(
+            applied(&plan(memory(400), decision(quota(50), None, library))).cpu.announced,
+            Announced::Limit(quota(50).unwrap())
+        );
+        assert_eq!(
+            after(|it| decision(cpu(it).limit, None, Reason::Library(LimitReader::Automaxprocs))),
+            (true, true),
+            "the library has read it once"
+        );
+        for reason in [Reason::GoRuntime, Reason::Live, Reason::Present, Reason::Off] {
+            let applied = applied(&plan(decision(memory(400).limit, None, reason), none(reason)));
+            assert_eq!(applied.memory.announced, Announced::Nothing, "{reason:?}");
+            assert_eq!(applied.cpu.announced, Announced::Nothing, "{reason:?}");
+        }
+    }
+
+    fn any_decision<T: std::fmt::Debug + Clone + 'static>(
+        limit: impl Strategy<Value = Option<T>>,
+    ) -> impl Strategy<Value = Decision<'static, T>> {
+        let reason = prop_oneof![
+            Just(Reason::Unknown),
+            Just(Reason::Unlimited),
+            Just(Reason::Present),
+            Just(Reason::Library(LimitReader::Automemlimit)),
+            Just(UP),
+            Just(SHARE),
+        ];
+        (limit, any::<Option<u64>>(), reason)
+            .prop_map(|(limit, value, reason)| decision(limit, value, reason))
+    }
+
+    fn any_plan() -> impl Strategy<Value = Plan<'static>> {
+        let bytes = any::<Option<u64>>().prop_map(|bytes| bytes.map(Bytes));
+        let quota =
+            (any::<u64>(), any::<u64>()).prop_map(|(quota, period)| CpuQuota::new(quota, period));
+        (any_decision(bytes), any_decision(quota)).prop_map(|(memory, cpu)| plan(memory, cpu))
+    }
+
+    proptest! {
+        #[test]
+        fn the_same_plan_again_is_no_change(before in any_plan(), now in any_plan()) {
+            let applied = AppliedLimits::of(&before).updated_by(&now);
+            prop_assert_eq!(applied.updated_by(&now), applied);
+        }
+    }
+}

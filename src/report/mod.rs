@@ -1,0 +1,14 @@
+//! What loadline prints about the limits and the program. Pure: everything it needs is an argument,
+//! and it decides nothing.
+
+pub mod explain;
+pub mod oom;
+pub mod plan;
+pub mod pressure;
+pub mod resize;
+pub mod summary;
+#[cfg(test)]
+mod tests;
+
+pub use explain::{ExplainedProgram, JsonReport, TextReport};
+pub use plan::PlanSummary;

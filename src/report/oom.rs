@@ -1,0 +1,343 @@
+//! The report of an OOM kill: what was killed, how much memory there was, and what to try.
+
+use crate::sys::ExitStatus;
+use crate::text::{Escaped, Quoted};
+use crate::units::Bytes;
+use core::fmt::{self, Display, Formatter};
+
+/// The `GOMEMLIMIT` that the program was started with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GoMemLimit {
+    /// None.
+    Unset,
+    /// The one that loadline has set, in bytes.
+    SetByUs(u64),
+    /// The one that was in the environment already.
+    Inherited(&'static [u8]),
+}
+
+/// What was killed, as far as that can be known: the kernel counts the processes that it has
+/// killed, but does not say which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OomVictim {
+    /// The program was OOM-killed, and this number of other processes.
+    ProgramAnd(u64),
+    /// Only this number of other processes was OOM-killed.
+    Others(u64),
+    /// The program was killed by SIGKILL, but the kernel has counted no OOM kill.
+    NotOom,
+    /// The program was killed by SIGKILL, and the number of OOM kills is unknown.
+    Unknown,
+}
+
+impl OomVictim {
+    /// Decides from how the program ended, whether loadline has sent it SIGKILL, and the number of
+    /// OOM kills since the start, if it is known. `None` if there is nothing to report.
+    #[must_use]
+    pub fn of(status: ExitStatus, killed_by_us: bool, oom_kills: Option<u64>) -> Option<Self> {
+        // If the count rose, the program is taken to be one of them.
+        let program_killed = status == ExitStatus::Signaled(libc::SIGKILL) && !killed_by_us;
+        match (oom_kills, program_killed) {
+            (Some(0) | None, false) => None,
+            (Some(0), true) => Some(Self::NotOom),
+            (None, true) => Some(Self::Unknown),
+            (Some(kills), true) => Some(Self::ProgramAnd(kills.saturating_sub(1))),
+            (Some(kills), false) => Some(Self::Others(kills)),
+        }
+    }
+}
+
+/// The report of an OOM kill, or of a SIGKILL that may have been one.
+#[derive(Clone, Copy, Debug)]
+pub struct OomReport<'a> {
+    /// What was killed.
+    pub victim: OomVictim,
+    /// Whether the number of processes is exact. With `memory.oom.group` some kernels count the
+    /// first victim twice.
+    pub is_exact: bool,
+    /// The limit and its use.
+    pub context: OomContext<'a>,
+}
+
+/// The memory limit and what is known of its use.
+#[derive(Clone, Copy, Debug)]
+pub struct OomContext<'a> {
+    /// The limit at which the kernel kills, if one is visible.
+    pub limit: Option<Bytes>,
+    /// The file that the limit is in; `None` if there was no time to look for it.
+    pub limit_file: Option<&'a [u8]>,
+    /// The limit at the start.
+    pub limit_at_start: Option<Bytes>,
+    /// The peak of the cgroup that has the limit, or of our own if none has.
+    pub peak: Option<Bytes>,
+    /// What the Go runtime was told.
+    pub gomemlimit: GoMemLimit,
+}
+
+impl OomContext<'_> {
+    /// Whether the limit may have been reached. The kernel charges memory in batches of up to 64
+    /// pages (`MEMCG_CHARGE_BATCH`) of up to 64 KiB, and a batch that does not fit is not in the
+    /// peak.
+    fn may_have_reached(&self, limit: Bytes) -> bool {
+        const CHARGE_BATCH: u64 = 64 * (64 << 10);
+        self.peak.is_none_or(|peak| peak.0.saturating_add(CHARGE_BATCH) >= limit.0)
+    }
+
+    /// What to try.
+    fn advice(&self) -> &'static str {
+        match (self.limit, self.gomemlimit) {
+            (None, _) => "the machine, or a limit that is not visible, ran out of memory",
+            (Some(limit), _) if !self.may_have_reached(limit) => {
+                "not this limit, but the machine, or a limit above it, ran out of memory"
+            }
+            (_, GoMemLimit::SetByUs(_)) => {
+                "raise the limit, or leave more of it to memory outside the Go heap \
+                 (--memory-ratio, --memory-reserve)"
+            }
+            (_, GoMemLimit::Inherited(_)) => "raise the limit, or lower GOMEMLIMIT",
+            (_, GoMemLimit::Unset) => "raise the limit, or set GOMEMLIMIT below it",
+        }
+    }
+}
+
+impl Display for OomReport<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.victim {
+            OomVictim::NotOom => {
+                return f.write_str("the program was killed by SIGKILL, but not by the OOM killer");
+            }
+            OomVictim::Unknown => {
+                f.write_str("the program was killed by SIGKILL, possibly by the OOM killer")?;
+            }
+            OomVictim::ProgramAnd(others) => {
+                f.write_str("the kernel OOM-killed the program")?;
+                match others {
+                    0 => {}
+                    _ if !self.is_exact => f.write_str(" and other processes of the container")?,
+                    1 => f.write_str(" and 1 other process of the container")?,
+                    _ => write!(f, " and {others} other processes of the container")?,
+                }
+            }
+            OomVictim::Others(_) if !self.is_exact => {
+                f.write_str("the kernel OOM-killed other processes of the container")?;
+            }
+            OomVictim::Others(1) => {
+                f.write_str("the kernel OOM-killed 1 process of the container")?;
+            }
+            OomVictim::Others(others) => {
+                write!(f, "the kernel OOM-killed {others} processes of the container")?;
+            }
+        }
+        write!(f, ": {}", self.context)
+    }
+}
+
+impl Display for OomContext<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.limit {
+            Some(limit) => write!(f, "limit {limit}")?,
+            None => f.write_str("no visible limit")?,
+        }
+        if let Some(file) = self.limit_file {
+            write!(f, " in {}", Quoted(file))?;
+        }
+        if self.limit_at_start != self.limit {
+            match self.limit_at_start {
+                Some(limit) => write!(f, " ({limit} at start)")?,
+                None => f.write_str(" (none at start)")?,
+            }
+        }
+        if let Some(peak) = self.peak {
+            write!(f, ", peak {peak}")?;
+        }
+        match self.gomemlimit {
+            GoMemLimit::Unset => f.write_str(", GOMEMLIMIT unset")?,
+            GoMemLimit::SetByUs(bytes) => write!(f, ", GOMEMLIMIT={bytes}")?,
+            GoMemLimit::Inherited(value) => write!(f, ", GOMEMLIMIT={}", Escaped(value))?,
+        }
+        write!(f, "; {}", self.advice())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn typical() -> OomReport<'static> {
+        OomReport {
+            victim: OomVictim::ProgramAnd(0),
+            is_exact: true,
+            context: OomContext {
+                limit: Some(Bytes(400 * MIB)),
+                limit_file: Some(b"/sys/fs/cgroup/memory.max"),
+                limit_at_start: Some(Bytes(400 * MIB)),
+                peak: Some(Bytes(400 * MIB)),
+                gomemlimit: GoMemLimit::SetByUs(320 * MIB),
+            },
+        }
+    }
+
+    fn with(change: impl Fn(&mut OomContext<'_>)) -> String {
+        let mut report = typical();
+        change(&mut report.context);
+        report.to_string()
+    }
+
+    #[test]
+    fn the_common_case_is_reported_in_full() {
+        assert_eq!(
+            typical().to_string(),
+            "the kernel OOM-killed the program: limit 400 MiB in \"/sys/fs/cgroup/memory.max\", \
+             peak 400 MiB, GOMEMLIMIT=335544320; raise the limit, or leave more of it to memory \
+             outside the Go heap (--memory-ratio, --memory-reserve)"
+        );
+    }
+
+    #[test]
+    fn the_report_says_what_was_killed() {
+        use ExitStatus::{Exited, Signaled};
+        const KILLED: ExitStatus = Signaled(libc::SIGKILL);
+        const TERMINATED: ExitStatus = Signaled(libc::SIGTERM);
+        for (status, killed_by_us, oom_kills, is_exact, expected) in [
+            (KILLED, false, Some(1), true, "the kernel OOM-killed the program: limit"),
+            (
+                KILLED,
+                false,
+                Some(2),
+                true,
+                "the kernel OOM-killed the program and 1 other process of the container: limit",
+            ),
+            (
+                KILLED,
+                false,
+                Some(4),
+                true,
+                "the kernel OOM-killed the program and 3 other processes of the container: limit",
+            ),
+            (
+                Exited(0),
+                false,
+                Some(1),
+                true,
+                "the kernel OOM-killed 1 process of the container: limit",
+            ),
+            (
+                Exited(1),
+                false,
+                Some(3),
+                true,
+                "the kernel OOM-killed 3 processes of the container: limit",
+            ),
+            (TERMINATED, false, Some(1), true, "the kernel OOM-killed 1 process of the container"),
+            (
+                Exited(0),
+                false,
+                Some(3),
+                false,
+                "the kernel OOM-killed other processes of the container: limit",
+            ),
+            (
+                KILLED,
+                false,
+                Some(3),
+                false,
+                "the kernel OOM-killed the program and other processes of the container: limit",
+            ),
+            (
+                KILLED,
+                false,
+                Some(0),
+                true,
+                "the program was killed by SIGKILL, but not by the OOM killer",
+            ),
+            (
+                KILLED,
+                false,
+                None,
+                true,
+                "the program was killed by SIGKILL, possibly by the OOM killer: limit",
+            ),
+            (
+                KILLED,
+                true,
+                Some(1),
+                true,
+                "the kernel OOM-killed 1 process of the container: limit",
+            ),
+        ] {
+            let victim = OomVictim::of(status, killed_by_us, oom_kills).unwrap();
+            let text = OomReport { victim, is_exact, ..typical() }.to_string();
+            assert!(text.starts_with(expected), "{text}: {expected}");
+        }
+    }
+
+    #[test]
+    fn there_is_no_report_if_nothing_was_killed_or_only_by_us() {
+        use ExitStatus::{Exited, Signaled};
+        for (status, killed_by_us, oom_kills) in [
+            (Signaled(libc::SIGKILL), true, Some(0)),
+            (Signaled(libc::SIGKILL), true, None),
+            (Exited(137), false, Some(0)),
+            (Signaled(libc::SIGTERM), false, None),
+        ] {
+            assert_eq!(OomVictim::of(status, killed_by_us, oom_kills), None, "{status:?}");
+        }
+    }
+
+    #[test]
+    fn the_report_says_what_to_try() {
+        let reached = Some(Bytes(400 * MIB - 4096));
+        let (ours, inherited) = (GoMemLimit::SetByUs(1), GoMemLimit::Inherited(b"390MiB"));
+        for (peak, gomemlimit, part) in [
+            (reached, ours, "--memory-ratio"),
+            (None, ours, "--memory-ratio"),
+            (reached, inherited, ", GOMEMLIMIT=390MiB; raise the limit, or lower GOMEMLIMIT"),
+            (reached, GoMemLimit::Unset, ", GOMEMLIMIT unset; raise the limit, or set GOMEMLIMIT"),
+            (Some(Bytes(300 * MIB)), ours, "; not this limit, but the machine, or a limit above"),
+            (Some(Bytes(395 * MIB)), inherited, "; not this limit, but the machine, or a limit"),
+        ] {
+            let text = with(|it| (it.peak, it.gomemlimit) = (peak, gomemlimit));
+            assert!(text.contains(part), "{text}");
+            assert_eq!(text.contains(", peak "), peak.is_some(), "{text}");
+        }
+        let text = with(|it| (it.limit, it.limit_file, it.limit_at_start) = (None, None, None));
+        assert!(text.contains(": no visible limit, peak"), "{text}");
+        assert!(text.contains("; the machine, or a limit that is not visible, ran"), "{text}");
+    }
+
+    #[test]
+    fn a_limit_that_has_changed_is_reported_with_the_one_at_the_start() {
+        let text = with(|it| it.limit_at_start = Some(Bytes(500 * MIB)));
+        assert!(text.contains("memory.max\" (500 MiB at start), peak"), "{text}");
+        let text = with(|it| it.limit_at_start = None);
+        assert!(text.contains("memory.max\" (none at start), peak"), "{text}");
+    }
+
+    proptest! {
+        #[test]
+        fn the_report_is_always_one_line(
+            kills in 1u64..,
+            is_exact: bool,
+            limit: Option<u64>,
+            limit_at_start: Option<u64>,
+            peak: Option<u64>,
+            file in proptest::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let report = OomReport {
+                victim: OomVictim::Others(kills),
+                is_exact,
+                context: OomContext {
+                    limit: limit.map(Bytes),
+                    limit_file: limit.map(|_| &file[..]),
+                    limit_at_start: limit_at_start.map(Bytes),
+                    peak: peak.map(Bytes),
+                    gomemlimit: GoMemLimit::Inherited(b"a\nb"),
+                },
+            };
+            prop_assert_eq!(report.to_string().lines().count(), 1);
+        }
+    }
+}
