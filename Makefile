@@ -29,14 +29,14 @@ REMAP := --remap-path-prefix=$(CURDIR)=. \
 MUSL := $(SYSROOT)/lib/rustlib/$(TRIPLE)/lib/self-contained
 LINK := -Clinker=rust-lld -Clink-self-contained=no -Lnative=$(MUSL) \
         $(addprefix -Clink-arg=,$(MUSL)/rcrt1.o -static -pie --no-dynamic-linker -ztext \
-        -zpack-relative-relocs --build-id=none --hash-style=gnu)
+        -zpack-relative-relocs --build-id=none --hash-style=gnu --no-rosegment)
 
 # The small build compiles the standard library again, without its panic messages and optimized for
 # size. Only unstable flags can ask for that, and RUSTC_BOOTSTRAP lets the stable compiler accept
 # them. Nothing unwinds then, so the tables for unwinding are left out too; that flag is stable. It
 # has a target directory of its own, because other flags would rebuild everything.
 SMALL := RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zunstable-options -Cpanic=immediate-abort \
-         -Cforce-unwind-tables=no $(LINK) $(REMAP)" \
+         -Cforce-unwind-tables=no -Lnative=target/link $(LINK) $(REMAP)" \
          $(CARGO) build --release --locked --target $(TRIPLE) --target-dir target/artifact-build \
          -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size --bin loadline
 # The plain build uses the standard library as it comes. Any stable toolchain can make it.
@@ -52,12 +52,14 @@ help:
 artifact:
 	@tests/lab/rust $(TRIPLE)
 	@echo 'building the small file for $(TARGETED), with the standard library rebuilt'
+	@$(NO_UNWINDER)
 	@$(SMALL)
 	@tests/lab/install-atomic target/artifact-build/$(TRIPLE)/release/loadline $(OUT)/loadline
 
 # For tests only: starts the program with fork instead of vfork, as emulators do.
 fork:
 	@tests/lab/rust $(TRIPLE)
+	@$(NO_UNWINDER)
 	@$(SMALL) --features test-fork
 	@tests/lab/install-atomic target/artifact-build/$(TRIPLE)/release/loadline $(OUT)/fork/loadline
 

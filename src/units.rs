@@ -23,7 +23,7 @@ impl fmt::Display for Bytes {
             0x1000_0000_0000_0000.. => (60, "EiB"),
         };
         let hundredths = (u128::from(self.0) * 100) >> shift;
-        write!(f, "{} {unit}", Decimal::new(hundredths, 2))
+        write!(f, "{} {unit}", Decimal::new(hundredths as u64, 2))
     }
 }
 
@@ -72,6 +72,7 @@ impl fmt::Display for CpuQuota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let period = u128::from(self.period.get());
         let millionths = (u128::from(self.quota) * 1_000_000 + period / 2) / period;
+        let millionths = u64::try_from(millionths).unwrap_or(u64::MAX);
         write!(f, "{}", Decimal::new(millionths, 6))
     }
 }
@@ -115,21 +116,21 @@ pub struct Seconds(pub Duration);
 
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", Decimal::new(self.0.as_millis(), 3))
+        write!(f, "{}", Decimal::new(self.0.as_millis() as u64, 3))
     }
 }
 
 /// A number with decimals, shown without zeros at the end.
 struct Decimal {
-    whole: u128,
-    fraction: u128,
+    whole: u64,
+    fraction: u64,
     decimals: usize,
 }
 
 impl Decimal {
     /// Takes the number as a multiple of 10 to the power of `-decimals`.
-    const fn new(number: u128, decimals: usize) -> Self {
-        let scale = 10u128.pow(decimals as u32);
+    const fn new(number: u64, decimals: usize) -> Self {
+        let scale = 10u64.pow(decimals as u32);
         Self { whole: number / scale, fraction: number % scale, decimals }
     }
 }
