@@ -237,13 +237,13 @@ fn links_lead_to_files_and_headings() {
                 continue;
             }
             let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
-            let target =
-                if path.is_empty() { file.clone() } else { file.parent().unwrap().join(path) };
-            let leads_there = target.exists()
-                && (anchor.is_empty()
-                    || fs::read_to_string(&target).is_ok_and(|text| {
-                        anchors(&text).iter().any(|heading| heading == anchor)
-                    }));
+            let directory = file.parent().unwrap();
+            let target = if path.is_empty() { file.clone() } else { directory.join(path) };
+            let has_anchor = || {
+                let text = fs::read_to_string(&target).unwrap_or_default();
+                anchors(&text).iter().any(|heading| heading == anchor)
+            };
+            let leads_there = target.exists() && (anchor.is_empty() || has_anchor());
             if !leads_there {
                 broken.push(format!("{}: {link}", file.display()));
             }
