@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use cgroups_rs::fs::cpu::CpuController;
 use cgroups_rs::fs::memory::MemController;
 use cgroups_rs::fs::{Cgroup, Controller, hierarchies};
-use loadline::units::{self, Quota};
+use loadline::units::{self, Bytes, CpuQuota};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
@@ -46,8 +46,8 @@ fn main() -> ExitCode {
 }
 
 struct Options {
-    memory: Option<u64>,
-    cpus: Option<Quota>,
+    memory: Option<Bytes>,
+    cpus: Option<CpuQuota>,
     report: Option<PathBuf>,
     command: OsString,
     arguments: Vec<OsString>,
@@ -62,13 +62,13 @@ impl Options {
             match option.as_encoded_bytes() {
                 b"--memory" => {
                     memory = Some(
-                        units::size(value()?.as_encoded_bytes())
+                        units::parse_size(value()?.as_encoded_bytes())
                             .ok_or_else(|| format!("--memory takes {}", units::SIZE))?,
                     );
                 }
                 b"--cpus" => {
                     cpus = Some(
-                        units::cpus(value()?.as_encoded_bytes())
+                        units::parse_cpus(value()?.as_encoded_bytes())
                             .ok_or_else(|| format!("--cpus takes {}", units::CPUS))?,
                     );
                 }
@@ -137,12 +137,12 @@ fn run(options: &Options) -> Result<i32> {
             "signal": status.signal().and_then(|n| Signal::try_from(n).ok()).map(Signal::as_str),
             "seconds": seconds,
             "memory": {
-                "limit_bytes": options.memory,
+                "limit_bytes": options.memory.map(|Bytes(bytes)| bytes),
                 "peak_bytes": confinement.peak(),
                 "oom_kills": confinement.oom_kills(),
             },
             "cpu": {
-                "limit_cpus": options.cpus.map(|quota| quota.amount as f64 / quota.per.get() as f64),
+                "limit_cpus": options.cpus.map(|cpus| cpus.quota as f64 / cpus.period.get() as f64),
                 "periods": confinement.cpu_count("nr_periods"),
                 "throttled_periods": confinement.cpu_count("nr_throttled"),
                 "throttled_seconds": confinement.throttled_seconds(),
@@ -167,7 +167,7 @@ struct Confinement {
 }
 
 impl Confinement {
-    fn new(memory: Option<u64>, cpus: Option<Quota>) -> Result<Self> {
+    fn new(memory: Option<Bytes>, cpus: Option<CpuQuota>) -> Result<Self> {
         let mut controllers = vec!["memory".to_owned()];
         if cpus.is_some() {
             controllers.push("cpu".to_owned());
@@ -193,7 +193,7 @@ impl Confinement {
 
         let memory_controller = confinement.controller::<MemController>()?;
         confinement.check_handed_down(memory_controller.path(), "memory", "memory.max")?;
-        if let Some(limit) = memory.map(i64::try_from).transpose()? {
+        if let Some(limit) = memory.map(|Bytes(bytes)| i64::try_from(bytes)).transpose()? {
             memory_controller.set_limit(limit)?;
             // A process that may swap is slowed, not killed. The file is missing where the kernel
             // keeps no account of swap.
@@ -203,9 +203,9 @@ impl Confinement {
                 memory_controller.set_memswap_limit(limit)?;
             }
         }
-        if let Some(quota) = cpus {
+        if let Some(CpuQuota { quota, period }) = cpus {
             const PERIOD: u64 = 100_000;
-            let time = quota.amount.saturating_mul(PERIOD) / quota.per;
+            let time = quota.saturating_mul(PERIOD) / period;
             let cpu_controller = confinement.controller::<CpuController>()?;
             confinement.check_handed_down(cpu_controller.path(), "cpu", "cpu.max")?;
             cpu_controller.set_cfs_quota_and_period(Some(i64::try_from(time)?), Some(PERIOD))?;

@@ -16,5 +16,5 @@ mod init;
 // Which limits are found in captured trees, and what is decided from them.
 mod limits;
 
-// What the README shows, and that every command in it is run.
-mod readme;
+// The documents: their examples, options, variables and links.
+mod docs;
