@@ -548,7 +548,7 @@ fn value_that_means_nothing_is_refused_and_in_a_variable_ignored() {
         let mut init = launch().arguments(&["--on-resize", value]).start();
         assert_eq!((init.wait(), init.output().len()), (Ended::Exited(1), 0), "{value:?}");
         assert!(
-            init.messages().contains("for --on-resize: expected ignore, log, signal: and"),
+            init.messages().contains("for --on-resize: expected ignore, log, signal:NAME"),
             "{value:?}"
         );
 
