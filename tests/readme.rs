@@ -17,7 +17,7 @@ fn blocks(language: &str) -> Vec<Vec<&'static str>> {
 }
 
 #[test]
-fn consoles_show_what_happens() {
+fn console_examples_show_the_real_output() {
     let artifact = Init::under_test().path;
     let directory = artifact.parent().unwrap().display();
     let mut commands = 0;
@@ -47,7 +47,7 @@ fn consoles_show_what_happens() {
 }
 
 #[test]
-fn commands_to_try_are_run_by_the_suites() {
+fn commands_of_the_readme_are_run_by_the_suites() {
     let commands: Vec<_> = blocks("sh").into_iter().flatten().collect();
     assert_eq!(commands, ["make demo", "make test"], "the two commands");
     assert!(SUITES.contains("\"make demo GO="));

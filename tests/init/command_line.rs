@@ -50,7 +50,7 @@ fn bad_option_starts_nothing() {
 
 /// A variable may ask for `--exec` where the image's command line asks for an init.
 #[test]
-fn options_that_exec_cannot_honour_are_named() {
+fn options_for_an_init_with_exec_give_a_warning() {
     let launch = || Launch::new(Place::Plain, &["exit", "3"]).option(Opt::Exec);
     let (ended, _, stderr) = run(launch().option(Opt::Remap("3")));
     assert_eq!(ended, Ended::Exited(3));
@@ -116,7 +116,7 @@ fn licence_goes_to_stdout() {
 }
 
 #[test]
-fn long_help_is_help() {
+fn long_and_short_help_are_the_same() {
     Init::must_be_loadline();
     let short = run(alone().option(Opt::Help));
     assert_eq!(run(alone().arguments(&["--help"])), short);
@@ -135,7 +135,7 @@ fn options_end_at_the_program() {
 }
 
 #[test]
-fn options_may_be_joined_and_carry_their_values() {
+fn short_options_can_be_joined_with_their_values() {
     Init::under_test().must_have(Opt::Remap("7"));
     for options in [&["-svvv", "-e7"] as &[_], &["-sgve", "7"], &["-s", "-pSIGTERM", "-e", "7"]] {
         let (ended, ..) = run(Launch::new(Place::Plain, &["exit", "7"]).arguments(options));
@@ -144,7 +144,7 @@ fn options_may_be_joined_and_carry_their_values() {
 }
 
 #[test]
-fn program_has_stdout_to_itself() {
+fn init_writes_nothing_to_stdout() {
     for place in Place::all() {
         for verbosity in 0..=4 {
             let launch = Launch::new(place, &["daemon", "3"]).options_if_any(&[Opt::Warn]);
@@ -166,7 +166,7 @@ fn program_has_stdout_to_itself() {
 const NUISANCE: &str = "zombie reaping won't work";
 
 #[test]
-fn missing_duty_is_said_where_it_is_not_pid_1() {
+fn warning_if_it_cannot_reap_zombies() {
     Init::under_test().must_have(Opt::Subreaper);
     let (ended, _, stderr) = run(Launch::new(Place::Plain, &["exit", "0"]));
     assert_eq!(ended, Ended::Exited(0));
@@ -174,7 +174,7 @@ fn missing_duty_is_said_where_it_is_not_pid_1() {
 }
 
 #[test]
-fn nothing_is_said_where_all_is_well() {
+fn no_message_if_all_is_well() {
     for place in Place::all() {
         is_quiet(Launch::new(place, &["exit", "0"]));
         is_quiet(Launch::new(place, &["exit", "0"]).options_if_any(&[Opt::Subreaper]));
@@ -182,7 +182,7 @@ fn nothing_is_said_where_all_is_well() {
 }
 
 #[test]
-fn nothing_is_said_where_a_variable_asks_for_it() {
+fn no_warning_if_a_variable_asks_for_a_subreaper_or_silence() {
     // By presence, even empty.
     for variable in ["TINI_SUBREAPER=", "TINI_SUBREAPER=0", "TINI_VERBOSITY=0"] {
         is_quiet(Launch::new(Place::Plain, &["exit", "0"]).option(Opt::Variable(variable)));
@@ -197,7 +197,7 @@ fn is_quiet(launch: Launch) {
 }
 
 #[test]
-fn received_sigchld_is_said_at_the_highest_verbosity() {
+fn received_sigchld_is_logged_at_the_highest_verbosity() {
     let heard = |launch| {
         let (_, stdout, stderr) = run(launch);
         (stdout + &stderr).contains("Received SIGCHLD")
@@ -212,7 +212,7 @@ fn received_sigchld_is_said_at_the_highest_verbosity() {
 }
 
 #[test]
-fn command_line_beats_the_variable_for_verbosity() {
+fn command_line_overrides_the_variable_for_verbosity() {
     let launch = Launch::new(Place::Subreaper, &["exit", "0"]);
     let (_, stdout, stderr) =
         run(launch.option(Opt::Variable("TINI_VERBOSITY=0")).arguments(&["-vvv"]));
@@ -220,7 +220,7 @@ fn command_line_beats_the_variable_for_verbosity() {
 }
 
 #[test]
-fn messages_are_lines_that_name_the_init() {
+fn messages_are_lines_with_the_name_of_the_init() {
     Init::must_be_loadline();
     let launch = Launch::new(Place::Plain, &["daemon", "3"]).arguments(&["-vvvv", "-w"]);
     let mut running = launch.start();

@@ -35,7 +35,7 @@ fn all_have_ended(init: &mut Running, place: Place, daemons: &[i32]) {
 }
 
 #[test]
-fn daemon_is_told_to_end_and_waited_for() {
+fn daemon_gets_sigterm_and_is_waited_for() {
     for place in Place::with_orphans() {
         let mut init = leaving(place, "1h", &["slow", "100000"]).start();
         let daemon = number(&init.line());
@@ -48,7 +48,7 @@ fn daemon_is_told_to_end_and_waited_for() {
 }
 
 #[test]
-fn daemon_that_does_not_end_is_killed_when_its_time_is_up() {
+fn daemon_that_does_not_exit_in_time_is_killed() {
     for place in Place::with_orphans() {
         let begin = Instant::now();
         let mut init = leaving(place, "100ms", &["stubborn"]).start();
@@ -64,7 +64,7 @@ fn daemon_that_does_not_end_is_killed_when_its_time_is_up() {
 }
 
 #[test]
-fn stopped_daemon_is_continued_to_end() {
+fn stopped_daemon_is_continued_so_that_it_can_exit() {
     for place in Place::with_orphans() {
         let mut init = leaving(place, "1h", &["stopped"]).start();
         let daemon = number(&init.line());
@@ -75,7 +75,7 @@ fn stopped_daemon_is_continued_to_end() {
 }
 
 #[test]
-fn child_of_the_daemon_is_told_to_end_too() {
+fn child_of_the_daemon_gets_sigterm() {
     for place in Place::with_orphans() {
         let mut init = leaving(place, "1h", &["parent"]).start();
         let daemon = number(&init.line());
@@ -87,7 +87,7 @@ fn child_of_the_daemon_is_told_to_end_too() {
 }
 
 #[test]
-fn everyone_is_told_once() {
+fn each_process_gets_sigterm_once() {
     let three =
         r#""$0" daemon 0 stubborn; "$0" daemon 0 brief 50000; "$0" daemon 0 brief 100000; exit 3"#;
     for place in Place::with_orphans() {
@@ -101,7 +101,7 @@ fn everyone_is_told_once() {
 }
 
 #[test]
-fn nobody_is_waited_for_where_nobody_is_left() {
+fn init_exits_at_once_if_no_process_is_left() {
     Init::must_be_loadline();
     for place in Place::with_orphans() {
         for program in [&["exit", "3"] as &[_], &["die", "15"]] {
@@ -113,7 +113,7 @@ fn nobody_is_waited_for_where_nobody_is_left() {
 }
 
 #[test]
-fn signal_to_stop_ends_the_wait() {
+fn termination_signal_ends_the_wait() {
     for place in Place::with_orphans() {
         for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT] {
             let mut init = leaving(place, "1h", &["stubborn"]).start();
@@ -132,7 +132,7 @@ fn signal_to_stop_ends_the_wait() {
 }
 
 #[test]
-fn adopting_is_a_part_of_it() {
+fn drain_adopts_orphans() {
     let mut init = leaving(Place::Plain, "1h", &["slow", "1000"]).start();
     let daemon = number(&init.line());
     init.expect("daemon 15");
@@ -143,7 +143,7 @@ fn adopting_is_a_part_of_it() {
 }
 
 #[test]
-fn strangers_are_left_alone() {
+fn unrelated_processes_are_left_alone() {
     for place in Place::with_orphans() {
         let mut stranger = Launch::bare(&["report"]).start();
         stranger.expect("ready");
@@ -155,7 +155,7 @@ fn strangers_are_left_alone() {
 }
 
 #[test]
-fn variable_asks_for_it() {
+fn variable_sets_the_time() {
     Init::must_be_loadline();
     for place in Place::with_orphans() {
         let launch = Launch::new(place, &["daemon", "3", "slow"]);
@@ -169,7 +169,7 @@ fn variable_asks_for_it() {
 
 /// The program is killed, and what it leaves has its own time after that.
 #[test]
-fn program_that_is_killed_has_its_rest_drained() {
+fn processes_are_drained_after_the_program_was_killed() {
     let hold = r#"trap '' TERM; "$0" daemon 0 slow 100000; echo ready; "$0" hold"#;
     for place in Place::with_orphans() {
         let mut init = script(place, &["--kill-after=50ms", "--drain=1h"], hold).start();
@@ -187,7 +187,7 @@ fn program_that_is_killed_has_its_rest_drained() {
 }
 
 #[test]
-fn time_to_stop_is_the_programs_alone() {
+fn kill_after_applies_to_the_program_only() {
     let pause = r#""$0" daemon 0 slow 100000; exec "$0" pause"#;
     for place in Place::with_orphans() {
         let mut init = script(place, &["--kill-after=50ms", "--drain=1h"], pause).start();
@@ -204,7 +204,7 @@ fn time_to_stop_is_the_programs_alone() {
 
 /// The daemon ends by itself at any moment of the program's end.
 #[test]
-fn daemons_that_end_at_the_same_time_are_no_trouble() {
+fn daemons_may_exit_at_the_same_time() {
     const TRIES: u32 = 50;
     for place in Place::with_orphans() {
         for number_of_try in 0..TRIES {
@@ -237,7 +237,7 @@ fn thousand_orphans_are_waited_for() {
 
 /// As PID 1 it needs no list of its children.
 #[test]
-fn missing_proc_is_said_and_nobody_is_waited_for() {
+fn missing_proc_is_reported_and_nothing_is_drained() {
     Init::must_be_loadline();
     if !Place::all().contains(&Place::PidOne) {
         return;

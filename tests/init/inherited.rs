@@ -20,7 +20,7 @@ fn state(running: &mut Running, beginnings: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn no_signal_is_blocked_or_ignored_that_was_not() {
+fn no_other_signal_is_blocked_or_ignored() {
     are_passed_on(&["blocked", "ignored"], &[], &[]);
 }
 
@@ -90,7 +90,7 @@ fn blocked_sigchld_does_not_hang() {
 
 /// The program asked for it: an init that forwards has no say.
 #[test]
-fn ignored_signal_is_ignored_by_the_program_alone() {
+fn signal_that_the_program_ignores_does_not_end_the_init() {
     for place in Place::all() {
         let mut init = Launch::new(place, &["pause"]).ignored(&[libc::SIGINT]).start();
         init.expect("ready");
@@ -110,7 +110,7 @@ fn descriptors(launch: Launch) -> Vec<String> {
 }
 
 #[test]
-fn no_descriptor_leaks_into_the_program_and_none_is_lost() {
+fn program_inherits_exactly_the_descriptors_of_the_init() {
     for place in Place::all() {
         use Opt::{Group, Verbose, Warn};
         for options in [&[] as &[_], &[Verbose], &[Verbose, Verbose, Verbose, Warn, Group]] {
@@ -124,7 +124,7 @@ fn no_descriptor_leaks_into_the_program_and_none_is_lost() {
 
 /// Who reads a pipe that the program inherited waits for its end until the last writer is gone.
 #[test]
-fn descriptor_is_not_held_open_by_the_init() {
+fn init_closes_inherited_descriptors() {
     for place in Place::all() {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
         let command = "exec 9>&-; exec \"$0\" pause";
@@ -147,7 +147,7 @@ fn descriptor_is_not_held_open_by_the_init() {
 
 /// Nor is what is mounted there kept busy.
 #[test]
-fn working_directory_is_the_programs_alone() {
+fn init_leaves_the_working_directory() {
     for place in Place::all() {
         let mut init = Launch::new(place, &["report"]).start();
         init.expect("ready");
@@ -164,7 +164,7 @@ fn working_directory_is_the_programs_alone() {
 /// sd_listen_fds(3): who hands over sockets names the process that they are for, which is the init
 /// as far as it knows.
 #[test]
-fn sockets_for_the_init_are_for_the_program() {
+fn listen_pid_becomes_that_of_the_program() {
     let program = ["/bin/sh", "-c", "test \"$LISTEN_PID\" = $$"];
     for place in Place::all() {
         if place == Place::PidOne {
@@ -190,7 +190,7 @@ fn closed_descriptors_stay_closed() {
 }
 
 #[test]
-fn closed_descriptors_are_survived() {
+fn closed_descriptors_do_no_harm() {
     for place in Place::all() {
         for closed in [&[0usize] as &[_], &[1], &[2], &[0, 1], &[1, 2], &[0, 1, 2]] {
             for &exec in Init::exec_or_not() {
@@ -227,7 +227,7 @@ fn arguments_are_passed_on_byte_for_byte() {
 }
 
 #[test]
-fn environment_is_passed_on_but_for_the_two() {
+fn environment_is_passed_on_except_for_two_variables() {
     let entries: [&[u8]; 7] = [
         b"A=\xff\xfe",
         b"EMPTY=",

@@ -41,7 +41,7 @@ fn ends(mut init: Running) -> String {
 }
 
 #[test]
-fn want_of_memory_is_said_once_and_the_program_runs() {
+fn warning_is_given_once_and_the_program_runs() {
     for place in Place::all() {
         let tree = tree(true);
         let launch = tree.launch(place, &["report"], &[]);
@@ -52,7 +52,7 @@ fn want_of_memory_is_said_once_and_the_program_runs() {
 }
 
 #[test]
-fn nothing_is_said_where_there_is_memory_or_nobody_asked() {
+fn no_warning_with_enough_memory_or_without_the_option() {
     assert_eq!(ends(reporting(&tree(false), &["--memory-warn"])), "");
     assert_eq!(ends(reporting(&tree(true), &["--on-resize=log"])), "");
     let unlimited = tree(true);
@@ -62,7 +62,7 @@ fn nothing_is_said_where_there_is_memory_or_nobody_asked() {
 
 /// The kernel gives notice of a file of its own, never of an ordinary one.
 #[test]
-fn nothing_is_said_where_the_kernel_gives_no_notice() {
+fn no_warning_without_a_notification_of_the_kernel() {
     let tree = tree(false);
     let mut init = reporting(&tree, &["--memory-warn"]);
     tree.write("sys/fs/cgroup/memory.stat", "anon 419000000\n");
@@ -72,7 +72,7 @@ fn nothing_is_said_where_the_kernel_gives_no_notice() {
 }
 
 #[test]
-fn it_takes_v2_and_what_else_is_asked_for_goes_on() {
+fn option_requires_v2_and_other_options_still_work() {
     let tree = Tree::v1();
     let mut init = reporting(&tree, &["--memory-warn", "--on-resize=log"]);
     assert_eq!(
@@ -85,7 +85,7 @@ fn it_takes_v2_and_what_else_is_asked_for_goes_on() {
 }
 
 #[test]
-fn warning_is_left_for_kubernetes_until_the_program_ends_by_itself() {
+fn warning_stays_in_the_termination_log_until_the_program_exits() {
     let directory = tempdir().unwrap();
     let log = directory.path().join("log");
     fs::write(&log, "").unwrap();
@@ -98,7 +98,7 @@ fn warning_is_left_for_kubernetes_until_the_program_ends_by_itself() {
 
 /// An init that is killed together with its program leaves the warning.
 #[test]
-fn warning_stays_where_the_init_is_killed() {
+fn warning_stays_in_the_termination_log_if_the_init_is_killed() {
     let directory = tempdir().unwrap();
     let log = directory.path().join("log");
     fs::write(&log, "").unwrap();
@@ -110,7 +110,7 @@ fn warning_stays_where_the_init_is_killed() {
 }
 
 #[test]
-fn post_mortem_takes_the_place_of_the_warning() {
+fn oom_report_replaces_the_warning() {
     let directory = tempdir().unwrap();
     let log = directory.path().join("log");
     fs::write(&log, "").unwrap();
@@ -130,7 +130,7 @@ fn post_mortem_takes_the_place_of_the_warning() {
 }
 
 #[test]
-fn what_somebody_else_has_written_stays() {
+fn text_of_others_in_the_termination_log_stays() {
     let directory = tempdir().unwrap();
     let log = directory.path().join("log");
     for is_killed in [false, true] {

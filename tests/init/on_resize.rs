@@ -51,7 +51,7 @@ fn next(init: &mut Running, limits: &str, end: &str) -> String {
 }
 
 #[test]
-fn change_is_said_and_nothing_else_happens() {
+fn log_reports_a_change_and_does_nothing_else() {
     for place in Place::all() {
         let tree = Tree::v2();
         let mut init = reporting(&tree, place, &["--on-resize=log"]);
@@ -97,7 +97,7 @@ fn signal_reaches_the_program_once_for_each_change() {
 }
 
 #[test]
-fn signal_reaches_the_group_where_signals_do() {
+fn signal_reaches_the_group_with_the_group_option() {
     for place in Place::all() {
         for is_for_all in [false, true] {
             let tree = Tree::v2();
@@ -125,7 +125,7 @@ fn signal_reaches_the_group_where_signals_do() {
 }
 
 #[test]
-fn variable_asks_for_it_and_the_command_line_wins() {
+fn command_line_overrides_the_variable() {
     for (options, is_signalled) in [(&[] as &[_], true), (&["--on-resize=log"], false)] {
         let tree = Tree::v2();
         let launch = tree.launch(place(), &["report"], options);
@@ -140,7 +140,7 @@ fn variable_asks_for_it_and_the_command_line_wins() {
 }
 
 #[test]
-fn program_is_told_to_end_and_its_status_counts() {
+fn exit_sends_sigterm_and_keeps_the_exit_code() {
     for place in Place::all() {
         let tree = Tree::v2();
         let options = ["--on-resize=exit", "--kill-after=1h"];
@@ -155,7 +155,7 @@ fn program_is_told_to_end_and_its_status_counts() {
 
 /// As a SIGTERM from outside would be; where that is dropped the program has to end all the same.
 #[test]
-fn program_is_told_to_end_as_rewritten_and_only_once() {
+fn sigterm_is_rewritten_and_sent_only_once() {
     for place in Place::all() {
         for (rewrite, signal) in [("TERM:HUP", 1), ("TERM:0", 15)] {
             let tree = Tree::v2();
@@ -179,7 +179,7 @@ fn program_is_told_to_end_as_rewritten_and_only_once() {
 
 /// It has so long as after a signal from outside, and with it goes its group.
 #[test]
-fn program_that_does_not_end_when_told_to_is_killed() {
+fn program_that_does_not_exit_is_killed() {
     let script = r#"trap '' TERM; "$0" hold & wait; wait; exit 3"#;
     for place in Place::all() {
         let tree = Tree::v2();
@@ -198,7 +198,7 @@ fn program_that_does_not_end_when_told_to_is_killed() {
 
 /// SIGTERM from outside comes just when the program is told to end.
 #[test]
-fn program_is_told_to_end_from_both_sides() {
+fn sigterm_from_outside_at_the_same_time_does_no_harm() {
     let start = |delay| {
         let tree = Tree::v2();
         let options = ["--on-resize=exit", "--kill-after=1h"];
@@ -223,7 +223,7 @@ fn program_is_told_to_end_from_both_sides() {
 
 /// Half a CPU and a whole one are one thread; and nobody is told what he has said himself.
 #[test]
-fn change_that_makes_no_difference_to_the_program_is_said_and_not_handed_on() {
+fn change_without_effect_on_the_program_is_only_logged() {
     let mut all = Vec::new();
     for act in ["--on-resize=signal:HUP", "--on-resize=exit", "--on-resize=log"] {
         for (option, variable, file, text, said) in [
@@ -263,7 +263,7 @@ fn go_probe(directory: &Path, version: &str) -> PathBuf {
 }
 
 #[test]
-fn quota_that_go_follows_by_itself_is_not_handed_on() {
+fn quota_that_go_follows_itself_is_only_logged() {
     let directory = tempdir().unwrap();
     for (version, end) in
         [("go1.25.3", NOT_AFFECTED), ("go1.24.9", "; sending SIGHUP to the program")]
@@ -284,7 +284,7 @@ fn quota_that_go_follows_by_itself_is_not_handed_on() {
 
 /// By the time that it is decided again a wrapper has become what it was to start.
 #[test]
-fn another_program_than_at_the_start_is_no_change_of_limits() {
+fn exec_of_another_program_is_not_a_change_of_limits() {
     let directory = tempdir().unwrap();
     let program = go_probe(directory.path(), "go1.25.3");
     let tree = Tree::v2();
@@ -329,7 +329,7 @@ fn limits_of_every_kind_are_followed_on_v1() {
 }
 
 #[test]
-fn limits_of_all_directories_above_are_followed() {
+fn limits_of_ancestors_are_followed() {
     let tree = Tree::v2();
     fs::create_dir_all(tree.path("sys/fs/cgroup/pod/app")).unwrap();
     tree.write("proc/self/cgroup", "0::/pod/app\n");
@@ -353,7 +353,7 @@ fn limits_of_all_directories_above_are_followed() {
 }
 
 #[test]
-fn changes_in_one_go_are_one_line() {
+fn simultaneous_changes_are_one_line() {
     for place in Place::all() {
         let tree = Tree::v2();
         tree.write("sys/fs/cgroup/memory.high", "max\n");
@@ -368,7 +368,7 @@ fn changes_in_one_go_are_one_line() {
 }
 
 #[test]
-fn change_that_is_taken_back_at_once_is_not_said() {
+fn change_that_is_reverted_at_once_is_not_reported() {
     let tree = Tree::v2();
     let mut init = reporting(&tree, place(), &["--on-resize=signal:HUP"]);
     tree.write(MEMORY, "629145600\n");
@@ -379,7 +379,7 @@ fn change_that_is_taken_back_at_once_is_not_said() {
 
 /// What cannot be read for a moment, or is not there any more, is no limit that was removed.
 #[test]
-fn file_without_a_number_is_no_change() {
+fn file_without_a_number_is_not_a_change() {
     let tree = Tree::v2();
     let init = reporting(&tree, place(), &["--on-resize=signal:HUP"]);
     tree.write(MEMORY, "");
@@ -388,7 +388,7 @@ fn file_without_a_number_is_no_change() {
 
 /// A thousand writes in a second: what is decided is little, and the last of them counts.
 #[test]
-fn storm_of_changes_ends_with_the_last_of_them() {
+fn last_of_many_changes_counts() {
     const WRITES: u64 = 1000;
     for place in Place::all() {
         let tree = Tree::v2();
@@ -417,7 +417,7 @@ fn storm_of_changes_ends_with_the_last_of_them() {
 /// The second change comes when its file has been read for the decision about the first, and the many
 /// that are read after it have not.
 #[test]
-fn change_while_it_is_decided_is_not_lost() {
+fn change_during_a_decision_is_not_lost() {
     const DEBOUNCE: Duration = Duration::from_millis(250);
     let cgroup = "/d".repeat(150);
     let file = format!("sys/fs/cgroup{cgroup}/memory.max");
@@ -455,7 +455,7 @@ fn change_during_the_start_is_noticed() {
 }
 
 #[test]
-fn program_that_ends_before_it_is_decided_ends_as_ever() {
+fn program_may_exit_before_a_decision() {
     for place in Place::all() {
         for option in ["--on-resize=log", "--on-resize=signal:HUP", "--on-resize=exit"] {
             let tree = Tree::v2();
@@ -476,7 +476,7 @@ fn program_that_ends_before_it_is_decided_ends_as_ever() {
 /// While signals wait for room in the queue of the program, the limits are looked at as ever, and
 /// the other way round.
 #[test]
-fn changes_and_a_full_queue_do_not_hold_each_other_up() {
+fn changes_and_a_full_signal_queue_do_not_delay_each_other() {
     const ROOM: i32 = 16;
     if !user_namespaces() {
         return;
@@ -525,7 +525,7 @@ fn descriptors(init: &Running) -> Vec<i32> {
 }
 
 #[test]
-fn nothing_is_watched_unless_asked_for() {
+fn nothing_is_watched_without_the_options() {
     for options in
         [&[] as &[_], &["--on-resize=ignore"], &["--on-resize=log", "--on-resize=ignore"]]
     {
@@ -541,7 +541,7 @@ fn nothing_is_watched_unless_asked_for() {
 }
 
 #[test]
-fn value_that_means_nothing_is_refused_and_in_a_variable_ignored() {
+fn bad_value_is_refused_and_a_bad_variable_is_ignored() {
     Init::must_be_loadline();
     for value in ["x", "", "signal", "signal:", "signal:0", "signal:65", "signal:FOO", "exit "] {
         let launch = || Launch::new(place(), &["exit", "3"]);
@@ -562,7 +562,7 @@ fn value_that_means_nothing_is_refused_and_in_a_variable_ignored() {
 
 /// Room for one file more is enough to start, and not to follow.
 #[test]
-fn want_of_descriptors_is_said_and_the_program_runs() {
+fn program_runs_even_if_descriptors_run_out() {
     Init::must_be_loadline();
     let tree = Tree::v2();
     let script = r#"ulimit -n "$2"; exec "$1" -s --root "$3" --on-resize=exit -- "$0" report"#;
@@ -576,7 +576,7 @@ fn want_of_descriptors_is_said_and_the_program_runs() {
 
 /// Where a seccomp filter or a limit of the machine refuses a call.
 #[test]
-fn refusal_is_said_and_the_program_runs() {
+fn program_runs_even_if_a_system_call_fails() {
     Init::must_be_loadline();
     let tree = Tree::v2();
     let (probe, init) = (probe_path().to_str().unwrap(), Init::under_test().path);
@@ -640,7 +640,7 @@ impl Drop for Cgroups {
 }
 
 #[test]
-fn limits_of_the_kernel_are_followed_on_v1() {
+fn limits_of_real_cgroups_are_followed_on_v1() {
     const MEMORY: usize = 0;
     const INNER_MEMORY: usize = 1;
     const CPU: usize = 2;

@@ -43,7 +43,7 @@ fn places() -> Vec<Place> {
 }
 
 #[test]
-fn death_of_the_parent_reaches_the_program_as_a_signal() {
+fn parent_death_signal_reaches_the_program() {
     for place in places() {
         for (name, signal) in [("SIGTERM", libc::SIGTERM), ("SIGHUP", libc::SIGHUP)] {
             let (mut parent, init) = child_of_the_probe(place, Some(name));
@@ -61,7 +61,7 @@ fn death_of_the_parent_reaches_the_program_as_a_signal() {
 }
 
 #[test]
-fn death_of_the_parent_kills_the_program_where_it_is_sigkill() {
+fn parent_death_signal_sigkill_kills_the_program() {
     for place in places() {
         let (mut parent, _) = child_of_the_probe(place, Some("SIGKILL"));
         parent.signal(libc::SIGKILL);
@@ -71,7 +71,7 @@ fn death_of_the_parent_kills_the_program_where_it_is_sigkill() {
 }
 
 #[test]
-fn death_of_the_parent_is_nothing_otherwise() {
+fn without_the_option_the_death_of_the_parent_does_nothing() {
     let (mut parent, init) = child_of_the_probe(Place::Subreaper, None);
     parent.signal(libc::SIGKILL);
     parent.wait();

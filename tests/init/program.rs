@@ -49,12 +49,12 @@ fn missing_program_is_127() {
 }
 
 #[test]
-fn program_below_a_file_is_missing_too() {
+fn path_through_a_file_is_127() {
     fails_with(127, "/etc/passwd/x");
 }
 
 #[test]
-fn program_that_may_not_be_executed_is_126() {
+fn program_that_cannot_be_executed_is_126() {
     let directory = tempdir().unwrap();
     let file = directory.path().join("file");
     fs::write(&file, "exit 0\n").unwrap();
@@ -78,7 +78,7 @@ fn fails_with(code: i32, command: &str) {
 }
 
 #[test]
-fn program_becomes_the_process_itself_where_asked_for() {
+fn exec_replaces_the_init_with_the_program() {
     for place in Place::all() {
         let mut init = Launch::new(place, &["pause"]).option(Opt::Exec).start();
         init.expect("ready");
@@ -124,7 +124,7 @@ impl EmptyImage {
 }
 
 #[test]
-fn empty_image_is_enough() {
+fn init_runs_in_an_empty_image() {
     let Some(image) = EmptyImage::new() else { return };
     for place in Place::all() {
         let mut init = image.launch(place, &["/probe", "report"]).start();
@@ -140,7 +140,7 @@ fn empty_image_is_enough() {
 
 /// There is no /dev/null to put in the place of what is closed.
 #[test]
-fn closed_descriptors_are_survived_in_an_empty_image() {
+fn closed_descriptors_do_no_harm_in_an_empty_image() {
     let Some(image) = EmptyImage::new() else { return };
     for place in Place::all() {
         let launch = image.launch(place, &["/probe", "exit", "9"]);
@@ -150,7 +150,7 @@ fn closed_descriptors_are_survived_in_an_empty_image() {
 }
 
 #[test]
-fn script_without_an_interpreter_is_126_where_there_is_no_shell() {
+fn script_without_an_interpreter_is_126_without_a_shell() {
     let Some(image) = EmptyImage::new() else { return };
     image.put("script", b"exit 0\n");
     for place in Place::all() {
@@ -161,7 +161,7 @@ fn script_without_an_interpreter_is_126_where_there_is_no_shell() {
 /// An image for another architecture is the commonest of all programs that cannot be executed: it
 /// is no script, whatever execvp(3) makes of it.
 #[test]
-fn program_for_another_machine_is_no_script() {
+fn program_for_another_architecture_is_not_run_as_a_script() {
     let directory = tempdir().unwrap();
     let path = directory.path().join("foreign");
     let mut file = fs::read(probe_path()).unwrap();
@@ -190,7 +190,7 @@ fn is_static(path: &Path) -> bool {
 
 /// With nothing asked for, and with all that is followed or timed later.
 #[test]
-fn idle_init_is_not_woken() {
+fn idle_init_never_wakes_up() {
     let place = Place::all()[0];
     let mut inits = vec![Launch::new(place, &["pause"]).start()];
     let tree = Tree::v2();
@@ -219,7 +219,7 @@ fn idle_init_is_not_woken() {
 }
 
 #[test]
-fn only_the_variables_of_an_init_are_writable() {
+fn only_one_mapping_of_the_init_is_writable() {
     Init::must_be_loadline();
     let init = Launch::new(Place::all()[0], &["pause"]).settled();
     let maps = std::fs::read_to_string(format!("/proc/{}/maps", init.pid())).unwrap();

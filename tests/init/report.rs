@@ -21,7 +21,7 @@ fn killed(mut init: Running) -> String {
 }
 
 #[test]
-fn program_that_is_killed_for_want_of_memory_is_explained_in_one_line() {
+fn oom_kill_of_the_program_is_reported_in_one_line() {
     for place in Place::all() {
         let tree = Tree::v2();
         let init = tree.start(place, &["-s"]);
@@ -36,7 +36,7 @@ fn program_that_is_killed_for_want_of_memory_is_explained_in_one_line() {
 }
 
 #[test]
-fn program_that_is_killed_for_want_of_memory_is_explained_on_v1() {
+fn oom_kill_of_the_program_is_reported_on_v1() {
     let tree = Tree::v1();
     let init = tree.start(Place::Subreaper, &["-s", "--memory=off"]);
     tree.write("sys/fs/cgroup/memory/memory.oom_control", "under_oom 0\noom_kill 3\n");
@@ -55,7 +55,7 @@ const POSSIBLY_OOM: &str =
     "loadline: the program was killed by SIGKILL, possibly by the OOM killer: limit 400";
 
 #[test]
-fn program_that_somebody_killed_is_told_from_that() {
+fn sigkill_by_a_process_is_not_reported_as_an_oom_kill() {
     let trees = || [Tree::v2(), Tree::v1()];
     let v1 = "sys/fs/cgroup/memory/memory.oom_control";
     for tree in trees() {
@@ -71,7 +71,7 @@ fn program_that_somebody_killed_is_told_from_that() {
 }
 
 #[test]
-fn doubt_is_said_where_the_count_cannot_be_known() {
+fn oom_kill_is_reported_as_possible_if_the_count_is_unknown() {
     let unknown = |change: fn(&Tree)| {
         let tree = Tree::v2();
         fs::remove_file(tree.path("sys/fs/cgroup/memory.events")).unwrap();
@@ -104,7 +104,7 @@ fn doubt_is_said_where_the_count_cannot_be_known() {
 
 /// Who ends before the init has begun to count may have been killed for that all the same.
 #[test]
-fn doubt_is_said_where_the_program_is_killed_at_once() {
+fn oom_kill_is_reported_as_possible_right_after_the_start() {
     for (kills, expected) in [(1, POSSIBLY_OOM), (0, NOT_OOM)] {
         let tree = Tree::v2();
         tree.kills(kills, 0);
@@ -117,7 +117,7 @@ fn doubt_is_said_where_the_program_is_killed_at_once() {
 }
 
 #[test]
-fn death_of_another_process_is_explained_whatever_becomes_of_the_program() {
+fn oom_kill_of_another_process_is_reported() {
     let tree = Tree::v2();
     let mut init = tree.start(Place::Subreaper, &["-s"]);
     tree.kills(3, 0);
@@ -130,7 +130,7 @@ fn death_of_another_process_is_explained_whatever_becomes_of_the_program() {
 }
 
 #[test]
-fn processes_that_are_killed_as_a_group_are_not_counted() {
+fn processes_killed_as_a_group_are_not_counted() {
     let tree = Tree::v2();
     let init = tree.start(Place::Subreaper, &["-s"]);
     tree.kills(7, 1);
@@ -142,7 +142,7 @@ fn processes_that_are_killed_as_a_group_are_not_counted() {
 }
 
 #[test]
-fn limit_that_has_changed_is_explained_with_what_it_was() {
+fn changed_limit_is_reported_with_its_value_at_start() {
     let tree = Tree::v2();
     let init = tree.start(Place::Subreaper, &["-s"]);
     tree.kills(2, 0);
@@ -152,7 +152,7 @@ fn limit_that_has_changed_is_explained_with_what_it_was() {
 }
 
 #[test]
-fn value_of_gomemlimit_that_was_there_is_explained() {
+fn inherited_gomemlimit_is_reported() {
     let tree = Tree::v2();
     let launch = tree.launch(Place::Subreaper, &["pause"], &["-s"]);
     let init = launch.environment("GOMEMLIMIT=390MiB").settled();
@@ -163,7 +163,7 @@ fn value_of_gomemlimit_that_was_there_is_explained() {
 
 /// An init that dies of SIGKILL itself says nothing; that is what a memory.oom.group of 1 does.
 #[test]
-fn explanation_says_that_a_group_is_killed_as_a_whole() {
+fn explain_says_if_a_group_is_killed_as_a_whole() {
     Init::must_be_loadline();
     let explained = |tree: &Tree, form: &str| {
         let mut command = std::process::Command::new(Init::under_test().path);
@@ -191,7 +191,7 @@ fn logged(log: &Path, kills: bool) -> String {
 }
 
 #[test]
-fn explanation_is_left_for_kubernetes_in_an_empty_file() {
+fn termination_log_is_written_if_it_is_empty() {
     let directory = tempdir().unwrap();
     let log = directory.path().join("log");
     fs::write(&log, "").unwrap();
@@ -213,7 +213,7 @@ fn explanation_is_left_for_kubernetes_in_an_empty_file() {
 }
 
 #[test]
-fn explanation_is_left_in_nothing_but_a_regular_file() {
+fn termination_log_must_be_a_regular_file() {
     let directory = tempdir().unwrap();
     let fifo = directory.path().join("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -240,7 +240,7 @@ fn explanation_is_left_in_nothing_but_a_regular_file() {
 }
 
 #[test]
-fn explanation_for_kubernetes_fits_its_4096_bytes() {
+fn termination_log_gets_at_most_4096_bytes() {
     let directory = tempdir().unwrap();
     let log = directory.path().join("log");
     fs::write(&log, "").unwrap();
@@ -258,7 +258,7 @@ fn explanation_for_kubernetes_fits_its_4096_bytes() {
 }
 
 #[test]
-fn account_tells_a_person_what_is_known() {
+fn text_summary_has_all_values() {
     let tree = Tree::v2();
     for options in [&["-sv"] as &[_], &["-s", "--report"], &["-s", "--report=text"]] {
         let mut init = tree.start(Place::Subreaper, options);
@@ -279,7 +279,7 @@ fn account_tells_a_person_what_is_known() {
 }
 
 #[test]
-fn account_tells_a_program_what_has_come_since_the_start() {
+fn json_summary_counts_from_the_start() {
     for place in Place::all() {
         let tree = Tree::v2();
         let init = tree.start(place, &["-s", "--report=json"]);
@@ -313,7 +313,7 @@ fn account_tells_a_program_what_has_come_since_the_start() {
 }
 
 #[test]
-fn account_is_given_where_there_is_no_cgroup_and_counts_zombies() {
+fn summary_without_a_cgroup_counts_zombies() {
     let tree = Tree::new();
     tree.write("proc/self/cgroup", "");
     for place in Place::all() {

@@ -18,7 +18,7 @@ fn refusing(call: i64, error: i32) -> Output {
 
 /// An init that cannot wait for its program must not start it: nobody would see its end.
 #[test]
-fn init_that_could_not_wait_says_so_and_starts_nothing() {
+fn init_starts_nothing_if_it_cannot_wait() {
     Init::must_be_loadline();
     for call in [libc::SYS_waitid, libc::SYS_rt_sigtimedwait, libc::SYS_clone] {
         for error in [libc::EPERM, libc::ENOSYS] {
@@ -31,7 +31,7 @@ fn init_that_could_not_wait_says_so_and_starts_nothing() {
 }
 
 #[test]
-fn init_does_without_what_it_does_not_need() {
+fn init_runs_without_optional_system_calls() {
     let unneeded = [
         libc::SYS_pwritev2,
         libc::SYS_setpgid,

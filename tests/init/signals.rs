@@ -68,14 +68,14 @@ fn fault_signals_from_a_process_reach_the_program() {
 }
 
 #[test]
-fn signal_that_is_sent_again_reaches_the_program_again() {
+fn repeated_signal_reaches_the_program_every_time() {
     for place in Place::all() {
         reach_the_program(reporting(place), [libc::SIGHUP; 100].into_iter());
     }
 }
 
 #[test]
-fn signal_from_the_program_itself_reaches_it() {
+fn signal_sent_by_the_program_reaches_it() {
     for place in Place::all() {
         let mut init = Launch::new(place, &["signal-parent", &libc::SIGUSR1.to_string()]).start();
         init.expect("signal 10");
@@ -84,7 +84,7 @@ fn signal_from_the_program_itself_reaches_it() {
 }
 
 #[test]
-fn signal_that_the_program_does_not_handle_ends_it() {
+fn unhandled_signal_ends_the_program() {
     for place in Place::all() {
         for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM, libc::SIGUSR1, REALTIME] {
             let mut init = Launch::new(place, &["pause"]).start();
@@ -96,7 +96,7 @@ fn signal_that_the_program_does_not_handle_ends_it() {
 }
 
 #[test]
-fn program_that_stopped_is_continued() {
+fn sigcont_continues_a_stopped_program() {
     for place in Place::all() {
         let mut init = Launch::new(place, &["stop"]).start();
         init.expect("running");
@@ -139,7 +139,7 @@ fn realtime_signals_without_a_value_arrive_as_often_as_they_were_sent() {
 }
 
 #[test]
-fn queue_of_the_program_being_full_loses_nothing_and_holds_up_no_other_signal() {
+fn full_queue_loses_no_signal_and_delays_no_other() {
     const ROOM: i32 = 16;
     if !user_namespaces() {
         return;
@@ -171,7 +171,7 @@ fn queue_of_the_program_being_full_loses_nothing_and_holds_up_no_other_signal() 
 /// The senders keep the queue full: were all its places taken by what waits for the init, none
 /// would be left to pass it on.
 #[test]
-fn flood_that_fills_every_queue_arrives_whole() {
+fn flood_of_signals_arrives_complete() {
     if !user_namespaces() {
         return;
     }
@@ -193,14 +193,14 @@ fn flood_that_fills_every_queue_arrives_whole() {
 }
 
 #[test]
-fn group_has_the_signal_too() {
+fn group_gets_the_signal() {
     for place in Place::all() {
         group_is_signalled(Launch::new(place, &["group"]).option(Opt::Group));
     }
 }
 
 #[test]
-fn group_has_the_signal_too_where_a_variable_asks_for_it() {
+fn group_gets_the_signal_if_a_variable_asks_for_it() {
     for place in Place::all() {
         let launch = Launch::new(place, &["group"]);
         group_is_signalled(launch.option(Opt::Variable("TINI_KILL_PROCESS_GROUP=")));
@@ -208,7 +208,7 @@ fn group_has_the_signal_too_where_a_variable_asks_for_it() {
 }
 
 #[test]
-fn group_has_the_signal_too_with_fork() {
+fn group_gets_the_signal_with_fork() {
     let Some(init) = Init::with_fork() else {
         not_run("LOADLINE_ARTIFACT_FORK names no init that spawns with fork");
         return;
@@ -243,7 +243,7 @@ fn group_is_signalled(launch: Launch) {
 }
 
 #[test]
-fn program_alone_has_the_signal_without_the_group_option() {
+fn only_the_program_gets_the_signal_without_the_group_option() {
     for place in Place::all() {
         let mut init = group(Launch::new(place, &["group"]).option(Opt::Alone));
         let program = init.program();

@@ -43,7 +43,7 @@ fn signals_are_forwarded_whatever_stderr_is() {
 /// What the terminal's buffer has room for is not what a message needs: the write must not wait
 /// for the rest.
 #[test]
-fn signals_are_forwarded_though_nobody_reads_the_terminal() {
+fn signals_are_forwarded_if_nobody_reads_the_terminal() {
     for place in Place::all() {
         let terminal = Terminal::new();
         let mut init = Launch::new(place, &["report"])
@@ -84,7 +84,7 @@ fn usage_error_has_its_code_whatever_stderr_is() {
 }
 
 #[test]
-fn sigpipe_from_a_process_is_a_signal_like_any_other() {
+fn sigpipe_from_a_process_is_forwarded() {
     for place in Place::all() {
         let mut init = Launch::new(place, &["report"]).start();
         init.expect("ready");

@@ -63,7 +63,7 @@ fn new_size_of_the_terminal_reaches_the_program() {
 }
 
 #[test]
-fn shell_in_the_init_stops_and_continues_its_jobs() {
+fn shell_under_the_init_stops_and_continues_its_jobs() {
     for place in Place::all() {
         let mut terminal = Terminal::new();
         let launch = Launch::new(place, &[]).program(&SHELL).all_terminal(&terminal);
@@ -80,7 +80,7 @@ fn shell_in_the_init_stops_and_continues_its_jobs() {
 }
 
 #[test]
-fn shell_around_the_init_stops_and_continues_it() {
+fn shell_stops_and_continues_the_init() {
     let mut terminal = Terminal::new();
     let outer = shell_around(&mut terminal, "job", "");
     terminal.expect("running");
@@ -95,7 +95,7 @@ fn shell_around_the_init_stops_and_continues_it() {
 }
 
 #[test]
-fn shell_around_the_init_has_the_terminal_when_it_ends() {
+fn shell_gets_the_terminal_back_when_the_init_exits() {
     let mut terminal = Terminal::new();
     let outer = shell_around(&mut terminal, "exit 7", "");
     terminal.expect(PROMPT);
@@ -107,7 +107,7 @@ fn shell_around_the_init_has_the_terminal_when_it_ends() {
 /// A script has no job control: who has the terminal is not its business, so that what it runs
 /// after the init could not read.
 #[test]
-fn script_around_the_init_reads_the_terminal_after_it() {
+fn script_reads_the_terminal_after_the_init() {
     let mut terminal = Terminal::new();
     let outer = prompt(&mut terminal);
     let script = format!("{}; read line; echo got $line", init_with("exit 0"));
@@ -167,7 +167,7 @@ fn shell_stops_and_continues_a_script_with_the_init() {
 }
 
 #[test]
-fn program_in_the_background_stops_where_it_reads_and_reads_in_the_foreground() {
+fn background_program_stops_when_it_reads_and_reads_in_the_foreground() {
     let mut terminal = Terminal::new();
     let mut outer = prompt(&mut terminal);
     terminal.types(&format!("{} head -n1 &\n", init_words().join(" ")));
@@ -189,7 +189,7 @@ fn program_in_the_background_stops_where_it_reads_and_reads_in_the_foreground() 
 
 /// Both the program and what comes after it in the script read the terminal, from the background.
 #[test]
-fn script_in_the_background_stops_as_a_whole() {
+fn background_script_stops_as_a_whole() {
     let mut terminal = Terminal::new();
     let mut outer = prompt(&mut terminal);
     let script = format!("{} head -n1; read line; echo got $line", init_words().join(" "));
@@ -210,7 +210,7 @@ fn script_in_the_background_stops_as_a_whole() {
 /// The kernel spares PID 1, and groups that no shell watches, from Ctrl-Z: so that nothing hangs
 /// that nobody could continue.
 #[test]
-fn ctrl_z_does_nothing_where_nobody_could_continue_the_program() {
+fn ctrl_z_does_nothing_if_no_shell_can_continue_the_program() {
     for place in Place::all() {
         let mut terminal = Terminal::new();
         let launch = Launch::new(place, &[]).program(&["head", "-n1"]).all_terminal(&terminal);
@@ -278,7 +278,7 @@ fn stop_and_continue(terminal: &mut Terminal) {
 }
 
 #[test]
-fn lost_terminal_ends_the_program() {
+fn hangup_of_the_terminal_ends_the_program() {
     for place in Place::all() {
         let mut terminal = Terminal::new();
         let launch = Launch::new(place, &[]).program(&SHELL).all_terminal(&terminal);
