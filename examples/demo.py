@@ -39,10 +39,7 @@ class Confine:
     """The project's own example: a fresh cgroup, v1 or v2, for whoever may make one."""
 
     def __init__(self, _files):
-        subprocess.run(
-            ["cargo", "build", "--quiet", "--locked", "--example", "confine"], cwd=TOP, check=True
-        )
-        self.program = TOP / "target/debug/examples/confine"
+        self.program = build_confine()
         self.arguments = ["--memory", f"{MEMORY_MIB}MiB", "--cpus", str(CPUS)]
 
     def obstacle(self):
@@ -328,6 +325,15 @@ def build_service(go_version, name="service"):
     version = subprocess.run([go, "version"], env=environment, check=True, capture_output=True,
                              text=True).stdout.split()[2]
     return service, version
+
+
+def build_confine():
+    """Builds examples/confine.rs and returns the path of the program, which Cargo knows."""
+    built = subprocess.run(
+        ["cargo", "build", "--quiet", "--locked", "--example", "confine", "--message-format=json"],
+        cwd=TOP, check=True, stdout=subprocess.PIPE, text=True)
+    messages = map(json.loads, built.stdout.splitlines())
+    return next(pathlib.Path(message["executable"]) for message in messages if message.get("executable"))
 
 
 def cannot(reason):

@@ -1,4 +1,4 @@
-//! Every command in the README is run, here or by the suites of `make test`.
+//! The tests, or the suites of `make test`, run every command of the README.
 
 use super::support::Init;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 const README: &str = include_str!("../README.md");
 const SUITES: &str = include_str!("run.py");
 
-/// The lines of the fenced blocks of a language.
+/// The fenced blocks of a language, as lines.
 fn blocks(language: &str) -> Vec<Vec<&'static str>> {
     let mut blocks = Vec::new();
     let mut lines = README.lines();
@@ -35,7 +35,7 @@ fn console_examples_show_the_real_output() {
         let lines: Vec<_> = output.lines().collect();
         assert_eq!(lines.len(), expected.len(), "{command}: {output}");
         for (line, expected) in lines.into_iter().zip(expected) {
-            // What differs from run to run is left out behind `...`.
+            // `...` stands for the rest of a line that differs from run to run.
             match expected.strip_suffix("...") {
                 Some(begin) => assert!(line.starts_with(begin), "{command}: {output}"),
                 None => assert_eq!(line, *expected, "{command}"),

@@ -1,4 +1,4 @@
-//! `--kill-after`: a program that does not stop in time is killed, and nobody else.
+//! `--kill-after`: a program that does not exit in time after a termination signal is killed.
 
 use crate::support::{
     Ended, Init, Launch, Place, Running, exists, field, probe_path, send, send_value,
@@ -14,7 +14,7 @@ fn limited(place: Place, time: &str, program: &[&str]) -> Launch {
     Launch::new(place, program).arguments(&["--kill-after", time])
 }
 
-/// Starts it and waits until it says that it is ready.
+/// Starts it and waits until the program is ready.
 #[track_caller]
 fn ready(launch: Launch) -> Running {
     let mut init = launch.start();
@@ -33,10 +33,10 @@ fn program_that_does_not_exit_in_time_is_killed() {
             init.line();
             init.exits_with(KILLED);
             assert!(begin.elapsed() >= Duration::from_millis(50));
-            let said = init.messages();
+            let message = init.messages();
             assert!(
-                said.contains("it did not exit in time") && said.lines().count() == 1,
-                "{said:?}"
+                message.contains("it did not exit in time") && message.lines().count() == 1,
+                "{message:?}"
             );
         }
     }
@@ -69,7 +69,7 @@ fn program_that_exits_in_time_is_not_killed() {
     }
 }
 
-/// What was sent counts, and what it is passed on as; a signal that is dropped has no effect.
+/// Both the received and the rewritten signal can start the timer. A dropped signal does not.
 #[test]
 fn received_and_rewritten_signals_start_the_timer() {
     for place in Place::all() {
@@ -84,7 +84,7 @@ fn received_and_rewritten_signals_start_the_timer() {
         init.signal(libc::SIGINT);
         init.signal(libc::SIGHUP);
         init.expect("signal 1");
-        init.rests();
+        init.wait_until_idle();
         init.signal(libc::SIGTERM);
         init.expect("signal 15");
         init.exits_with(0);
@@ -97,7 +97,7 @@ fn timer_does_not_start_before_a_termination_signal() {
         let mut init = ready(limited(place, "1h", &["report"]));
         init.signal(libc::SIGHUP);
         init.expect("signal 1");
-        init.rests();
+        init.wait_until_idle();
         init.signal(libc::SIGTERM);
         init.exits_with(0);
     }
@@ -130,7 +130,7 @@ fn zero_and_invalid_times_are_refused() {
     }
 }
 
-/// What waits for room in the queue of the program has a timeout of its own.
+/// The init retries with another timer while the queue of the program is full.
 #[test]
 fn program_with_a_full_signal_queue_is_killed() {
     if !user_namespaces() {
@@ -138,7 +138,7 @@ fn program_with_a_full_signal_queue_is_killed() {
     }
     for place in Place::all() {
         let launch = limited(place, "300ms", &["hold"]).arguments(&["--rewrite=TERM:HUP"]);
-        let mut init = ready(launch.own_user().queue(16));
+        let mut init = ready(launch.user_namespace().queue(16));
         let program = init.program();
         while send_value(program, REALTIME, 0) {}
         init.raise_queue();
@@ -152,7 +152,7 @@ fn program_with_a_full_signal_queue_is_killed() {
     }
 }
 
-/// A shell that does not stop, one process of its group, and one that has left it.
+/// A shell that ignores SIGTERM, a process in its group, and one in another session.
 #[test]
 fn process_group_is_killed_and_other_groups_are_not() {
     let script = r#"trap '' TERM; "$0" hold & setsid "$0" report & echo $!; wait; wait; exit 3"#;
@@ -170,7 +170,7 @@ fn process_group_is_killed_and_other_groups_are_not() {
             send(other, libc::SIGTERM);
             init.expect("signal 15");
         }
-        assert_eq!(init.output(), b"", "nobody is left");
+        assert_eq!(init.output(), b"", "no process is left");
     }
 }
 
@@ -184,7 +184,7 @@ fn program_in_another_group_is_killed() {
     }
 }
 
-/// The program ends by itself just when it is to be killed: the status says what has happened.
+/// The program exits just before or after it is killed. The exit code says which.
 #[test]
 fn exit_at_the_last_moment_keeps_its_code() {
     const TRIES: u32 = 50;

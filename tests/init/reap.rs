@@ -1,4 +1,4 @@
-//! Orphans become the init's children, and it reaps them.
+//! Orphans become children of the init, which reaps them.
 
 use crate::support::{Ended, Init, Launch, Opt, Place, children, exists, field, send};
 
@@ -7,11 +7,11 @@ fn thousand_orphans_are_reaped_while_the_program_runs() {
     for place in Place::with_orphans() {
         let mut init = Launch::new(place, &["orphans", "1000"]).start();
         init.expect("ready");
-        init.until("the orphans are the init's", |init| children(init.pid()).len() == 1001);
+        init.until("the init has adopted the orphans", |init| children(init.pid()).len() == 1001);
         init.signal(libc::SIGUSR1);
         init.expect("signal 10");
         init.until("no orphan is left", |init| children(init.pid()).len() == 1);
-        // The program has not noticed.
+        // The program got no SIGCHLD.
         init.signal(libc::SIGHUP);
         init.expect("signal 1");
         init.signal(libc::SIGTERM);
@@ -69,7 +69,7 @@ fn init_exits_with_the_program_even_if_a_daemon_runs() {
         let line = init.line();
         init.exits_with(3);
         if place == Place::PidOne {
-            // The daemon holds stdout: it is closed when the kernel has ended the namespace.
+            // The daemon holds stdout until the kernel has ended the PID namespace.
             assert_eq!(init.output(), b"");
         } else {
             let daemon = line.strip_prefix("daemon ").unwrap().parse().unwrap();

@@ -1,4 +1,4 @@
-//! `--rewrite`: signals that reach the program as others, or not at all.
+//! `--rewrite`: signals that reach the program as another signal, or not at all.
 
 use crate::support::{Ended, Init, Launch, Opt, Place, Running, send};
 
@@ -38,7 +38,7 @@ fn rewritten_signal_reaches_the_program() {
 fn dropped_signal_does_not_reach_the_program() {
     for place in Place::all() {
         let init = reporting(place, &["HUP:0"]);
-        // Of those that are pending the least number is taken first (signal(7)).
+        // The kernel delivers pending signals in the order of their numbers (signal(7)).
         init.signal(libc::SIGHUP);
         ends_by_sigterm(init);
     }

@@ -27,7 +27,7 @@ ARTIFACT = os.environ.get("LOADLINE_ARTIFACT", str(TOP / "target/artifact/loadli
 PEERS = {"tini": "tini", "tini-static": "tini", "dumb-init": "dumb-init", "catatonit": "catatonit"}
 
 # Seconds for all cases of one init, which take 20 where nothing else runs.
-PATIENCE = 150
+PATIENCE = 400
 # Seconds that a case gives a peer to do what it ought to. Many a peer hangs, so cases wait side by
 # side, more than there are processors.
 PEER_PATIENCE = 4
