@@ -390,7 +390,7 @@ def start():
     try:
         # A sparse file, so that its pages come as fast as they can.
         code, said = guest.sh("""
-mount -t cgroup2 cgroup2 $C; hand_down $C memory cpu
+mount -t cgroup2 cgroup2 $C; enable $C memory cpu
 mke2fs -F -m 0 /dev/nvme0n1 2000000 >/dev/null && mkdir /disk && mount -t ext4 /dev/nvme0n1 /disk &&
 truncate -s 1G /disk/big && dd if=/dev/zero of=/disk/swap bs=1M count=300 2>/dev/null && mkswap /disk/swap
 echo 0 >/sys/kernel/mm/transparent_hugepage/khugepaged/defrag; uname -r
@@ -407,7 +407,7 @@ echo 0 >/sys/kernel/mm/transparent_hugepage/khugepaged/defrag; uname -r
 def polls(guest):
     print(guest.sh("""
 group $C/outer memory.swap.max=0
-hand_down $C/outer memory
+enable $C/outer memory
 group $C/outer/in memory.max=8M
 truncate -s 64M /disk/small
 gauge polls $C/outer /disk/small
