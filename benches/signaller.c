@@ -9,7 +9,7 @@
  * after the init has blocked it, later with every start. Prints for each start the number of the command,
  * the delay in microseconds, and the exit code or `lost`.
  *
- * signaller receive: writes the time when SIGUSR1 arrives, as a binary timespec. */
+ * signaller receive: writes the time when SIGUSR1 arrives, as a binary number of nanoseconds. */
 
 #define _GNU_SOURCE
 #include "turns.h"
