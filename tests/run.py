@@ -24,8 +24,8 @@ ARTIFACT = TOP / "target/artifact"
 # Seconds after which a command of a suite is stopped, because it hangs. The slowest takes about five
 # minutes on an idle machine; a busy one needs several times as long.
 PATIENCE = 1800
-# Seconds after which the whole run is stopped: no suite starts any more, and the one that runs is
-# stopped too.
+# Seconds for the whole run. After that, the running command is stopped, and each later one after a
+# second.
 PATIENCE_WITH_ALL = 3 * 3600
 # What a script of ours prints if the machine lacks something that it needs. An exit code does not say
 # it, because make has one code for all failures.
