@@ -27,12 +27,12 @@ fn commit() -> Option<String> {
         return None;
     }
 
-    // The files that change when another commit is checked out: HEAD itself, and the branch that it
-    // names, which is a file of its own or a line in packed-refs. `git rev-parse --git-path` knows
-    // where they are in a worktree. A path that does not exist would make Cargo run this script
-    // every time.
+    // The files that change with the commit: HEAD itself, the branch that it names, which is a file or
+    // a line in packed-refs, and the log of HEAD, which also changes if the branch moves from
+    // packed-refs to a file. `git rev-parse --git-path` finds them in a worktree too. With a path that
+    // does not exist, Cargo would run this script every time.
     let branch = git(&["symbolic-ref", "--quiet", "HEAD"]);
-    for name in ["HEAD", "packed-refs"].into_iter().chain(branch.as_deref()) {
+    for name in ["HEAD", "packed-refs", "logs/HEAD"].into_iter().chain(branch.as_deref()) {
         let path = git(&["rev-parse", "--git-path", name]);
         if let Some(path) = path.filter(|path| Path::new(path).exists()) {
             println!("cargo::rerun-if-changed={path}");

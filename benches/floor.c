@@ -1,13 +1,13 @@
-/* The least that an init must do at its start, as a mark for what is possible: blocks the signals,
- * starts the program with vfork, waits for it and ends as it did. It forwards nothing and reaps
- * nobody else, so it is no init.
+/* The least that an init must do at its start, as a lower bound: blocks the signals, starts the program
+ * with vfork, waits for it and exits with its code. It forwards no signals and reaps no other processes,
+ * so it is not an init.
  *
- * With -DREADING it first reads the limits of its cgroup, as the cheapest program would that is
- * right where there is both and the hierarchies are mounted at the usual places: the files that loadline
- * reads of memory and CPU, and GOMEMLIMIT and GOMAXPROCS set from them by the same rules. It neither looks
- * for the mounts, nor at the program, nor has it any option.
+ * With -DREADING it first reads the limits of its cgroup in the cheapest way that is correct if the
+ * hierarchies are mounted at the usual places: the same files for memory and CPU as loadline, and
+ * GOMEMLIMIT and GOMAXPROCS by the same rules. It does not look for mounts, does not read the program,
+ * and has no options.
  *
- * With -DBECOMING in addition it does not stay, but becomes the program. */
+ * With -DBECOMING it does not stay, but executes the program in its own place. */
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -31,7 +31,7 @@ static char text[8192];
 static char memory_limit[40] = "GOMEMLIMIT=", max_procs[40] = "GOMAXPROCS=";
 static char *variables[VARIABLES + 3];
 
-/* The whole of a file, or nothing. */
+/* The contents of a file, or NULL. */
 static const char *contents(const char *path)
 {
     int file = open(path, O_RDONLY);
@@ -45,7 +45,7 @@ static const char *contents(const char *path)
     return text;
 }
 
-/* A number; NONE for `max`, for -1, or where there is none. */
+/* A number; NONE for `max`, for -1, or if there is none. */
 static uint64_t number(const char *digits)
 {
     if (!digits || *digits < '0' || *digits > '9')

@@ -16,6 +16,9 @@ import sys
 import typing
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
+sys.path.append(str(TOP / "examples"))
+import demo
+
 # What a script of ours says when the machine lacks something that it needs.
 CANNOT = 2
 PR_SET_PDEATHSIG = 1
@@ -47,7 +50,8 @@ class Lab:
         self.quick = quick
         self.artifact = TOP / "target/artifact/loadline"
         self.plain = TOP / "target/artifact/plain/loadline"
-        self.confine = TOP / "target/debug/examples/confine"
+        # Set by `build`.
+        self.confine = None
         # One for all runs: what is there can be made again.
         self.scratch = TOP / "target/bench/scratch"
         self.scratch.mkdir(parents=True, exist_ok=True)
@@ -62,7 +66,7 @@ class Lab:
         """Makes what is measured."""
         self.say("building loadline, small and plain, and what confines")
         run(["make", "--no-print-directory", "artifact", "plain"], stdout=sys.stderr)
-        run(["cargo", "build", "--quiet", "--locked", "--example", "confine"])
+        self.confine = demo.build_confine()
 
     def install(self, *packages):
         """Installs Debian packages where they are missing, and notes their versions."""

@@ -1,16 +1,15 @@
-/* Sends signals to inits and sees what becomes of them. Each init is PID 1 of a PID namespace of its
- * own, and dies with this process. COMMANDS are separated by `::`; every round takes them in an order
- * drawn anew.
+/* Sends signals to inits and checks whether they arrive. Each init is PID 1 of a new PID namespace, and
+ * dies with this process. COMMANDS are separated by `::`. Every round runs them in a new random order.
  *
- * signaller latency ROUNDS COMMANDS: starts all of them; each has to have `signaller receive` as its
- * program. Says a line a round, with the nanoseconds from just before SIGUSR1 was sent to the init
- * until the program had it, in the order of the arguments; -1 where it did not come.
+ * signaller latency ROUNDS COMMANDS: starts all of them; the program of each must be `signaller receive`.
+ * Prints a line for each round, with the nanoseconds from just before SIGUSR1 is sent to the init until
+ * the program gets it, in the order of the arguments; -1 if it did not arrive.
  *
- * signaller window STARTS COMMANDS: starts each so often, and sends SIGTERM later from time to time,
- * from when the init has blocked it to 2 ms after that. Says for each start the number of the command, the
- * delay in microseconds, and the exit code or `lost`.
+ * signaller window STARTS COMMANDS: starts each command STARTS times, and sends SIGTERM between 0 and 2 ms
+ * after the init has blocked it, later with every start. Prints for each start the number of the command,
+ * the delay in microseconds, and the exit code or `lost`.
  *
- * signaller receive: says when SIGUSR1 arrives, in the clock's own bytes. */
+ * signaller receive: writes the time when SIGUSR1 arrives, as a binary number of nanoseconds. */
 
 #define _GNU_SOURCE
 #include "turns.h"
@@ -30,13 +29,13 @@ enum {
     PATIENCE_MS = 5000,
     LIFETIME_SECONDS = 300,
     WINDOW_NS = 2000000,
-    /* What has hung so often is asked no more: it would hang each time. */
+    /* A command that has hung this often is not started again. */
     MOST_HANGS = 3,
     LOST = -1,
     HANGS = -2,
-    /* After that long without an end it is looked at whether there can be one. */
+    /* After this time without an exit, checks whether the signal is lost. */
     LOOK_MS = 50,
-    /* The exit code where the kernel lets us make no namespace. */
+    /* The exit code if the kernel does not allow a new namespace. */
     CANNOT = 2,
 };
 
@@ -46,7 +45,7 @@ static void fail(const char *what)
     exit(1);
 }
 
-/* A file of a process, as far as it fits; empty once the process has gone. */
+/* A file of a process, up to the size of the buffer; empty if the process is gone. */
 static const char *of(pid_t pid, const char *file)
 {
     static char text[8192];
@@ -78,20 +77,20 @@ static pid_t child_of(pid_t pid)
     return atoi(of(pid, file));
 }
 
-/* Sleeps, with no SIGTERM that would wake it. */
+/* Sleeps, without being woken by SIGTERM. */
 static int rests(pid_t pid)
 {
     return *field(pid, "\nState:\t") == 'S' && !in_set(pid, "\nSigPnd:\t", SIGTERM)
            && !in_set(pid, "\nShdPnd:\t", SIGTERM);
 }
 
-/* Whether nobody has the signal any more: the init rests, and so does its program. */
+/* Whether the signal is lost: it is pending nowhere, and the init and its program sleep. */
 static int lost(pid_t init)
 {
     pid_t program = child_of(init);
     char name[64];
     snprintf(name, sizeof name, "%s", of(init, "comm"));
-    /* Before its exec the program has the name of the init. */
+    /* Before execve(2) the program has the name of the init. */
     return program && rests(init) && rests(program) && strcmp(of(program, "comm"), name);
 }
 
@@ -146,8 +145,8 @@ static void receive(void)
     _exit(1);
 }
 
-/* Keeps this process, the inits and their programs on the processor that it is on. On several it is
- * chance, and one that lasts, which of two processes has to wake the other's processor. */
+/* Keeps this process, the inits and their programs on one processor. On several, a process sometimes has
+ * to wake the processor of the other, and whether it has to stays the same for as long as both run. */
 static void stay(void)
 {
     cpu_set_t here;
@@ -196,7 +195,7 @@ static void latency(long rounds, const struct commands *commands)
         end(inits[i]);
 }
 
-/* The exit code, or what there is in place of one. */
+/* The exit code, or 128 plus the signal. */
 static int outcome(pid_t init)
 {
     int pidfd = (int)syscall(SYS_pidfd_open, init, 0), resting = 0, status;
@@ -205,7 +204,7 @@ static int outcome(pid_t init)
     struct pollfd wait = {.fd = pidfd, .events = POLLIN};
     int64_t patience = now() + PATIENCE_MS * INT64_C(1000000);
     while (poll(&wait, 1, LOOK_MS) == 0) {
-        /* Twice, as between two looks anything may have gone on. */
+        /* Twice, because something may have changed between two reads. */
         resting = lost(init) ? resting + 1 : 0;
         int late = now() > patience;
         if (resting == 2 || late) {
@@ -219,7 +218,7 @@ static int outcome(pid_t init)
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-/* Starts an init and sends SIGTERM, so long after it has blocked the signal. */
+/* Starts an init, and sends SIGTERM this long after it has blocked the signal. */
 static int try_once(char **command, int64_t delay)
 {
     pid_t init = start(command, -1);

@@ -1,7 +1,7 @@
-/* Times whole commands, from their start to their end as their parent sees it.
+/* Measures the time from the start of a command to its exit, as its parent sees it.
  *
- * spawner ROUNDS COMMAND... separated by `::`: each round runs every command once, in an order drawn
- * anew. Says on stdout a line for each round, with nanoseconds in the order of the arguments. */
+ * spawner ROUNDS COMMAND... separated by `::`: each round runs every command once, in a new random order.
+ * Prints a line for each round, with nanoseconds in the order of the arguments. */
 
 #define _GNU_SOURCE
 #include "turns.h"
@@ -33,7 +33,7 @@ int main(int count, char **arguments)
         return 2;
     long rounds = atol(arguments[1]);
     struct commands commands = commands_in(arguments + 2);
-    /* Whatever an init has to say, it says it to nobody. */
+    /* Discards the messages of the inits. */
     int nobody = open("/dev/null", O_WRONLY), said = dup(1);
     int64_t *times = calloc((size_t)rounds * commands.size, sizeof *times);
     if (nobody == -1 || said == -1 || !times)

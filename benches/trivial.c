@@ -1,3 +1,3 @@
-/* The program that the inits start where only their own cost counts. */
+/* The program that the inits start if only their own cost is measured. */
 
 int main(void) { return 0; }

@@ -1,6 +1,6 @@
-/* What the programs that measure have in common: the clock, the commands that are measured in turn,
- * and an order drawn anew for each round, so that whatever else the machine does, and whatever one
- * leaves to the next, falls on all of them alike. */
+/* What the measuring programs share: the clock, the list of commands, and a new random order for each
+ * round, so that other load of the machine and effects of one command on the next are the same for all
+ * commands. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -35,7 +35,7 @@ static int64_t now(void)
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-/* An order of the first `size` numbers, other ones in every process. */
+/* A random order of the first `size` numbers, different in every process. */
 static const size_t *drawn_order(size_t size)
 {
     static size_t order[MOST];

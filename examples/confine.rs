@@ -1,17 +1,17 @@
-//! Runs a command in a fresh memory and CPU cgroup, as a container runtime would, and removes the
-//! cgroup when the command ends: for trying a program under limits, in a test or at a prompt.
+//! Runs a command in a new memory and CPU cgroup, as a container runtime does, and removes the cgroup
+//! when the command exits. Use it to try a program with limits, in a test or in a shell.
 //!
 //! ```text
 //! confine [--memory SIZE] [--cpus CPUS] [--report FILE] [--] COMMAND [ARGS...]
 //! ```
 //!
-//! The report is JSON: how the command ended, the most memory that was in use, how many processes
-//! the OOM killer took, and how long the quota held the command back. Whatever else still runs in the cgroup then is killed. SIGINT,
-//! SIGTERM, SIGHUP and SIGQUIT are passed on to the command. The exit code is the command's, 128+n
-//! for a signal, or 125 if there could be no such cgroup.
+//! The report is JSON: how the command ended, the peak memory, the number of OOM kills, and how long the
+//! command was throttled. Other processes in the cgroup are killed when the command exits. SIGINT,
+//! SIGTERM, SIGHUP and SIGQUIT are forwarded to the command. The exit code is that of the command, 128+n
+//! for a signal, or 125 if the cgroup cannot be created.
 //!
-//! The cgroup is `loadline-PID` at the root of the hierarchy: v1, or v2 with the memory and cpu
-//! controllers handed down from the root.
+//! The cgroup is `loadline-PID` at the root of the hierarchy: v1, or v2 if the root enables the memory and
+//! cpu controllers.
 
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
@@ -34,7 +34,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const USAGE: &str =
     "usage: confine [--memory SIZE] [--cpus CPUS] [--report FILE] [--] COMMAND [ARGS...]";
-/// No command was run, as docker and env have it.
+/// The exit code if no command was run, as of docker and env.
 const NOT_STARTED: u8 = 125;
 
 fn main() -> ExitCode {
@@ -86,25 +86,25 @@ fn is_option(argument: &OsStr) -> bool {
     argument.as_encoded_bytes().starts_with(b"-")
 }
 
-/// Runs the command to its end and gives the exit code.
+/// Runs the command and returns the exit code.
 fn run(options: &Options) -> Result<i32> {
-    // Blocked until they are waited for, so that none of them ends us before the cgroup is gone.
-    let passed_on = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
-    let awaited: SigSet = passed_on.into_iter().chain([Signal::SIGCHLD]).collect();
+    // Blocked and then waited for, so that no signal ends this process before the cgroup is removed.
+    let forwarded = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+    let awaited: SigSet = forwarded.into_iter().chain([Signal::SIGCHLD]).collect();
     let inherited = SigSet::thread_get_mask()?;
     awaited.thread_block()?;
 
     let confinement = Confinement::new(options.memory, options.cpus)?;
-    let doors = confinement.doors()?;
+    let entrances = confinement.entrances()?;
     let mut command = Command::new(&options.command);
     command.args(&options.arguments);
     // SAFETY: between fork and exec the closure only writes to open files and sets the signal
     // mask: it takes no lock and allocates nothing.
     unsafe {
         command.pre_exec(move || {
-            // The child moves itself, so that all it ever touches is charged to the cgroup.
-            for door in &doors {
-                nix::unistd::write(door, b"0")?;
+            // The child moves itself, so that all its memory is charged to the cgroup.
+            for entrance in &entrances {
+                nix::unistd::write(entrance, b"0")?;
             }
             inherited.thread_set_mask()?;
             Ok(())
@@ -124,7 +124,7 @@ fn run(options: &Options) -> Result<i32> {
             }
             signal => match kill(pid, signal) {
                 Ok(()) | Err(Errno::ESRCH) => {}
-                Err(error) => eprintln!("confine: {signal} was not passed on: {error}"),
+                Err(error) => eprintln!("confine: cannot forward {signal}: {error}"),
             },
         }
     };
@@ -154,13 +154,13 @@ fn run(options: &Options) -> Result<i32> {
     Ok(status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(1))
 }
 
-/// The number behind a name at the start of a line.
+/// The number after a name at the beginning of a line.
 fn count(lines: &str, name: &str) -> Option<u64> {
     let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
     lines.lines().find_map(value)
 }
 
-/// A cgroup that lasts as long as the value.
+/// A cgroup that is removed when the value is dropped.
 struct Confinement {
     cgroup: Cgroup,
     v2: bool,
@@ -192,11 +192,11 @@ impl Confinement {
         })?;
 
         let memory_controller = confinement.controller::<MemController>()?;
-        confinement.check_handed_down(memory_controller.path(), "memory", "memory.max")?;
+        confinement.check_enabled(memory_controller.path(), "memory", "memory.max")?;
         if let Some(limit) = memory.map(|Bytes(bytes)| i64::try_from(bytes)).transpose()? {
             memory_controller.set_limit(limit)?;
-            // A process that may swap is slowed, not killed. The file is missing where the kernel
-            // keeps no account of swap.
+            // With swap, a process would be slowed down instead of killed. The file is missing if the
+            // kernel does not count swap.
             let (file, limit) =
                 if v2 { ("memory.swap.max", 0) } else { ("memory.memsw.limit_in_bytes", limit) };
             if memory_controller.path().join(file).exists() {
@@ -207,7 +207,7 @@ impl Confinement {
             const PERIOD: u64 = 100_000;
             let time = quota.saturating_mul(PERIOD) / period;
             let cpu_controller = confinement.controller::<CpuController>()?;
-            confinement.check_handed_down(cpu_controller.path(), "cpu", "cpu.max")?;
+            confinement.check_enabled(cpu_controller.path(), "cpu", "cpu.max")?;
             cpu_controller.set_cfs_quota_and_period(Some(i64::try_from(time)?), Some(PERIOD))?;
         }
         Ok(confinement)
@@ -218,19 +218,19 @@ impl Confinement {
         &'a T: From<&'a cgroups_rs::fs::Subsystem>,
         T: Controller + cgroups_rs::fs::ControllIdentifier,
     {
-        self.cgroup.controller_of().ok_or_else(|| "the controller has gone".into())
+        self.cgroup.controller_of().ok_or_else(|| "the controller is gone".into())
     }
 
-    /// On v2 a controller is there only if the parent hands it down, which a cgroup that holds
+    /// On v2 a controller exists only if the parent enables it for its children, which a cgroup with
     /// processes cannot do (cgroups(7), "no internal processes").
-    fn check_handed_down(&self, cgroup: &Path, controller: &str, file: &str) -> Result<()> {
+    fn check_enabled(&self, cgroup: &Path, controller: &str, file: &str) -> Result<()> {
         if !self.v2 || cgroup.join(file).exists() {
             return Ok(());
         }
         let parent = cgroup.parent().unwrap_or(cgroup);
         Err(format!(
-            "{0} does not hand down the {controller} controller: it may hold processes, \
-             or the right to write {0}/cgroup.subtree_control is missing",
+            "{0} does not enable the {controller} controller for its children: it may contain \
+             processes, or {0}/cgroup.subtree_control may not be writable",
             parent.display()
         )
         .into())
@@ -240,12 +240,12 @@ impl Confinement {
         self.cgroup.subsystems().iter().map(|subsystem| subsystem.to_controller().path())
     }
 
-    /// The files by which a process enters.
-    fn doors(&self) -> Result<Vec<File>> {
+    /// The files that a process writes to in order to enter.
+    fn entrances(&self) -> Result<Vec<File>> {
         let open = |directory: &Path| {
-            let door = directory.join("cgroup.procs");
-            let file = OpenOptions::new().write(true).open(&door);
-            file.map_err(|error| format!("{}: {error}", door.display()).into())
+            let entrance = directory.join("cgroup.procs");
+            let file = OpenOptions::new().write(true).open(&entrance);
+            file.map_err(|error| format!("{}: {error}", entrance.display()).into())
         };
         self.directories().map(open).collect()
     }
@@ -256,23 +256,23 @@ impl Confinement {
         fs::read_to_string(controller.path().join(if self.v2 { v2 } else { v1 })).ok()
     }
 
-    /// The most memory that was in use, where the kernel tells.
+    /// The peak memory, if the kernel records it.
     fn peak(&self) -> Option<u64> {
         self.memory_file("memory.max_usage_in_bytes", "memory.peak")?.trim().parse().ok()
     }
 
-    /// How many processes the OOM killer has taken.
+    /// The number of OOM kills.
     fn oom_kills(&self) -> Option<u64> {
         count(&self.memory_file("memory.oom_control", "memory.events")?, "oom_kill")
     }
 
-    /// A line of the CPU controller's statistics, which a cgroup without a quota may lack.
+    /// A value of cpu.stat, which a cgroup without a quota may not have.
     fn cpu_count(&self, name: &str) -> Option<u64> {
         let controller = self.controller::<CpuController>().ok()?;
         count(&fs::read_to_string(controller.path().join("cpu.stat")).ok()?, name)
     }
 
-    /// How long the quota held threads back, the sum over the processors.
+    /// How long threads were throttled, summed over the processors.
     fn throttled_seconds(&self) -> Option<f64> {
         let time = if self.v2 {
             Duration::from_micros(self.cpu_count("throttled_usec")?)
@@ -282,9 +282,9 @@ impl Confinement {
         Some(time.as_secs_f64())
     }
 
-    /// Kills what still runs inside and waits until it is gone.
+    /// Kills all processes in the cgroup, and waits until they are gone.
     fn kill_all(&self) {
-        // There is no event for a v1 cgroup that has become empty, but it soon does.
+        // v1 has no event for an empty cgroup, so this polls.
         const PATIENCE: Duration = Duration::from_secs(5);
         let begin = Instant::now();
         loop {
@@ -294,7 +294,7 @@ impl Confinement {
             }
             for process in processes {
                 if let Ok(pid) = i32::try_from(process.pid) {
-                    // It may have ended by itself.
+                    // It may have exited by itself.
                     let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
                 }
             }
@@ -307,7 +307,7 @@ impl Drop for Confinement {
     fn drop(&mut self) {
         self.kill_all();
         if let Err(error) = self.cgroup.delete() {
-            eprintln!("confine: the cgroup {} is left behind: {error}", self.cgroup.path());
+            eprintln!("confine: cannot remove the cgroup {}: {error}", self.cgroup.path());
         }
     }
 }

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Shows what loadline is for: a small Go REST service (examples/service) in a container's limits.
 
-The same binary gets the same four requests three times: bare, with GOMEMLIMIT set by hand, and
-under loadline. It fails if bare survives or one of the others does not, and exits 2 where this
-machine lets nobody make a cgroup.
+The same binary gets the same four requests three times: without loadline, with GOMEMLIMIT set by
+hand, and under loadline. The demo fails if the first run survives or if the service does not survive
+under loadline. It exits with 2 if this machine does not allow new cgroups.
 
 Run by `make demo`, or by `make demo GO=1.27` for another Go.
 """
@@ -22,27 +22,24 @@ import time
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 MEMORY_MIB = 400
-# Half a CPU: less than any machine has, so that the Go runtime would start too many threads, and
-# enough for twelve answers of 66 MB in some ten seconds.
+# Half a CPU is less than any machine has, so the Go runtime starts too many threads. It is enough for
+# twelve answers of 66 MB in about ten seconds.
 CPUS = 0.5
 HAND_SET = "360MiB"
 REQUESTS = 4
-# How often the bare service may get away before the demo has failed.
+# How often the service may survive without loadline before the demo fails.
 TRIES = 3
 PATH = "/projects/harbour/rows"
-# Seconds for one answer, which takes half a second where nothing else runs.
+# Seconds for one answer. It takes half a second on an idle machine.
 PATIENCE = 120
 CANNOT = 2
 
 
 class Confine:
-    """The project's own example: a fresh cgroup, v1 or v2, for whoever may make one."""
+    """A new cgroup, v1 or v2, made by the example confine.rs."""
 
     def __init__(self, _files):
-        subprocess.run(
-            ["cargo", "build", "--quiet", "--locked", "--example", "confine"], cwd=TOP, check=True
-        )
-        self.program = TOP / "target/debug/examples/confine"
+        self.program = build_confine()
         self.arguments = ["--memory", f"{MEMORY_MIB}MiB", "--cpus", str(CPUS)]
 
     def obstacle(self):
@@ -62,7 +59,7 @@ class Confine:
         return started.pid
 
     def observe(self, _pid):
-        """Nothing to do while it runs: the report has it all."""
+        """Does nothing: the report has all numbers."""
 
     def result(self):
         memory = json.loads(self.report.read_text())["memory"]
@@ -70,7 +67,7 @@ class Confine:
 
 
 class Observed:
-    """What is common to containers whose cgroup goes away with them: it is looked at meanwhile."""
+    """Containers that remove their cgroup, so it must be read while they run."""
 
     def __init__(self, _files):
         self.peak = self.kills = None
@@ -83,7 +80,7 @@ class Observed:
             self.parent, self.kills_before = directory.parent, oom_kills(directory.parent)
 
     def result(self):
-        # The counts of v2 include those of the cgroups below, also of the one that is gone.
+        # On v2 the counts include child cgroups, even removed ones.
         after = oom_kills(self.parent)
         if after is not None and self.kills_before is not None:
             self.kills = after - self.kills_before
@@ -91,7 +88,7 @@ class Observed:
 
 
 class Docker(Observed):
-    """A container of an image that is built FROM scratch on the spot."""
+    """A Docker container. Its image is built FROM scratch."""
 
     def __init__(self, files):
         super().__init__(files)
@@ -119,10 +116,10 @@ class Docker(Observed):
                        stdout=subprocess.DEVNULL)
         self.name = f"loadline-demo-{os.getpid()}-{time.monotonic_ns()}"
         inside = [f"/{part.name}" if part in self.files else part for part in command]
-        # A name alone hands over our own value, if there is one.
+        # A name without a value passes on the value of this process, if it has one.
         variables = [f"--env={name}" for name in GO_VARIABLES]
-        # The host's network, as the service listens on the loopback address; our own user, so
-        # that its environment can be read.
+        # The network of the host, because the service listens on the loopback address. The user of
+        # this process, so that it can read the environment of the service.
         return ["docker", "run", "--name", self.name, "--network", "host",
                 "--user", f"{os.getuid()}:{os.getgid()}", "--memory", f"{MEMORY_MIB}m",
                 "--memory-swap", f"{MEMORY_MIB}m", "--cpus", str(CPUS),
@@ -145,7 +142,7 @@ class Docker(Observed):
 
 
 class SystemdRun(Observed):
-    """A scope of the user's own service manager, where that may limit memory and CPU."""
+    """A scope of the user's service manager, if that can limit memory and CPU."""
 
     LIMITS = ["-p", f"MemoryMax={MEMORY_MIB}M", "-p", "MemorySwapMax=0",
               "-p", f"CPUQuota={CPUS:.0%}"]
@@ -156,7 +153,7 @@ class SystemdRun(Observed):
         script = "cat /sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)/memory.max"
         tried = subprocess.run(self.start(None, ["sh", "-c", script]), capture_output=True, text=True)
         if tried.returncode or tried.stdout.strip() != str(MEMORY_MIB << 20):
-            return tried.stderr.strip() or "the user's service manager may not limit memory"
+            return tried.stderr.strip() or "the user's service manager cannot limit memory"
         return None
 
     def __str__(self):
@@ -173,7 +170,7 @@ GO_VARIABLES = ["GOMEMLIMIT", "GOMAXPROCS"]
 
 
 def cgroup_of(pid):
-    """The directory with the memory files of a process, as the kernel lays it out on most hosts."""
+    """The directory with the memory files of a process, at the usual place."""
     unified = None
     for line in pathlib.Path(f"/proc/{pid}/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
@@ -194,7 +191,7 @@ def number(directory, *names):
 
 
 def oom_kills(directory):
-    """How often the OOM killer struck in a v2 cgroup and below, or None."""
+    """The number of OOM kills in a v2 cgroup and its children, or None."""
     try:
         lines = (directory / "memory.events").read_text().splitlines()
     except (OSError, TypeError):
@@ -203,7 +200,7 @@ def oom_kills(directory):
 
 
 def last_descendant(pid):
-    """The service itself, below whatever started it."""
+    """The service itself, which is the last descendant."""
     while True:
         children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         if not children:
@@ -212,14 +209,14 @@ def last_descendant(pid):
 
 
 def environment_of(pid):
-    """The variables as the process really got them."""
+    """The variables in the environment of the process."""
     entries = pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     variables = dict(entry.split(b"=", 1) for entry in entries if b"=" in entry)
     return {name: variables.get(name.encode(), b"unset").decode() for name in GO_VARIABLES}
 
 
 def get(address):
-    """One request: the status and the bytes of the answer, and whether it was whole."""
+    """Sends one request. Returns the status and size of the answer, and whether it was complete."""
     connection = http.client.HTTPConnection(address, timeout=PATIENCE)
     try:
         connection.request("GET", PATH)
@@ -287,7 +284,7 @@ class Column:
     def cells(self):
         yield from (text for text, _ in self.answers)
         peak = "unknown" if self.peak is None else f"{self.peak / (1 << 20):.0f} MiB"
-        # A cgroup that went away with its process was last looked at before the end.
+        # A cgroup that was removed with its process was last read before the end.
         yield f"over {peak}" if self.kills and (self.peak or 0) < MEMORY_MIB << 20 else peak
         yield "unknown" if self.kills is None else str(self.kills)
         yield {137: "137, killed", 143: "143, by our SIGTERM"}.get(self.exit, str(self.exit))
@@ -309,15 +306,15 @@ def table(columns):
 
 
 def build_service(go_version, name="service"):
-    """Builds the service, or another of the examples, with the Go that was asked for, or the first
-    that can be had."""
+    """Builds the service, or another of the examples, with the given Go, or with the first that can be
+    installed."""
     for version in [go_version] if go_version else ["1.19", "1.27"]:
         found = subprocess.run([TOP / "tests/lab/go", version], stdout=subprocess.PIPE, text=True)
         if found.returncode == 0:
             break
     go = found.stdout.strip() or shutil.which("go")
     if go is None or (go_version and found.returncode):
-        cannot(f"there is no Go {go_version or ''} to be had")
+        cannot(f"Go {go_version or ''} cannot be installed")
     lab = TOP / "target/lab"
     service = TOP / "target/demo" / (go_version or "default") / name
     environment = {**os.environ, "GOCACHE": str(lab / "go-cache"), "GOPATH": str(lab / "go-path"),
@@ -330,13 +327,22 @@ def build_service(go_version, name="service"):
     return service, version
 
 
+def build_confine():
+    """Builds examples/confine.rs and returns the path of the program, which Cargo knows."""
+    built = subprocess.run(
+        ["cargo", "build", "--quiet", "--locked", "--example", "confine", "--message-format=json"],
+        cwd=TOP, check=True, stdout=subprocess.PIPE, text=True)
+    messages = map(json.loads, built.stdout.splitlines())
+    return next(pathlib.Path(message["executable"]) for message in messages if message.get("executable"))
+
+
 def cannot(reason):
     print(f"demo: not run: {reason}", file=sys.stderr)
     sys.exit(CANNOT)
 
 
 def box_for(files, wanted):
-    """The first way to make a container that works here."""
+    """The first kind of container that works here."""
     obstacles = []
     for kind in (Confine, Docker, SystemdRun):
         if wanted and kind.__name__.lower() != wanted:
@@ -346,8 +352,8 @@ def box_for(files, wanted):
         if obstacle is None:
             return box
         obstacles.append(f"{box}: {' '.join(obstacle.split())}")
-    cannot("no container can be made here, as it takes root, or a docker daemon, or a user's systemd "
-           "that may limit memory: " + "; ".join(obstacles))
+    cannot("no kind of container works here; one needs root, a docker daemon, or a systemd that lets "
+           "users limit memory: " + "; ".join(obstacles))
 
 
 def main():
@@ -356,20 +362,20 @@ def main():
     parser.add_argument("--loadline", type=pathlib.Path, default=TOP / "target/artifact/loadline")
     parser.add_argument("--box", choices=["confine", "docker", "systemdrun"], help="the kind of container")
     options = parser.parse_args()
-    # As an exception, so that what runs is ended and its container removed.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("demo: told to stop"))
+    # SIGTERM becomes an exception, so that the container is ended and removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("demo: stopped by SIGTERM"))
 
     loadline = options.loadline.resolve()
     service, go = build_service(options.go)
     box = box_for([loadline, service], options.box)
     serve = [service, "-listen", "127.0.0.1:0"]
-    # When the collector runs is chance: now and then the heap stays just below the limit for once.
+    # The garbage collector runs at random times, so sometimes the heap stays just below the limit.
     for lucky in range(TRIES):
         bare = Column("bare", box, serve, {})
         if not bare.survived:
             break
     by_hand = Column(f"GOMEMLIMIT={HAND_SET} by hand", box, serve, {"GOMEMLIMIT": HAND_SET})
-    # Not PID 1 in a cgroup alone: -s adopts orphans all the same; -v says what was set.
+    # A cgroup without a PID namespace has no PID 1, so -s adopts orphans. -v prints the values.
     under = Column("under loadline", box, [loadline, "-s", "-v", "--", *serve], {})
 
     print(f"""
@@ -389,20 +395,20 @@ A REST service of a hundred lines, built with {go}; {REQUESTS} requests in a row
     threads = under.variables["GOMAXPROCS"]
     said = "GOMAXPROCS not set" if threads == "unset" else f"GOMAXPROCS={threads} "
     if said not in "".join(under.said):
-        wrong.append("loadline says another thing of GOMAXPROCS than the service got")
+        wrong.append("the message of loadline about GOMAXPROCS does not match the environment of the service")
     if wrong:
         sys.exit("\ndemo: failed: " + "; ".join(wrong))
     if lucky:
-        print(f"\nBare, it got away {lucky} times before that; shown is the run in which it did not.")
+        print(f"\nWithout loadline it survived {lucky} times before the run in the table.")
     answered = sum(whole for _, whole in bare.answers)
     print(f"""
-Bare, the kernel killed the service after {answered} of {REQUESTS} answers, as Go let its heap grow past the
-container's memory. Under loadline the same file answered all {REQUESTS}, with nothing set by hand:
-loadline read the limits of the container and told Go.""")
+Without loadline the kernel killed the service after {answered} of {REQUESTS} answers, because Go let its heap
+grow beyond the memory limit. Under loadline the same file answered all {REQUESTS}: loadline read the limits of
+the container and set GOMEMLIMIT and GOMAXPROCS.""")
     if not by_hand.survived and threads == "1":
         # Seen in some runs of a hundred, and never with GOMAXPROCS=1.
-        print(f"""This time GOMEMLIMIT alone was not enough: Go ran {os.cpu_count()} threads on {CPUS} CPU, and its collector was
-kept waiting. loadline sets GOMAXPROCS too.""")
+        print(f"""This time GOMEMLIMIT alone was not enough: Go ran {os.cpu_count()} threads on {CPUS} CPU, and the garbage
+collector did not get enough of it. loadline sets GOMAXPROCS too.""")
 
 
 if __name__ == "__main__":

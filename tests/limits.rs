@@ -1,5 +1,5 @@
-//! What is found in captured trees: `fixtures/<case>/{proc,sys}`, each with what `--explain=json`
-//! has to say about it in `expected.json`.
+//! Limits that are found in captured trees: `fixtures/<case>/{proc,sys}`. Each case has an
+//! `expected.json` for the output of `--explain=json`.
 
 use super::support::Init;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What every case has to say something about.
+/// The keys that every `expected.json` must have.
 const REQUIRED: [&str; 8] = [
     "/about",
     "/memory/limit_bytes",
@@ -39,7 +39,7 @@ fn every_captured_tree_is_explained_as_expected() {
     assert!(failures.is_empty(), "of {} cases these are wrong:{failures}", cases.len());
 }
 
-/// What is not as `expected.json` has it, or why that cannot be told.
+/// The differences from `expected.json`, or why there is nothing to compare.
 fn mismatches(case: &Path) -> Result<Vec<String>, String> {
     let expected = fs::read(case.join("expected.json")).map_err(|it| format!("expected: {it}"))?;
     let expected = json(&expected)?;
@@ -80,7 +80,7 @@ fn json(text: &[u8]) -> Result<Value, String> {
         .map_err(|error| format!("{error} in {:?}", String::from_utf8_lossy(text)))
 }
 
-/// Whether there is one warning for each file that is expected to have one, in this order.
+/// Whether there is exactly one warning for each of these files, in this order.
 fn are_about(files: &Value, warnings: &Value) -> bool {
     let (Some(files), Some(warnings)) = (files.as_array(), warnings.as_array()) else {
         return false;

@@ -1,8 +1,8 @@
-/* The program that the tests run under the init: it says on stdout, a line at a time, what it
- * was given and what reaches it. Built once, static, so that it also runs where nothing is.
+/* The program that the tests run under the init. It prints on stdout, line by line, what it has inherited
+ * and the signals that it gets. It is linked statically, so that it runs in an empty image.
  *
- * Signal sets are the kernel's own, by raw system calls: the C library hides the two or three
- * realtime signals that it keeps for itself. */
+ * Signal sets have the kernel's format and go to raw system calls, because the C library hides the
+ * realtime signals that it reserves. */
 
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -22,7 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* No probe outlives its test by more than this, whatever goes wrong. */
+/* A probe ends after this time at the latest, even if its test has failed to kill it. */
 enum { LIFETIME_SECONDS = 100 };
 
 enum { SIGNALS = 64, TIMED_OUT = 99 };
@@ -61,21 +61,21 @@ static siginfo_t next(set signals)
     return info;
 }
 
-static void say_signal(const char *who, const siginfo_t *info)
+static void print_signal(const char *who, const siginfo_t *info)
 {
-    /* Only what sigqueue(3) sent has a value. */
+    /* Only signals of sigqueue(3) have a value. */
     if (info->si_code == SI_QUEUE)
         dprintf(1, "%s %d value %d\n", who, info->si_signo, info->si_value.sival_int);
     else
         dprintf(1, "%s %d\n", who, info->si_signo);
 }
 
-/* Says each signal that arrives, down to `last`, and exits with 0 then. */
+/* Prints each signal that arrives. Exits with 0 after `last`. */
 static void report(const char *who, int last)
 {
     for (;;) {
         siginfo_t info = next(ALL);
-        say_signal(who, &info);
+        print_signal(who, &info);
         if (info.si_signo == last)
             _exit(0);
     }
@@ -101,8 +101,8 @@ static void become(char **arguments)
     fail(arguments[0]);
 }
 
-/* Runs the program as a child and stays its parent until a signal ends us; `pid-1` puts it into
- * a PID namespace of its own. */
+/* Runs a program as a child, and waits until a signal ends this process. With `pid_1` the child is PID 1
+ * of a new PID namespace. */
 static void parent(int pid_1, char **arguments)
 {
     if (pid_1 && unshare(CLONE_NEWPID) == -1)
@@ -114,7 +114,7 @@ static void parent(int pid_1, char **arguments)
     pause();
 }
 
-/* The rest of its group: a child that reports as well, and dies with the program. */
+/* Adds a child to the process group, which prints its signals too, and dies with the program. */
 static void group(int last)
 {
     block_all();
@@ -128,7 +128,7 @@ static void group(int last)
     report("signal", last);
 }
 
-/* Makes `count` processes whose parent is gone, lets them all end at once, and stays. */
+/* Creates `count` orphans, lets all of them exit at the same time, and goes on. */
 static void orphans(int count)
 {
     int gate[2];
@@ -146,23 +146,23 @@ static void orphans(int count)
         }
         waitpid(middle, NULL, 0);
     }
-    /* Only now, or the SIGCHLD of our own children would be among what is reported. */
+    /* Not earlier, or the SIGCHLD of the middle processes would be reported. */
     block_all();
     dprintf(1, "ready\n");
     siginfo_t go = next(only(SIGUSR1) | only(SIGTERM));
-    say_signal("signal", &go);
+    print_signal("signal", &go);
     close(gate[1]);
     report("signal", SIGTERM);
 }
 
-/* What a daemon does in its life. */
+/* The behaviour of a daemon. */
 static void live(const char *how, int number)
 {
     if (!strcmp(how, "stubborn"))
         report("daemon", 0);
     if (!strcmp(how, "slow")) {
-        siginfo_t told = next(only(SIGTERM));
-        say_signal("daemon", &told);
+        siginfo_t received = next(only(SIGTERM));
+        print_signal("daemon", &received);
         usleep(number);
         dprintf(1, "daemon gone\n");
         _exit(0);
@@ -179,26 +179,26 @@ static void live(const char *how, int number)
     pause();
 }
 
-/* A daemon as they have always been made: two forks, a session of its own. It holds stdout. */
+/* Starts a daemon in the traditional way: two forks and a new session. It holds stdout. */
 static void daemonise(int code, const char *how, int number)
 {
-    int told[2];
+    int ready[2];
     char byte;
-    if (pipe(told) == -1)
+    if (pipe(ready) == -1)
         fail("pipe");
     if (start() == 0) {
         setsid();
         block_all();
         pid_t daemon = start();
         if (daemon == 0) {
-            /* Both have to be there before the program ends. */
+            /* Both must exist before the program exits. */
             int has_child = !strcmp(how, "parent");
             if (has_child && start() == 0)
                 daemon = getpid();
             else
                 dprintf(1, "daemon %d\n", getpid());
-            close(told[0]);
-            close(told[1]);
+            close(ready[0]);
+            close(ready[1]);
             if (daemon != 0)
                 report("child", SIGTERM);
             live(how, number);
@@ -207,8 +207,8 @@ static void daemonise(int code, const char *how, int number)
             waitpid(daemon, NULL, WUNTRACED);
         _exit(0);
     }
-    close(told[1]);
-    if (read(told[0], &byte, 1) == -1)
+    close(ready[1]);
+    if (read(ready[0], &byte, 1) == -1)
         fail("read");
     _exit(code);
 }
@@ -249,16 +249,16 @@ static void descriptors(void)
             dprintf(1, "%d\n", fd);
 }
 
-static void say_continued(int signal)
+static void print_continued(int signal)
 {
     (void)signal;
     dprintf(1, "continued\n");
 }
 
-/* A job for a shell to stop and continue: says when it was continued, ends by any other signal. */
+/* A job that a shell stops and continues. It prints when it is continued; any other signal ends it. */
 static void job(int stop_yourself)
 {
-    signal(SIGCONT, say_continued);
+    signal(SIGCONT, print_continued);
     dprintf(1, "running\n");
     if (stop_yourself)
         raise(SIGSTOP);
@@ -277,7 +277,7 @@ static void die(int number)
     pause();
 }
 
-/* Runs a program for which a system call fails, as a seccomp filter of a container makes it. */
+/* Runs a program with a seccomp filter that makes a system call fail. */
 static void refuse(unsigned number, unsigned error, char **program)
 {
     struct sock_filter code[] = {
@@ -314,15 +314,15 @@ int main(int count, char **arguments)
         report("signal", SIGTERM);
     }
     if (!strcmp(what, "hold")) {
-        /* Reads its queue only after SIGTERM, and until SIGUSR1. */
+        /* Takes no other signal before SIGTERM, and exits at SIGUSR1. */
         block_all();
         dprintf(1, "ready\n");
         siginfo_t first = next(only(SIGTERM));
-        say_signal("signal", &first);
+        print_signal("signal", &first);
         report("signal", SIGUSR1);
     }
     if (!strcmp(what, "linger")) {
-        /* Takes so many microseconds to end, once it is told to. */
+        /* Exits this many microseconds after SIGTERM. */
         block_all();
         dprintf(1, "ready\n");
         next(only(SIGTERM));
@@ -330,7 +330,7 @@ int main(int count, char **arguments)
         return 7;
     }
     if (!strcmp(what, "deserter")) {
-        /* Joins the group of its child. */
+        /* Moves to the process group of its child. */
         block_all();
         pid_t child = start();
         setpgid(child, child);

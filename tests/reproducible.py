@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Builds the release a second time and elsewhere, and compares: every file in dist must be the same.
+"""Builds the release again in another place, and checks that every file in dist has the same bytes.
 
-Elsewhere is a shallow clone with the changes of this tree, in a folder of another name and length,
-with the Rust toolchain and Cargo's home by other paths too: as another machine has them.
+The other place is a shallow clone with the changes of this tree, in a directory with a longer name.
+The paths of the Rust toolchain and of Cargo's home differ too, as on another machine.
 """
 
 import os
@@ -21,7 +21,7 @@ def output(*command):
 
 
 def copy_sources(to):
-    """A clone, and in it the files as they are here."""
+    """Makes a clone with the files as they are in this tree."""
     subprocess.run(["git", "clone", "--quiet", "--depth=1", f"file://{TOP}", to], check=True)
     names = output("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for name in names.split("\0")[:-1]:
@@ -32,7 +32,7 @@ def copy_sources(to):
 
 
 def link(source, target):
-    """Another name for a file, or a copy on another file system."""
+    """Links a file to another name, or copies it if that is on another file system."""
     try:
         os.link(source, target)
     except OSError:
@@ -40,7 +40,7 @@ def link(source, target):
 
 
 def copy_toolchain(to):
-    """The toolchain by another path, if it is a folder of its own, as rustup has it."""
+    """Puts the toolchain at another path, if it has a directory of its own, as with rustup."""
     sysroot = pathlib.Path(output("rustc", "--print", "sysroot").strip())
     if not (sysroot / "lib/rustlib/components").exists():
         return {}
@@ -50,7 +50,7 @@ def copy_toolchain(to):
 
 
 def copy_home(to):
-    """Cargo's home by another path, with all that was downloaded."""
+    """Puts Cargo's home at another path, with all downloads."""
     to.mkdir()
     for entry in pathlib.Path(os.environ.get("CARGO_HOME", pathlib.Path.home() / ".cargo")).iterdir():
         (to / entry.name).symlink_to(entry)
@@ -58,14 +58,14 @@ def copy_home(to):
 
 
 def main():
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("reproducible: told to stop"))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("reproducible: stopped by SIGTERM"))
     released = sorted(file for file in (TOP / "dist").glob("loadline-*") if file.suffix != ".sha256")
     if not released:
-        sys.exit("reproducible: there is nothing in dist: `make release` builds it")
+        sys.exit("reproducible: dist is empty: `make release` fills it")
     with tempfile.TemporaryDirectory(prefix="loadline-built-elsewhere-") as scratch:
         there = pathlib.Path(scratch) / "sources"
         copy_sources(there)
-        # Of what stands for this make or this folder, nothing is handed on.
+        # Variables of this make or of this directory must not reach the other build.
         environment = {name: value for name, value in os.environ.items()
                        if not name.startswith(("MAKE", "MFLAGS", "LOADLINE_", "CARGO_TARGET"))}
         environment |= copy_toolchain(there.with_name("rust")) | copy_home(there.with_name("cargo"))
@@ -73,7 +73,7 @@ def main():
         good = True
         for file in released:
             same = file.read_bytes() == (there / "dist" / file.name).read_bytes()
-            print(f"{'ok' if same else 'FAILED'}: {file.name} is the same wherever it is built")
+            print(f"{'ok' if same else 'FAILED'}: {file.name} has the same bytes if built elsewhere")
             good = good and same
     sys.exit(0 if good else 1)
 

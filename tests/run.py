@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Runs every suite of the project, whatever the one before came to, and closes with a table.
+"""Runs every suite of the project, also after a failure, and prints a table at the end.
 
-The output of each goes to the screen and to target/test-report/SUITE.log. What a machine cannot
-run is listed with the reason; with CI=true that is an error unless tests/known_skips.txt names it.
-A suite that ran nothing has failed. Run by `make test`; `--only NAME` picks suites or a group.
+The output of each suite goes to the screen and to target/test-report/SUITE.log. Cases that the
+machine cannot run are listed with the reason; with CI=true that is an error unless
+tests/known_skips.txt names them. A suite that ran nothing has failed. `make test` runs this;
+`--only NAME` picks suites or a group.
 """
 
 import argparse
@@ -20,10 +21,14 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 REPORT = TOP / "target/test-report"
 NOT_RUN = REPORT / "not-run.txt"
 ARTIFACT = TOP / "target/artifact"
-# Seconds after which a suite hangs.
-PATIENCE = 600
-# What a script of ours says when the machine lacks something that it needs. Not by an exit code:
-# make has but one for whatever fails below it.
+# Seconds after which a command of a suite is stopped, because it hangs. The slowest takes about five
+# minutes on an idle machine; a busy one needs several times as long.
+PATIENCE = 1800
+# Seconds for the whole run. After that, the running command is stopped, and each later one after a
+# second.
+PATIENCE_WITH_ALL = 3 * 3600
+# What a script of ours prints if the machine lacks something that it needs. An exit code does not say
+# it, because make has one code for all failures.
 CANNOT = re.compile(r"^\w+: not run: (.+)$", re.MULTILINE)
 
 CARGO_TEST = re.compile(r"^test result: \S+ (\d+) passed; (\d+) failed; (\d+) ignored", re.MULTILINE)
@@ -31,17 +36,17 @@ CHECKS = re.compile(r"^(ok|FAILED): ", re.MULTILINE)
 
 
 def on(artifact):
-    """The variables by which the integration tests find what they test."""
+    """The variables that tell the integration tests which files to test."""
     return {"LOADLINE_ARTIFACT": str(ARTIFACT / artifact),
             "LOADLINE_ARTIFACT_FORK": str(ARTIFACT / "fork/loadline")}
 
 
-# Done before, and no case of anything unless it fails.
+# Runs first, and counts as a case only if it fails.
 SETUP = ["tests/lab/rust --lint", "tests/lab/apt install bash libc6-dev util-linux"]
 INTEGRATION = "cargo test --locked --test tests"
 
-# name, group, commands, variables. Cases are counted by what cargo's and our own checkers print;
-# a command that prints neither is one case.
+# name, group, commands, variables. The numbers of cases come from the output of cargo and of our own
+# checkers. A command that prints neither is one case.
 SUITES = [
     ("artifact", "build", ["make artifact", "tests/artifact.py --small target/artifact/loadline"], {}),
     ("plain", "build", ["make plain", "tests/artifact.py target/artifact/plain/loadline"], {}),
@@ -71,7 +76,7 @@ SUITES = [
 
 
 class Result:
-    """What came of one suite."""
+    """The result of one suite."""
 
     def __init__(self, name):
         self.name = name
@@ -84,7 +89,7 @@ class Result:
         return self.passed + self.failed + len(self.not_run)
 
     def count(self, code, output):
-        """Adds one command to the result."""
+        """Adds the result of one command."""
         tallies = CARGO_TEST.findall(output)
         checks = CHECKS.findall(output)
         failed_before = self.failed
@@ -103,9 +108,10 @@ class Result:
             self.passed += 1
 
 
-def run(command, variables, log):
-    """Runs a command and gives its exit code and output."""
+def run(command, variables, log, deadline):
+    """Runs a command and returns its exit code and output."""
     print(f"$ {command}", flush=True)
+    limit = max(1, min(PATIENCE, deadline - time.monotonic()))
     child = subprocess.Popen(
         ["sh", "-c", f"exec {command}"], cwd=TOP, env={**os.environ, **variables}, text=True,
         errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -113,7 +119,7 @@ def run(command, variables, log):
     )
 
     def stop():
-        """Ends it and all that it started, which may have things to put away first."""
+        """Ends it and all that it started. They get 15 seconds to clean up."""
         patience = time.monotonic() + 15
         how = signal.SIGTERM
         try:
@@ -126,13 +132,13 @@ def run(command, variables, log):
             pass
 
     def hangs(*_):
-        line = f"run.py: stopped after {PATIENCE} seconds: {command}\n"
+        line = f"run.py: stopped after {limit:.0f} seconds: {command}\n"
         print(line, end="")
         log.write(line)
         stop()
 
     signal.signal(signal.SIGALRM, hangs)
-    signal.alarm(PATIENCE)
+    signal.alarm(int(limit))
     output = []
     try:
         for line in child.stdout:
@@ -147,34 +153,34 @@ def run(command, variables, log):
         signal.alarm(0)
 
 
-def run_setup():
+def run_setup(deadline):
     result = Result("setup")
     begin = time.monotonic()
     with open(REPORT / "setup.log", "w", encoding="utf-8") as log:
         for command in SETUP:
-            code, output = run(command, {}, log)
+            code, output = run(command, {}, log, deadline)
             if code:
                 result.count(code, output)
     result.seconds = time.monotonic() - begin
     return [result] if result.cases else []
 
 
-def run_suite(name, commands, variables):
+def run_suite(name, commands, variables, deadline):
     print(f"\n=== {name}", flush=True)
     result = Result(name)
     begin = time.monotonic()
     noted = NOT_RUN.stat().st_size
     with open(REPORT / f"{name}.log", "w", encoding="utf-8") as log:
         for command in commands:
-            result.count(*run(command, variables, log))
+            result.count(*run(command, variables, log, deadline))
     with open(NOT_RUN, encoding="utf-8") as notes:
         notes.seek(noted)
         lines = notes.read().splitlines()
-    # A test that could not run has returned without failing.
+    # A test that could not run has passed as far as cargo can tell.
     result.passed -= len(lines)
     result.not_run += lines
     if not result.cases:
-        print(f"run.py: the suite {name} ran nothing")
+        print(f"run.py: the suite {name} ran no case")
         result.failed = 1
     result.seconds = time.monotonic() - begin
     return result
@@ -193,7 +199,7 @@ def table(results):
 
 
 def known_skips():
-    """The patterns of what this project knows that its CI machines cannot run."""
+    """The patterns of the cases that the CI machines cannot run."""
     lines = (TOP / "tests/known_skips.txt").read_text(encoding="utf-8").splitlines()
     for line in lines:
         if line.strip() and not line.startswith("#"):
@@ -209,14 +215,15 @@ def main():
                         help=f"one of {', '.join(groups + names)}")
     only = parser.parse_args().only
 
-    # As an exception, so that the suite which runs is ended.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("run.py: told to stop"))
+    # SIGTERM becomes an exception, so that the running suite is ended too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("run.py: stopped by SIGTERM"))
     REPORT.mkdir(parents=True, exist_ok=True)
     NOT_RUN.write_text("")
     os.environ.update(LOADLINE_NOT_RUN=str(NOT_RUN), CARGO_TERM_COLOR="never",
                       MAKEFLAGS="--no-print-directory")
-    results = run_setup()
-    results += [run_suite(name, commands, variables) for name, group, commands, variables in SUITES
+    deadline = time.monotonic() + PATIENCE_WITH_ALL
+    results = run_setup(deadline)
+    results += [run_suite(name, commands, variables, deadline) for name, group, commands, variables in SUITES
                 if not only or name in only or group in only]
 
     print()
@@ -225,13 +232,13 @@ def main():
     known = list(known_skips())
     unexpected = [line for line in not_run if not any(fnmatch.fnmatch(line, p) for p in known)]
     if not_run:
-        print("\nNot run here:")
+        print("\nNot run on this machine:")
     for line in not_run:
         print(f"  {line}")
     failed = sum(result.failed for result in results)
     in_ci = os.environ.get("CI") == "true"
     if in_ci and unexpected:
-        print("\nCI must run everything but what tests/known_skips.txt names, and it does not name:")
+        print("\nCI may skip only what tests/known_skips.txt names. It does not name:")
         for line in unexpected:
             print(f"  {line}")
     print(f"\n{sum(r.passed for r in results)} passed, {failed} failed"

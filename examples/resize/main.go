@@ -1,10 +1,10 @@
-// A Go program whose memory limit follows that of its container. Its container runs
+// A Go program whose memory limit follows that of its container. The container runs
 //
 //	loadline --on-resize signal:USR1 -- resize [LOADLINE]
 //
-// where LOADLINE is the path of loadline, /loadline by default. At the signal that tells it of other
-// limits it asks loadline what GOMEMLIMIT would be at a start now, and takes that. Settings of
-// loadline are best made by variables (LOADLINE_MEMORY_RATIO and so on), which both of them read.
+// LOADLINE is the path of loadline, by default /loadline. When the limits change, loadline sends the
+// signal. The program then asks loadline for the GOMEMLIMIT of a start now, and sets it. Configure
+// loadline by variables (LOADLINE_MEMORY_RATIO and so on): both calls of loadline read them.
 package main
 
 import (
@@ -19,16 +19,16 @@ import (
 	"syscall"
 )
 
-// decision is what is needed of the output of loadline --explain=json.
+// decision is the part of the output of loadline --explain=json that is used here.
 type decision struct {
 	Memory struct {
-		// null where the container has no limit
+		// null if the container has no limit
 		GOMEMLIMIT *int64 `json:",string"`
 	}
 }
 
-// memoryLimit asks loadline for Go's memory limit. `--memory always`, as GOMEMLIMIT has a value in our
-// environment, that of our start, which loadline would leave alone.
+// memoryLimit asks loadline for Go's memory limit. Without `--memory always`, loadline would keep the
+// GOMEMLIMIT that it set in our environment at the start.
 func memoryLimit(loadline string) (int64, error) {
 	output, err := exec.Command(loadline, "--memory", "always", "--explain=json").Output()
 	if err != nil {
@@ -44,7 +44,7 @@ func memoryLimit(loadline string) (int64, error) {
 	return *now.Memory.GOMEMLIMIT, nil
 }
 
-// follow sets Go's memory limit again whenever there is a signal.
+// follow sets Go's memory limit again at each signal.
 func follow(resized <-chan os.Signal, loadline string) {
 	for range resized {
 		limit, err := memoryLimit(loadline)
@@ -57,7 +57,7 @@ func follow(resized <-chan os.Signal, loadline string) {
 	}
 }
 
-// amount says a memory limit in words.
+// amount formats a memory limit.
 func amount(limit int64) string {
 	if limit == math.MaxInt64 {
 		return "none"
@@ -66,7 +66,7 @@ func amount(limit int64) string {
 }
 
 func main() {
-	// Before all else: who does not ask for this signal is ended by it.
+	// First: until the program calls Notify, this signal ends it.
 	resized := make(chan os.Signal, 1)
 	signal.Notify(resized, syscall.SIGUSR1)
 	loadline := "/loadline"
@@ -74,6 +74,6 @@ func main() {
 		loadline = os.Args[1]
 	}
 	log.Printf("memory limit %s", amount(debug.SetMemoryLimit(-1)))
-	// Here this is all there is to do. A service has it done beside its work: go follow(...)
+	// This example does nothing else. A service would call it as a goroutine: go follow(...)
 	follow(resized, loadline)
 }

@@ -1,5 +1,5 @@
-// A small REST service as anyone would write it: GET /projects/ID/rows answers with all rows of a
-// project as JSON. It knows nothing of the memory and the CPU that its container has.
+// A small, ordinary REST service: GET /projects/ID/rows answers with all rows of a project as JSON. It
+// does not know the memory and CPU limits of its container.
 package main
 
 import (
@@ -28,11 +28,11 @@ type Row struct {
 // Store holds the rows of each project in memory.
 type Store map[string][]Row
 
-// gauge is what measures.
+// gauge is a measuring device.
 type gauge struct{ name, location, comment string }
 
-// load fills the store: one project of so many rows, and two others; or a part of that, as for a
-// machine that is slow.
+// load fills the store with one project of this many rows and two others, or with a part of that for a
+// slow machine.
 func load(rows, part int) Store {
 	gauges := make([]gauge, 500)
 	for i := range gauges {
@@ -49,7 +49,7 @@ func load(rows, part int) Store {
 	}
 }
 
-// measure makes up the rows of a project.
+// measure invents the rows of a project.
 func measure(project string, gauges []gauge, count int) []Row {
 	rows := make([]Row, count)
 	first := time.Date(2024, time.March, 1, 0, 0, 0, 0, time.UTC)
@@ -88,7 +88,7 @@ func (s Store) rows(w http.ResponseWriter, r *http.Request) {
 
 func main() {
 	address := flag.String("listen", ":8080", "`address` to listen on")
-	// The JSON of so many takes 66 MB.
+	// The JSON of 315,000 rows takes 66 MB.
 	rows := flag.Int("rows", 315_000, "`number` of rows of the largest project")
 	part := flag.Int("part", 1, "hold one `n`th of the rows")
 	flag.Parse()

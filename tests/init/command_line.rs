@@ -1,8 +1,8 @@
-//! The command line and the variables of tini, and what scripts look for in the messages.
+//! The command line, the variables of tini, and messages that scripts look for.
 
 use crate::support::{Ended, Init, Launch, Opt, Place, Running};
 
-/// Runs it to its end: the exit code, stdout and stderr.
+/// Runs it until it exits. Returns the exit code, stdout and stderr.
 #[track_caller]
 fn run(launch: Launch) -> (Ended, String, String) {
     let mut init: Running = launch.start();
@@ -36,7 +36,7 @@ fn bad_option_starts_nothing() {
         &["--version=1"],
         &["-s=1"],
     ] {
-        // What needs a value takes the program's name for it, and then there is no program.
+        // An option that needs a value would take the name of the program for it.
         let launch = if bad.len() == 1 && ["-p", "-e"].contains(&bad[0]) {
             alone().arguments(bad)
         } else {
@@ -48,11 +48,11 @@ fn bad_option_starts_nothing() {
     }
 }
 
-/// A variable may ask for `--exec` where the image's command line asks for an init.
+/// A variable may ask for `--exec` while the command line of the image has options for an init.
 #[test]
-fn options_that_exec_cannot_honour_are_named() {
+fn options_for_an_init_with_exec_give_a_warning() {
     let launch = || Launch::new(Place::Plain, &["exit", "3"]).option(Opt::Exec);
-    let (ended, _, stderr) = run(launch().option(Opt::Remap("3")));
+    let (ended, _, stderr) = run(launch().option(Opt::ExpectedCode("3")));
     assert_eq!(ended, Ended::Exited(3));
     assert!(stderr.contains("-e") && stderr.lines().count() == 1, "{stderr:?}");
     for option in [
@@ -84,7 +84,7 @@ fn version_is_what_dockerd_accepts() {
     let [name, "version", number, commit @ ..] = &words[..] else { panic!("{stdout:?}") };
     assert!(!number.is_empty(), "{stdout:?}");
     match commit {
-        // Without it tini alone is known by its name.
+        // Without a commit, dockerd accepts only the name tini.
         [] => assert_eq!(*name, "tini"),
         ["-", commit] => assert!(commit.strip_prefix("git.").is_some_and(|it| !it.is_empty())),
         _ => panic!("{stdout:?}"),
@@ -96,8 +96,8 @@ fn version_starts_nothing() {
     for place in Place::all() {
         let (ended, stdout, stderr) = run(Launch::new(place, &["pause"]).option(Opt::Version));
         assert_eq!(ended, Ended::Exited(0));
-        let said = stdout + &stderr;
-        assert!(!said.is_empty() && !said.contains("ready"), "{said:?}");
+        let message = stdout + &stderr;
+        assert!(!message.is_empty() && !message.contains("ready"), "{message:?}");
     }
 }
 
@@ -116,7 +116,7 @@ fn licence_goes_to_stdout() {
 }
 
 #[test]
-fn long_help_is_help() {
+fn long_and_short_help_are_the_same() {
     Init::must_be_loadline();
     let short = run(alone().option(Opt::Help));
     assert_eq!(run(alone().arguments(&["--help"])), short);
@@ -135,8 +135,8 @@ fn options_end_at_the_program() {
 }
 
 #[test]
-fn options_may_be_joined_and_carry_their_values() {
-    Init::under_test().must_have(Opt::Remap("7"));
+fn short_options_can_be_joined_with_their_values() {
+    Init::under_test().must_have(Opt::ExpectedCode("7"));
     for options in [&["-svvv", "-e7"] as &[_], &["-sgve", "7"], &["-s", "-pSIGTERM", "-e", "7"]] {
         let (ended, ..) = run(Launch::new(Place::Plain, &["exit", "7"]).arguments(options));
         assert_eq!(ended, Ended::Exited(0), "{options:?}");
@@ -144,7 +144,7 @@ fn options_may_be_joined_and_carry_their_values() {
 }
 
 #[test]
-fn program_has_stdout_to_itself() {
+fn init_writes_nothing_to_stdout() {
     for place in Place::all() {
         for verbosity in 0..=4 {
             let launch = Launch::new(place, &["daemon", "3"]).options_if_any(&[Opt::Warn]);
@@ -163,18 +163,18 @@ fn program_has_stdout_to_itself() {
     }
 }
 
-const NUISANCE: &str = "zombie reaping won't work";
+const NO_REAPING_WARNING: &str = "zombie reaping won't work";
 
 #[test]
-fn missing_duty_is_said_where_it_is_not_pid_1() {
+fn warning_if_it_cannot_reap_zombies() {
     Init::under_test().must_have(Opt::Subreaper);
     let (ended, _, stderr) = run(Launch::new(Place::Plain, &["exit", "0"]));
     assert_eq!(ended, Ended::Exited(0));
-    assert!(stderr.contains(NUISANCE), "{stderr:?}");
+    assert!(stderr.contains(NO_REAPING_WARNING), "{stderr:?}");
 }
 
 #[test]
-fn nothing_is_said_where_all_is_well() {
+fn no_message_if_all_is_well() {
     for place in Place::all() {
         is_quiet(Launch::new(place, &["exit", "0"]));
         is_quiet(Launch::new(place, &["exit", "0"]).options_if_any(&[Opt::Subreaper]));
@@ -182,8 +182,8 @@ fn nothing_is_said_where_all_is_well() {
 }
 
 #[test]
-fn nothing_is_said_where_a_variable_asks_for_it() {
-    // By presence, even empty.
+fn no_warning_if_a_variable_asks_for_a_subreaper_or_silence() {
+    // TINI_SUBREAPER counts if it is set, whatever its value.
     for variable in ["TINI_SUBREAPER=", "TINI_SUBREAPER=0", "TINI_VERBOSITY=0"] {
         is_quiet(Launch::new(Place::Plain, &["exit", "0"]).option(Opt::Variable(variable)));
     }
@@ -192,27 +192,27 @@ fn nothing_is_said_where_a_variable_asks_for_it() {
 #[track_caller]
 fn is_quiet(launch: Launch) {
     let description = format!("{launch:?}");
-    let said = run(launch);
-    assert_eq!(said, (Ended::Exited(0), String::new(), String::new()), "{description}");
+    let message = run(launch);
+    assert_eq!(message, (Ended::Exited(0), String::new(), String::new()), "{description}");
 }
 
 #[test]
-fn received_sigchld_is_said_at_the_highest_verbosity() {
-    let heard = |launch| {
+fn received_sigchld_is_logged_at_the_highest_verbosity() {
+    let logs = |launch| {
         let (_, stdout, stderr) = run(launch);
         (stdout + &stderr).contains("Received SIGCHLD")
     };
     let exit = |place| Launch::new(place, &["exit", "0"]);
     for place in Place::all() {
-        assert!(heard(exit(place).option(Opt::Variable("TINI_VERBOSITY=3"))));
-        assert!(heard(exit(place).arguments(&["-vvv"])));
-        assert!(!heard(exit(place)));
-        assert!(!heard(exit(place).option(Opt::Variable("TINI_VERBOSITY=1"))));
+        assert!(logs(exit(place).option(Opt::Variable("TINI_VERBOSITY=3"))));
+        assert!(logs(exit(place).arguments(&["-vvv"])));
+        assert!(!logs(exit(place)));
+        assert!(!logs(exit(place).option(Opt::Variable("TINI_VERBOSITY=1"))));
     }
 }
 
 #[test]
-fn command_line_beats_the_variable_for_verbosity() {
+fn command_line_overrides_the_variable_for_verbosity() {
     let launch = Launch::new(Place::Subreaper, &["exit", "0"]);
     let (_, stdout, stderr) =
         run(launch.option(Opt::Variable("TINI_VERBOSITY=0")).arguments(&["-vvv"]));
@@ -220,7 +220,7 @@ fn command_line_beats_the_variable_for_verbosity() {
 }
 
 #[test]
-fn messages_are_lines_that_name_the_init() {
+fn messages_are_lines_with_the_name_of_the_init() {
     Init::must_be_loadline();
     let launch = Launch::new(Place::Plain, &["daemon", "3"]).arguments(&["-vvvv", "-w"]);
     let mut running = launch.start();

@@ -1,31 +1,32 @@
-//! `--drain`: what the program leaves behind is told to end, waited for, and killed; the exit code
-//! stays the program's.
+//! `--drain`: after the program has exited, the remaining processes get SIGTERM, and those that do not
+//! exit in time SIGKILL. The exit code is that of the program.
 
 use crate::support::{Ended, Init, Launch, Place, Running, children, exists, probe_path, send};
 use std::time::{Duration, Instant};
 
 const KILLED: &str = "killed the processes that were left after the program";
 
-/// The program leaves a daemon and exits with 3.
-fn leaving(place: Place, time: &str, daemon: &[&str]) -> Launch {
+/// A program that starts a daemon and exits with 3.
+fn with_daemon(place: Place, time: &str, daemon: &[&str]) -> Launch {
     Init::must_be_loadline();
     let program = [&["daemon", "3"], daemon].concat();
     Launch::new(place, &program).arguments(&["--drain", time])
 }
 
-/// The same by a shell, in which "$0" is the probe.
+/// A shell script as the program; its "$0" is the probe.
 fn script(place: Place, options: &[&str], script: &str) -> Launch {
     Init::must_be_loadline();
     let shell = ["/bin/sh", "-c", script, probe_path().to_str().unwrap()];
     Launch::new(place, &[]).arguments(options).program(&shell)
 }
 
-/// The process id of a daemon, from what it says.
-fn number(line: &str) -> i32 {
+/// The process ID of a daemon, from its first line.
+fn daemon_pid(line: &str) -> i32 {
     line.strip_prefix("daemon ").unwrap().parse().unwrap()
 }
 
-/// Nobody holds stdout any more, and where the numbers are ours there is no such process.
+/// No process holds stdout any more. Outside of a PID namespace, the IDs of the daemons can be checked
+/// too.
 #[track_caller]
 fn all_have_ended(init: &mut Running, place: Place, daemons: &[i32]) {
     assert_eq!(init.output(), b"");
@@ -35,10 +36,10 @@ fn all_have_ended(init: &mut Running, place: Place, daemons: &[i32]) {
 }
 
 #[test]
-fn daemon_is_told_to_end_and_waited_for() {
+fn daemon_gets_sigterm_and_is_waited_for() {
     for place in Place::with_orphans() {
-        let mut init = leaving(place, "1h", &["slow", "100000"]).start();
-        let daemon = number(&init.line());
+        let mut init = with_daemon(place, "1h", &["slow", "100000"]).start();
+        let daemon = daemon_pid(&init.line());
         init.expect("daemon 15");
         init.expect("daemon gone");
         init.exits_with(3);
@@ -48,26 +49,26 @@ fn daemon_is_told_to_end_and_waited_for() {
 }
 
 #[test]
-fn daemon_that_does_not_end_is_killed_when_its_time_is_up() {
+fn daemon_that_does_not_exit_in_time_is_killed() {
     for place in Place::with_orphans() {
         let begin = Instant::now();
-        let mut init = leaving(place, "100ms", &["stubborn"]).start();
-        let daemon = number(&init.line());
+        let mut init = with_daemon(place, "100ms", &["stubborn"]).start();
+        let daemon = daemon_pid(&init.line());
         init.expect("daemon 15");
         init.expect("daemon 18");
         init.exits_with(3);
         assert!(begin.elapsed() >= Duration::from_millis(100));
         all_have_ended(&mut init, place, &[daemon]);
-        let said = init.messages();
-        assert!(said.contains(KILLED) && said.lines().count() == 1, "{said:?}");
+        let message = init.messages();
+        assert!(message.contains(KILLED) && message.lines().count() == 1, "{message:?}");
     }
 }
 
 #[test]
-fn stopped_daemon_is_continued_to_end() {
+fn stopped_daemon_is_continued_so_that_it_can_exit() {
     for place in Place::with_orphans() {
-        let mut init = leaving(place, "1h", &["stopped"]).start();
-        let daemon = number(&init.line());
+        let mut init = with_daemon(place, "1h", &["stopped"]).start();
+        let daemon = daemon_pid(&init.line());
         init.exits_with(3);
         all_have_ended(&mut init, place, &[daemon]);
         assert_eq!(init.messages(), "");
@@ -75,10 +76,10 @@ fn stopped_daemon_is_continued_to_end() {
 }
 
 #[test]
-fn child_of_the_daemon_is_told_to_end_too() {
+fn child_of_the_daemon_gets_sigterm() {
     for place in Place::with_orphans() {
-        let mut init = leaving(place, "1h", &["parent"]).start();
-        let daemon = number(&init.line());
+        let mut init = with_daemon(place, "1h", &["parent"]).start();
+        let daemon = daemon_pid(&init.line());
         init.expect("child 15");
         init.exits_with(3);
         all_have_ended(&mut init, place, &[daemon]);
@@ -87,12 +88,12 @@ fn child_of_the_daemon_is_told_to_end_too() {
 }
 
 #[test]
-fn everyone_is_told_once() {
+fn each_process_gets_sigterm_once() {
     let three =
         r#""$0" daemon 0 stubborn; "$0" daemon 0 brief 50000; "$0" daemon 0 brief 100000; exit 3"#;
     for place in Place::with_orphans() {
         let mut init = script(place, &["--drain=300ms"], three).start();
-        let daemons: Vec<_> = (0..3).map(|_| number(&init.line())).collect();
+        let daemons: Vec<_> = (0..3).map(|_| daemon_pid(&init.line())).collect();
         init.expect("daemon 15");
         init.expect("daemon 18");
         init.exits_with(3);
@@ -101,7 +102,7 @@ fn everyone_is_told_once() {
 }
 
 #[test]
-fn nobody_is_waited_for_where_nobody_is_left() {
+fn init_exits_at_once_if_no_process_is_left() {
     Init::must_be_loadline();
     for place in Place::with_orphans() {
         for program in [&["exit", "3"] as &[_], &["die", "15"]] {
@@ -113,14 +114,14 @@ fn nobody_is_waited_for_where_nobody_is_left() {
 }
 
 #[test]
-fn signal_to_stop_ends_the_wait() {
+fn termination_signal_ends_the_wait() {
     for place in Place::with_orphans() {
         for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT] {
-            let mut init = leaving(place, "1h", &["stubborn"]).start();
-            let daemon = number(&init.line());
+            let mut init = with_daemon(place, "1h", &["stubborn"]).start();
+            let daemon = daemon_pid(&init.line());
             init.expect("daemon 15");
             init.expect("daemon 18");
-            // There is nobody whom it is for.
+            // No program is left that it could be forwarded to.
             init.signal(libc::SIGHUP);
             assert_eq!(init.ended_within(Duration::from_millis(20)), None);
             init.signal(signal);
@@ -132,9 +133,9 @@ fn signal_to_stop_ends_the_wait() {
 }
 
 #[test]
-fn adopting_is_a_part_of_it() {
-    let mut init = leaving(Place::Plain, "1h", &["slow", "1000"]).start();
-    let daemon = number(&init.line());
+fn drain_adopts_orphans() {
+    let mut init = with_daemon(Place::Plain, "1h", &["slow", "1000"]).start();
+    let daemon = daemon_pid(&init.line());
     init.expect("daemon 15");
     init.expect("daemon gone");
     init.exits_with(3);
@@ -143,11 +144,11 @@ fn adopting_is_a_part_of_it() {
 }
 
 #[test]
-fn strangers_are_left_alone() {
+fn unrelated_processes_are_left_alone() {
     for place in Place::with_orphans() {
         let mut stranger = Launch::bare(&["report"]).start();
         stranger.expect("ready");
-        let mut init = leaving(place, "50ms", &["stubborn"]).start();
+        let mut init = with_daemon(place, "50ms", &["stubborn"]).start();
         init.exits_with(3);
         stranger.signal(libc::SIGHUP);
         stranger.expect("signal 1");
@@ -155,25 +156,25 @@ fn strangers_are_left_alone() {
 }
 
 #[test]
-fn variable_asks_for_it() {
+fn variable_sets_the_time() {
     Init::must_be_loadline();
     for place in Place::with_orphans() {
         let launch = Launch::new(place, &["daemon", "3", "slow"]);
         let mut init = launch.environment("LOADLINE_DRAIN=1h").start();
-        number(&init.line());
+        daemon_pid(&init.line());
         init.expect("daemon 15");
         init.expect("daemon gone");
         init.exits_with(3);
     }
 }
 
-/// The program is killed, and what it leaves has its own time after that.
+/// The time of --drain begins after the program was killed.
 #[test]
-fn program_that_is_killed_has_its_rest_drained() {
+fn processes_are_drained_after_the_program_was_killed() {
     let hold = r#"trap '' TERM; "$0" daemon 0 slow 100000; echo ready; "$0" hold"#;
     for place in Place::with_orphans() {
         let mut init = script(place, &["--kill-after=50ms", "--drain=1h"], hold).start();
-        let daemon = number(&init.line());
+        let daemon = daemon_pid(&init.line());
         init.expect("ready");
         init.expect("ready");
         init.signal(libc::SIGTERM);
@@ -181,17 +182,20 @@ fn program_that_is_killed_has_its_rest_drained() {
         init.expect("daemon gone");
         assert_eq!(init.wait(), Ended::Exited(137));
         all_have_ended(&mut init, place, &[daemon]);
-        let said = init.messages();
-        assert!(said.contains("it did not exit in time") && !said.contains(KILLED), "{said:?}");
+        let message = init.messages();
+        assert!(
+            message.contains("it did not exit in time") && !message.contains(KILLED),
+            "{message:?}"
+        );
     }
 }
 
 #[test]
-fn time_to_stop_is_the_programs_alone() {
+fn kill_after_applies_to_the_program_only() {
     let pause = r#""$0" daemon 0 slow 100000; exec "$0" pause"#;
     for place in Place::with_orphans() {
         let mut init = script(place, &["--kill-after=50ms", "--drain=1h"], pause).start();
-        let daemon = number(&init.line());
+        let daemon = daemon_pid(&init.line());
         init.expect("ready");
         init.signal(libc::SIGTERM);
         init.expect("daemon 15");
@@ -202,15 +206,15 @@ fn time_to_stop_is_the_programs_alone() {
     }
 }
 
-/// The daemon ends by itself at any moment of the program's end.
+/// The daemon exits by itself, a little before or after the program.
 #[test]
-fn daemons_that_end_at_the_same_time_are_no_trouble() {
+fn daemons_may_exit_at_the_same_time() {
     const TRIES: u32 = 50;
     for place in Place::with_orphans() {
-        for number_of_try in 0..TRIES {
-            let delay = (number_of_try * 2000 / TRIES).to_string();
-            let mut init = leaving(place, "1h", &["brief", &delay]).start();
-            let daemon = number(&init.line());
+        for attempt in 0..TRIES {
+            let delay = (attempt * 2000 / TRIES).to_string();
+            let mut init = with_daemon(place, "1h", &["brief", &delay]).start();
+            let daemon = daemon_pid(&init.line());
             init.exits_with(3);
             all_have_ended(&mut init, place, &[daemon]);
             assert_eq!(init.messages(), "");
@@ -218,26 +222,26 @@ fn daemons_that_end_at_the_same_time_are_no_trouble() {
     }
 }
 
-/// They end with the program, and their list is longer than is read at once.
+/// The list of so many children does not fit into one read.
 #[test]
 fn thousand_orphans_are_waited_for() {
     Init::must_be_loadline();
     for place in Place::with_orphans() {
         let mut init = Launch::new(place, &["orphans", "1000"]).arguments(&["--drain=1h"]).start();
         init.expect("ready");
-        init.until("the orphans are the init's", |init| children(init.pid()).len() == 1001);
-        // The eldest.
+        init.until("the init has adopted the orphans", |init| children(init.pid()).len() == 1001);
+        // The oldest child is the program.
         send(children(init.pid())[0], libc::SIGKILL);
         init.exits_with(137);
         all_have_ended(&mut init, place, &[]);
-        // But for what is always said of a program that was killed so.
+        // The kill of the program is always reported.
         assert!(init.messages().lines().all(|line| line.contains("killed by SIGKILL")));
     }
 }
 
-/// As PID 1 it needs no list of its children.
+/// Only an init that is not PID 1 needs the list of its children.
 #[test]
-fn missing_proc_is_said_and_nobody_is_waited_for() {
+fn missing_proc_is_reported_and_nothing_is_drained() {
     Init::must_be_loadline();
     if !Place::all().contains(&Place::PidOne) {
         return;
@@ -246,7 +250,7 @@ fn missing_proc_is_said_and_nobody_is_waited_for() {
     let path = Init::under_test().path;
     let shell = ["/bin/sh", "-c", inner, probe_path().to_str().unwrap(), path.to_str().unwrap()];
     let mut init = Launch::new(Place::PidOne, &[]).program(&shell).start();
-    number(&init.line());
+    daemon_pid(&init.line());
     init.exits_with(3);
     assert_eq!(init.output(), b"");
     assert!(init.messages().contains("cannot read \"/proc/thread-self/children\": "));

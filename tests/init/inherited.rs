@@ -1,5 +1,5 @@
-//! What the program inherits is what the init inherited: mask, dispositions, descriptors,
-//! arguments and environment; and whatever of it is missing hurts nobody.
+//! The program inherits what the init inherited: signal mask, dispositions, descriptors, arguments and
+//! environment. Closed descriptors do no harm.
 
 use crate::support::{
     Ended, Init, Input, Launch, OF_THE_C_LIBRARY, Opt, Place, Running, bytes, probe_path,
@@ -12,7 +12,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-/// The lines of `state` that begin so.
+/// The lines of the probe's `state` that begin with one of these.
 fn state(running: &mut Running, beginnings: &[&str]) -> Vec<String> {
     let output = String::from_utf8(running.output()).unwrap();
     let lines = output.lines().filter(|line| beginnings.iter().any(|it| line.starts_with(it)));
@@ -20,43 +20,43 @@ fn state(running: &mut Running, beginnings: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn no_signal_is_blocked_or_ignored_that_was_not() {
-    are_passed_on(&["blocked", "ignored"], &[], &[]);
+fn no_other_signal_is_blocked_or_ignored() {
+    are_inherited(&["blocked", "ignored"], &[], &[]);
 }
 
 #[test]
 fn blocked_signals_stay_blocked() {
     for blocked in [&[libc::SIGUSR1] as &[_], &[libc::SIGCHLD], &[34, 35, 64]] {
-        are_passed_on(&["blocked"], blocked, &[]);
+        are_inherited(&["blocked"], blocked, &[]);
     }
-    are_passed_on(&["blocked"], &[libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU], &[]);
+    are_inherited(&["blocked"], &[libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU], &[]);
     let all = (1..=64).filter(|signal| !OF_THE_C_LIBRARY.contains(signal));
     let all = all.filter(|signal| ![libc::SIGKILL, libc::SIGSTOP].contains(signal));
-    are_passed_on(&["blocked"], &all.collect::<Vec<_>>(), &[]);
+    are_inherited(&["blocked"], &all.collect::<Vec<_>>(), &[]);
 }
 
 #[test]
 fn ignored_signals_stay_ignored() {
     for ignored in [&[libc::SIGINT, libc::SIGQUIT] as &[_], &[libc::SIGPIPE], &[34, 35, 64]] {
-        are_passed_on(&["ignored"], &[], ignored);
+        are_inherited(&["ignored"], &[], ignored);
     }
     let job_control = [libc::SIGTTIN, libc::SIGTTOU, libc::SIGTSTP, libc::SIGHUP];
-    are_passed_on(&["ignored"], &[libc::SIGCHLD], &job_control);
+    are_inherited(&["ignored"], &[libc::SIGCHLD], &job_control);
 }
 
 #[test]
 fn ignored_sigchld_stays_ignored() {
-    are_passed_on(&["ignored"], &[], &[libc::SIGCHLD]);
+    are_inherited(&["ignored"], &[], &[libc::SIGCHLD]);
 }
 
 #[test]
 fn signals_of_the_c_library_stay_blocked_and_ignored() {
-    are_passed_on(&["blocked", "ignored"], &OF_THE_C_LIBRARY, &OF_THE_C_LIBRARY);
+    are_inherited(&["blocked", "ignored"], &OF_THE_C_LIBRARY, &OF_THE_C_LIBRARY);
 }
 
-/// The program finds these lines of its state as it would without an init.
+/// These lines of the program's state are the same as without an init.
 #[track_caller]
-fn are_passed_on(lines: &[&str], blocked: &[i32], ignored: &[i32]) {
+fn are_inherited(lines: &[&str], blocked: &[i32], ignored: &[i32]) {
     let given = |launch: Launch| launch.blocked(blocked).ignored(ignored);
     let expected = state(&mut given(Launch::bare(&["state"])).start(), lines);
     assert_eq!(expected.len(), lines.len());
@@ -70,8 +70,8 @@ fn are_passed_on(lines: &[&str], blocked: &[i32], ignored: &[i32]) {
     }
 }
 
-/// The kernel reaps the children of who ignores SIGCHLD: an init that does not undo it waits
-/// for ever for a child that is gone.
+/// If a process ignores SIGCHLD, the kernel reaps its children. An init that inherits this and does not
+/// change it waits forever for a child that is gone.
 #[test]
 fn ignored_sigchld_does_not_hang() {
     for place in Place::all() {
@@ -88,9 +88,9 @@ fn blocked_sigchld_does_not_hang() {
     }
 }
 
-/// The program asked for it: an init that forwards has no say.
+/// An inherited "ignore" is for the program. The init still forwards the signal.
 #[test]
-fn ignored_signal_is_ignored_by_the_program_alone() {
+fn signal_that_the_program_ignores_does_not_end_the_init() {
     for place in Place::all() {
         let mut init = Launch::new(place, &["pause"]).ignored(&[libc::SIGINT]).start();
         init.expect("ready");
@@ -100,17 +100,17 @@ fn ignored_signal_is_ignored_by_the_program_alone() {
     }
 }
 
-/// The descriptors that the probe finds.
+/// The descriptors that the probe finds open.
 fn descriptors(launch: Launch) -> Vec<String> {
     let mut running = launch.start();
     running.exits_with(0);
     let output = String::from_utf8(running.output()).unwrap();
-    // Between them is what tini says of itself.
+    // tini's own messages are among the lines.
     output.lines().filter(|line| line.parse::<u32>().is_ok()).map(str::to_owned).collect()
 }
 
 #[test]
-fn no_descriptor_leaks_into_the_program_and_none_is_lost() {
+fn program_inherits_exactly_the_descriptors_of_the_init() {
     for place in Place::all() {
         use Opt::{Group, Verbose, Warn};
         for options in [&[] as &[_], &[Verbose], &[Verbose, Verbose, Verbose, Warn, Group]] {
@@ -122,9 +122,9 @@ fn no_descriptor_leaks_into_the_program_and_none_is_lost() {
     }
 }
 
-/// Who reads a pipe that the program inherited waits for its end until the last writer is gone.
+/// The reader of an inherited pipe sees its end only when no process holds the other side.
 #[test]
-fn descriptor_is_not_held_open_by_the_init() {
+fn init_closes_inherited_descriptors() {
     for place in Place::all() {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
         let command = "exec 9>&-; exec \"$0\" pause";
@@ -145,9 +145,9 @@ fn descriptor_is_not_held_open_by_the_init() {
     }
 }
 
-/// Nor is what is mounted there kept busy.
+/// A file system that is mounted there can be unmounted.
 #[test]
-fn working_directory_is_the_programs_alone() {
+fn init_leaves_the_working_directory() {
     for place in Place::all() {
         let mut init = Launch::new(place, &["report"]).start();
         init.expect("ready");
@@ -161,10 +161,10 @@ fn working_directory_is_the_programs_alone() {
     }
 }
 
-/// sd_listen_fds(3): who hands over sockets names the process that they are for, which is the init
-/// as far as it knows.
+/// sd_listen_fds(3): LISTEN_PID names the process that the sockets are for. Whoever sets it knows only
+/// the init.
 #[test]
-fn sockets_for_the_init_are_for_the_program() {
+fn listen_pid_becomes_that_of_the_program() {
     let program = ["/bin/sh", "-c", "test \"$LISTEN_PID\" = $$"];
     for place in Place::all() {
         if place == Place::PidOne {
@@ -190,7 +190,7 @@ fn closed_descriptors_stay_closed() {
 }
 
 #[test]
-fn closed_descriptors_are_survived() {
+fn closed_descriptors_do_no_harm() {
     for place in Place::all() {
         for closed in [&[0usize] as &[_], &[1], &[2], &[0, 1], &[1, 2], &[0, 1, 2]] {
             for &exec in Init::exec_or_not() {
@@ -203,7 +203,7 @@ fn closed_descriptors_are_survived() {
     }
 }
 
-/// Strings that end with a null byte each.
+/// Splits strings that each end with a null byte.
 fn strings(output: &[u8]) -> Vec<OsString> {
     let mut strings: Vec<_> = output.split(|&byte| byte == 0).map(bytes).collect();
     assert_eq!(strings.pop(), Some(OsString::new()));
@@ -211,7 +211,7 @@ fn strings(output: &[u8]) -> Vec<OsString> {
 }
 
 #[test]
-fn arguments_are_passed_on_byte_for_byte() {
+fn arguments_are_inherited_byte_for_byte() {
     let long = vec![b'x'; 100_000];
     let odd: [&[u8]; 6] = [b"\xff\xfe", b"", b" ", b"\n\t", b"-v", &long];
     let mut command = vec![probe_path().as_os_str().to_owned(), "arguments".into()];
@@ -227,7 +227,7 @@ fn arguments_are_passed_on_byte_for_byte() {
 }
 
 #[test]
-fn environment_is_passed_on_but_for_the_two() {
+fn environment_is_passed_on_except_for_two_variables() {
     let entries: [&[u8]; 7] = [
         b"A=\xff\xfe",
         b"EMPTY=",

@@ -1,4 +1,4 @@
-//! `--kill-after`: a program that does not stop in time is killed, and nobody else.
+//! `--kill-after`: a program that does not exit in time after a termination signal is killed.
 
 use crate::support::{
     Ended, Init, Launch, Place, Running, exists, field, probe_path, send, send_value,
@@ -14,7 +14,7 @@ fn limited(place: Place, time: &str, program: &[&str]) -> Launch {
     Launch::new(place, program).arguments(&["--kill-after", time])
 }
 
-/// Starts it and waits until it says that it is ready.
+/// Starts it and waits until the program is ready.
 #[track_caller]
 fn ready(launch: Launch) -> Running {
     let mut init = launch.start();
@@ -23,7 +23,7 @@ fn ready(launch: Launch) -> Running {
 }
 
 #[test]
-fn program_that_does_not_stop_is_killed_when_its_time_is_up() {
+fn program_that_does_not_exit_in_time_is_killed() {
     for place in Place::all() {
         for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT] {
             let mut init =
@@ -33,17 +33,17 @@ fn program_that_does_not_stop_is_killed_when_its_time_is_up() {
             init.line();
             init.exits_with(KILLED);
             assert!(begin.elapsed() >= Duration::from_millis(50));
-            let said = init.messages();
+            let message = init.messages();
             assert!(
-                said.contains("it did not exit in time") && said.lines().count() == 1,
-                "{said:?}"
+                message.contains("it did not exit in time") && message.lines().count() == 1,
+                "{message:?}"
             );
         }
     }
 }
 
 #[test]
-fn time_is_from_the_first_signal_on() {
+fn time_starts_at_the_first_signal() {
     for place in Place::all() {
         let mut init =
             ready(limited(place, "200ms", &["report"]).arguments(&["--rewrite=TERM:HUP"]));
@@ -60,7 +60,7 @@ fn time_is_from_the_first_signal_on() {
 }
 
 #[test]
-fn program_that_stops_in_time_is_not_killed() {
+fn program_that_exits_in_time_is_not_killed() {
     for place in Place::all() {
         let mut init = ready(limited(place, "1h", &["linger", "1000"]));
         init.signal(libc::SIGTERM);
@@ -69,9 +69,9 @@ fn program_that_stops_in_time_is_not_killed() {
     }
 }
 
-/// What was sent counts, and what it is passed on as; a signal that is dropped has no effect.
+/// Both the received and the rewritten signal can start the timer. A dropped signal does not.
 #[test]
-fn rewritten_signals_count_on_both_sides() {
+fn received_and_rewritten_signals_start_the_timer() {
     for place in Place::all() {
         for (rewrite, signal) in [("HUP:INT", libc::SIGHUP), ("QUIT:USR1", libc::SIGQUIT)] {
             let mut init =
@@ -84,7 +84,7 @@ fn rewritten_signals_count_on_both_sides() {
         init.signal(libc::SIGINT);
         init.signal(libc::SIGHUP);
         init.expect("signal 1");
-        init.rests();
+        init.wait_until_idle();
         init.signal(libc::SIGTERM);
         init.expect("signal 15");
         init.exits_with(0);
@@ -92,19 +92,19 @@ fn rewritten_signals_count_on_both_sides() {
 }
 
 #[test]
-fn nothing_is_timed_before_the_first_signal_to_stop() {
+fn timer_does_not_start_before_a_termination_signal() {
     for place in Place::all() {
         let mut init = ready(limited(place, "1h", &["report"]));
         init.signal(libc::SIGHUP);
         init.expect("signal 1");
-        init.rests();
+        init.wait_until_idle();
         init.signal(libc::SIGTERM);
         init.exits_with(0);
     }
 }
 
 #[test]
-fn variable_limits_the_time_and_the_command_line_wins() {
+fn command_line_overrides_the_variable() {
     Init::must_be_loadline();
     for place in Place::all() {
         let launch = || Launch::new(place, &["hold"]).environment("LOADLINE_KILL_AFTER=50ms");
@@ -120,7 +120,7 @@ fn variable_limits_the_time_and_the_command_line_wins() {
 }
 
 #[test]
-fn time_of_nothing_is_refused() {
+fn zero_and_invalid_times_are_refused() {
     for time in ["0", "0s", "", "x", "10us"] {
         let mut init = limited(Place::Subreaper, time, &["pause"]).start();
         assert_eq!((init.wait(), init.output().len()), (Ended::Exited(1), 0), "{time:?}");
@@ -130,15 +130,15 @@ fn time_of_nothing_is_refused() {
     }
 }
 
-/// What waits for room in the queue of the program has a timeout of its own.
+/// The init retries with another timer while the queue of the program is full.
 #[test]
-fn program_whose_queue_is_full_is_killed_too() {
+fn program_with_a_full_signal_queue_is_killed() {
     if !user_namespaces() {
         return;
     }
     for place in Place::all() {
         let launch = limited(place, "300ms", &["hold"]).arguments(&["--rewrite=TERM:HUP"]);
-        let mut init = ready(launch.own_user().queue(16));
+        let mut init = ready(launch.user_namespace().queue(16));
         let program = init.program();
         while send_value(program, REALTIME, 0) {}
         init.raise_queue();
@@ -152,9 +152,9 @@ fn program_whose_queue_is_full_is_killed_too() {
     }
 }
 
-/// A shell that does not stop, one process of its group, and one that has left it.
+/// A shell that ignores SIGTERM, a process in its group, and one in another session.
 #[test]
-fn group_of_the_program_is_killed_and_what_has_left_it_is_not() {
+fn process_group_is_killed_and_other_groups_are_not() {
     let script = r#"trap '' TERM; "$0" hold & setsid "$0" report & echo $!; wait; wait; exit 3"#;
     for place in Place::all() {
         let shell = ["/bin/sh", "-c", script, probe_path().to_str().unwrap()];
@@ -170,12 +170,12 @@ fn group_of_the_program_is_killed_and_what_has_left_it_is_not() {
             send(other, libc::SIGTERM);
             init.expect("signal 15");
         }
-        assert_eq!(init.output(), b"", "nobody is left");
+        assert_eq!(init.output(), b"", "no process is left");
     }
 }
 
 #[test]
-fn program_that_has_joined_another_group_is_killed_too() {
+fn program_in_another_group_is_killed() {
     for place in Place::all() {
         let mut init = ready(limited(place, "50ms", &["deserter"]));
         init.signal(libc::SIGTERM);
@@ -184,9 +184,9 @@ fn program_that_has_joined_another_group_is_killed_too() {
     }
 }
 
-/// The program ends by itself just when it is to be killed: the status says what has happened.
+/// The program exits just before or after it is killed. The exit code says which.
 #[test]
-fn end_at_the_last_moment_has_its_own_status() {
+fn exit_at_the_last_moment_keeps_its_code() {
     const TRIES: u32 = 50;
     for place in Place::all() {
         for number in 0..TRIES {

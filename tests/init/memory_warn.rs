@@ -1,13 +1,13 @@
-//! `--memory-warn`: it is said when memory runs out, and left for Kubernetes until the program has
-//! ended. The kernel gives no notice of an ordinary file, so here it has run out from the start; the
-//! suite in the virtual machine has the kernel's own notice.
+//! `--memory-warn`: a warning before memory runs out, which is also in the termination log of Kubernetes
+//! until the program exits. The kernel sends no notifications about ordinary files, so in these tests
+//! memory is short from the start. The suite in the virtual machine tests real notifications.
 
 use crate::support::{Place, Running, Tree, send};
 use std::fs;
 use std::path::Path;
 use tempfile::tempdir;
 
-/// What is left of 400 MiB is less than a twentieth, or not.
+/// A tree with a limit of 400 MiB, of which less than 5% is left if `is_short`.
 fn tree(is_short: bool) -> Tree {
     let tree = Tree::v2();
     let processes = if is_short { 395 << 20 } else { 300 << 20 };
@@ -25,7 +25,7 @@ fn place() -> Place {
 }
 
 fn reporting(tree: &Tree, options: &[&str]) -> Running {
-    tree.launch(place(), &["report"], options).settled()
+    tree.launch(place(), &["report"], options).start_idle()
 }
 
 fn warned(tree: &Tree, log: &Path) -> Running {
@@ -41,18 +41,18 @@ fn ends(mut init: Running) -> String {
 }
 
 #[test]
-fn want_of_memory_is_said_once_and_the_program_runs() {
+fn warning_is_given_once_and_the_program_runs() {
     for place in Place::all() {
         let tree = tree(true);
         let launch = tree.launch(place, &["report"], &[]);
-        let mut init = launch.environment("LOADLINE_MEMORY_WARN=1").settled();
+        let mut init = launch.environment("LOADLINE_MEMORY_WARN=1").start_idle();
         assert_eq!(init.message("memory is running out"), WARNING);
         assert_eq!(ends(init), "");
     }
 }
 
 #[test]
-fn nothing_is_said_where_there_is_memory_or_nobody_asked() {
+fn no_warning_with_enough_memory_or_without_the_option() {
     assert_eq!(ends(reporting(&tree(false), &["--memory-warn"])), "");
     assert_eq!(ends(reporting(&tree(true), &["--on-resize=log"])), "");
     let unlimited = tree(true);
@@ -60,19 +60,19 @@ fn nothing_is_said_where_there_is_memory_or_nobody_asked() {
     assert_eq!(ends(reporting(&unlimited, &["--memory-warn"])), "");
 }
 
-/// The kernel gives notice of a file of its own, never of an ordinary one.
+/// The kernel sends notifications about its own files, not about ordinary ones.
 #[test]
-fn nothing_is_said_where_the_kernel_gives_no_notice() {
+fn no_warning_without_a_notification_of_the_kernel() {
     let tree = tree(false);
     let mut init = reporting(&tree, &["--memory-warn"]);
     tree.write("sys/fs/cgroup/memory.stat", "anon 419000000\n");
-    tree.kills(1, 0);
-    init.rests();
+    tree.oom_kills(1, 0);
+    init.wait_until_idle();
     assert_eq!(ends(init), "");
 }
 
 #[test]
-fn it_takes_v2_and_what_else_is_asked_for_goes_on() {
+fn option_requires_v2_and_other_options_still_work() {
     let tree = Tree::v1();
     let mut init = reporting(&tree, &["--memory-warn", "--on-resize=log"]);
     assert_eq!(
@@ -85,7 +85,7 @@ fn it_takes_v2_and_what_else_is_asked_for_goes_on() {
 }
 
 #[test]
-fn warning_is_left_for_kubernetes_until_the_program_ends_by_itself() {
+fn warning_stays_in_the_termination_log_until_the_program_exits() {
     let directory = tempdir().unwrap();
     let log = directory.path().join("log");
     fs::write(&log, "").unwrap();
@@ -96,9 +96,9 @@ fn warning_is_left_for_kubernetes_until_the_program_ends_by_itself() {
     assert_eq!(fs::read_to_string(&log).unwrap(), "");
 }
 
-/// An init that is killed together with its program leaves the warning.
+/// If the init is killed together with the program, the warning is all that is left.
 #[test]
-fn warning_stays_where_the_init_is_killed() {
+fn warning_stays_in_the_termination_log_if_the_init_is_killed() {
     let directory = tempdir().unwrap();
     let log = directory.path().join("log");
     fs::write(&log, "").unwrap();
@@ -110,27 +110,24 @@ fn warning_stays_where_the_init_is_killed() {
 }
 
 #[test]
-fn post_mortem_takes_the_place_of_the_warning() {
+fn oom_report_replaces_the_warning() {
     let directory = tempdir().unwrap();
     let log = directory.path().join("log");
     fs::write(&log, "").unwrap();
     let tree = tree(true);
     let mut init = warned(&tree, &log);
-    tree.kills(2, 0);
+    tree.oom_kills(2, 0);
     send(init.program(), libc::SIGKILL);
     init.exits_with(128 + libc::SIGKILL);
-    let said = init.messages();
-    let (warning, post_mortem) = said.split_once('\n').unwrap();
+    let message = init.messages();
+    let (warning, oom_report) = message.split_once('\n').unwrap();
     assert_eq!(warning, WARNING);
-    assert!(
-        post_mortem.starts_with("loadline: the kernel OOM-killed the program"),
-        "{post_mortem}"
-    );
-    assert_eq!(fs::read_to_string(&log).unwrap(), post_mortem);
+    assert!(oom_report.starts_with("loadline: the kernel OOM-killed the program"), "{oom_report}");
+    assert_eq!(fs::read_to_string(&log).unwrap(), oom_report);
 }
 
 #[test]
-fn what_somebody_else_has_written_stays() {
+fn text_of_others_in_the_termination_log_stays() {
     let directory = tempdir().unwrap();
     let log = directory.path().join("log");
     for is_killed in [false, true] {
@@ -139,7 +136,7 @@ fn what_somebody_else_has_written_stays() {
         let mut init = warned(&tree, &log);
         fs::write(&log, "by the program").unwrap();
         if is_killed {
-            tree.kills(2, 0);
+            tree.oom_kills(2, 0);
             send(init.program(), libc::SIGKILL);
             init.exits_with(128 + libc::SIGKILL);
         } else {

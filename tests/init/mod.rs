@@ -1,36 +1,36 @@
-//! What an init does, from outside: each test starts the file under test and looks at it.
+//! How an init behaves, seen from outside: each test starts the file under test and watches it.
 
-// Exit codes and deaths, and what becomes of them.
+// Exit codes, also of a program that a signal ended, and -e.
 mod exit;
 
-// Signals from outside reach the program, none lost, with their values.
+// All signals are forwarded to the program, with their values.
 mod signals;
 
-// Signals that are to reach it as others.
+// --rewrite.
 mod rewrite;
 
-// The program is killed where it does not stop in time.
+// --kill-after.
 mod kill_after;
 
-// The same while the program is being started.
+// Signals that arrive while the program is being started.
 mod start;
 
-// What the program leaves behind is told to end, waited for, and killed.
+// --drain.
 mod drain;
 
-// Limits that change while the program runs.
+// --on-resize.
 mod on_resize;
 
-// A want of memory before the kernel kills.
+// --memory-warn.
 mod memory_warn;
 
-// Why it ended, and what it took.
+// Reports of OOM kills, and --report.
 mod report;
 
 // Orphans are adopted and reaped.
 mod reap;
 
-// Which program is started, or what is said where there is none; empty images; idleness.
+// Which program is started, and the errors if none can be; empty images; an idle init.
 mod program;
 
 // What the program inherits.
@@ -42,11 +42,11 @@ mod command_line;
 // A stderr that is closed, broken or full.
 mod stderr;
 
-// The death of the init's parent.
+// -p: the parent-death signal.
 mod parent;
 
 // The terminal and job control.
 mod terminal;
 
-// System calls that a seccomp filter refuses.
+// System calls that a seccomp filter denies.
 mod seccomp;

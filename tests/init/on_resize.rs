@@ -1,4 +1,4 @@
-//! `--on-resize`: limits that change while the program runs are noticed, said, and handed on.
+//! `--on-resize`: limits that change while the program runs are reported, and a signal is sent.
 
 use crate::support::{
     Ended, Init, Launch, Place, Running, Tree, children, not_run, probe_path, send, send_value,
@@ -17,41 +17,41 @@ const KEEPS: &str = "; the program keeps its values";
 const NOT_AFFECTED: &str = "; the program is not affected";
 const REALTIME: i32 = 35;
 
-/// Where one is enough.
+/// For tests that need only one place.
 fn place() -> Place {
     Place::all()[0]
 }
 
-/// The init at rest, with a program that says what reaches it.
+/// An idle init, with a program that reports the signals it gets.
 #[track_caller]
 fn reporting(tree: &Tree, place: Place, options: &[&str]) -> Running {
-    tree.launch(place, &["report"], options).settled()
+    tree.launch(place, &["report"], options).start_idle()
 }
 
-/// A program that got nothing but the signal that ends it, of an init that has nothing more to say.
+/// The program gets no signal but the SIGTERM that ends it, and the init prints no more messages.
 #[track_caller]
-fn nothing_else_happened(mut init: Running) {
-    init.rests();
+fn ends_without_more(mut init: Running) {
+    init.wait_until_idle();
     init.signal(libc::SIGTERM);
     init.expect("signal 15");
     init.exits_with(0);
     assert_eq!(init.messages(), "");
 }
 
-/// What the init says of the next change, up to the new limits.
+/// The next message about a change, which begins with these limits and has this end.
 #[track_caller]
 fn next(init: &mut Running, limits: &str, end: &str) -> String {
-    let said = init.message(CHANGED);
+    let message = init.message(CHANGED);
     assert!(
-        said.starts_with(&format!("{CHANGED}{limits}; a start now would give ")),
-        "{limits}: {said}"
+        message.starts_with(&format!("{CHANGED}{limits}; a start now would give ")),
+        "{limits}: {message}"
     );
-    assert!(said.ends_with(end), "{end}: {said}");
-    said
+    assert!(message.ends_with(end), "{end}: {message}");
+    message
 }
 
 #[test]
-fn change_is_said_and_nothing_else_happens() {
+fn log_reports_a_change_and_does_nothing_else() {
     for place in Place::all() {
         let tree = Tree::v2();
         let mut init = reporting(&tree, place, &["--on-resize=log"]);
@@ -63,7 +63,7 @@ fn change_is_said_and_nothing_else_happens() {
              GOMAXPROCS=1 (the quota rounded up: 0.5 CPU in \"/sys/fs/cgroup/cpu.max\"); the \
              program keeps its values"
         );
-        nothing_else_happened(init);
+        ends_without_more(init);
     }
 }
 
@@ -82,22 +82,22 @@ fn signal_reaches_the_program_once_for_each_change() {
             all.push((tree, init, format!("; sending {name} to the program"), number));
         }
     }
-    for (limit, said) in [("629145600\n", "memory 600 MiB"), ("max\n", "memory none")] {
+    for (limit, limits) in [("629145600\n", "memory 600 MiB"), ("max\n", "memory none")] {
         for (tree, ..) in &all {
             tree.write(MEMORY, limit);
         }
         for (_, init, end, number) in &mut all {
-            next(init, said, end);
+            next(init, limits, end);
             init.expect(&format!("signal {number}"));
         }
     }
     for (_, init, ..) in all {
-        nothing_else_happened(init);
+        ends_without_more(init);
     }
 }
 
 #[test]
-fn signal_reaches_the_group_where_signals_do() {
+fn signal_reaches_the_group_with_the_group_option() {
     for place in Place::all() {
         for is_for_all in [false, true] {
             let tree = Tree::v2();
@@ -106,7 +106,7 @@ fn signal_reaches_the_group_where_signals_do() {
             let mut lines = [init.line(), init.line()];
             lines.sort();
             assert_eq!(lines, ["grandchild ready", "ready"]);
-            init.rests();
+            init.wait_until_idle();
             tree.write(MEMORY, "629145600\n");
             let mut expected = vec!["signal 1"];
             if is_for_all {
@@ -115,7 +115,7 @@ fn signal_reaches_the_group_where_signals_do() {
             let mut lines: Vec<_> = expected.iter().map(|_| init.line()).collect();
             lines.sort();
             assert_eq!(lines, expected);
-            // All that it was sent before this it would have reported before it.
+            // The grandchild reports signals in order, so it has got none before this one.
             send(children(init.program())[0], libc::SIGUSR1);
             init.expect("grandchild 10");
             init.signal(libc::SIGTERM);
@@ -125,37 +125,37 @@ fn signal_reaches_the_group_where_signals_do() {
 }
 
 #[test]
-fn variable_asks_for_it_and_the_command_line_wins() {
+fn command_line_overrides_the_variable() {
     for (options, is_signalled) in [(&[] as &[_], true), (&["--on-resize=log"], false)] {
         let tree = Tree::v2();
         let launch = tree.launch(place(), &["report"], options);
-        let mut init = launch.environment("LOADLINE_ON_RESIZE=signal:HUP").settled();
+        let mut init = launch.environment("LOADLINE_ON_RESIZE=signal:HUP").start_idle();
         tree.write(MEMORY, "629145600\n");
         init.message(CHANGED);
         if is_signalled {
             init.expect("signal 1");
         }
-        nothing_else_happened(init);
+        ends_without_more(init);
     }
 }
 
 #[test]
-fn program_is_told_to_end_and_its_status_counts() {
+fn exit_sends_sigterm_and_keeps_the_exit_code() {
     for place in Place::all() {
         let tree = Tree::v2();
         let options = ["--on-resize=exit", "--kill-after=1h"];
-        let mut init = tree.launch(place, &["linger", "1000"], &options).settled();
+        let mut init = tree.launch(place, &["linger", "1000"], &options).start_idle();
         tree.write(MEMORY, "629145600\n");
         init.exits_with(7);
-        let said = init.messages();
-        assert!(said.ends_with("; asking the program to exit\n"), "{said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
+        let message = init.messages();
+        assert!(message.ends_with("; asking the program to exit\n"), "{message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
     }
 }
 
-/// As a SIGTERM from outside would be; where that is dropped the program has to end all the same.
+/// --rewrite applies to it as to a SIGTERM from outside, except that it is never dropped.
 #[test]
-fn program_is_told_to_end_as_rewritten_and_only_once() {
+fn sigterm_is_rewritten_and_sent_only_once() {
     for place in Place::all() {
         for (rewrite, signal) in [("TERM:HUP", 1), ("TERM:0", 15)] {
             let tree = Tree::v2();
@@ -165,10 +165,10 @@ fn program_is_told_to_end_as_rewritten_and_only_once() {
             next(&mut init, "memory 600 MiB", "; asking the program to exit");
             init.expect(&format!("signal {signal}"));
             if signal == 1 {
-                init.rests();
+                init.wait_until_idle();
                 tree.write(MEMORY, "734003200\n");
                 next(&mut init, "memory 700 MiB", KEEPS);
-                init.rests();
+                init.wait_until_idle();
                 send(init.program(), libc::SIGTERM);
                 init.expect("signal 15");
             }
@@ -177,32 +177,35 @@ fn program_is_told_to_end_as_rewritten_and_only_once() {
     }
 }
 
-/// It has so long as after a signal from outside, and with it goes its group.
+/// --kill-after applies as to a SIGTERM from outside, and its process group is killed too.
 #[test]
-fn program_that_does_not_end_when_told_to_is_killed() {
+fn program_that_does_not_exit_is_killed() {
     let script = r#"trap '' TERM; "$0" hold & wait; wait; exit 3"#;
     for place in Place::all() {
         let tree = Tree::v2();
         let shell = ["/bin/sh", "-c", script, probe_path().to_str().unwrap()];
         let launch = tree.launch(place, &[], &["--on-resize=exit", "--kill-after=50ms"]);
-        let mut init = launch.program(&shell).settled();
+        let mut init = launch.program(&shell).start_idle();
         let begin = Instant::now();
         tree.write(MEMORY, "629145600\n");
         init.exits_with(128 + libc::SIGKILL);
         assert!(begin.elapsed() >= Duration::from_millis(50));
-        assert_eq!(init.output(), b"", "nobody is left");
-        let said = init.messages();
-        assert!(said.contains("it did not exit in time") && said.lines().count() == 2, "{said}");
+        assert_eq!(init.output(), b"", "no process is left");
+        let message = init.messages();
+        assert!(
+            message.contains("it did not exit in time") && message.lines().count() == 2,
+            "{message}"
+        );
     }
 }
 
-/// SIGTERM from outside comes just when the program is told to end.
+/// A SIGTERM from outside arrives just when the init sends its own.
 #[test]
-fn program_is_told_to_end_from_both_sides() {
+fn sigterm_from_outside_at_the_same_time_does_no_harm() {
     let start = |delay| {
         let tree = Tree::v2();
         let options = ["--on-resize=exit", "--kill-after=1h"];
-        let init = tree.launch(place(), &["linger", "1000"], &options).settled();
+        let init = tree.launch(place(), &["linger", "1000"], &options).start_idle();
         (delay, tree, init)
     };
     let inits: Vec<_> = (0..20).map(start).collect();
@@ -221,12 +224,12 @@ fn program_is_told_to_end_from_both_sides() {
     }
 }
 
-/// Half a CPU and a whole one are one thread; and nobody is told what he has said himself.
+/// Half a CPU and one CPU both give one thread, and values that the user has set do not change.
 #[test]
-fn change_that_makes_no_difference_to_the_program_is_said_and_not_handed_on() {
+fn change_without_effect_on_the_program_is_only_logged() {
     let mut all = Vec::new();
     for act in ["--on-resize=signal:HUP", "--on-resize=exit", "--on-resize=log"] {
-        for (option, variable, file, text, said) in [
+        for (option, variable, file, text, limits) in [
             ("--cpu=auto", "GOGC=100", CPU, "100000 100000\n", "CPU 1"),
             ("--cpu=auto", "GOMEMLIMIT=390MiB", MEMORY, "629145600\n", "memory 600 MiB"),
             ("--memory=off", "GOGC=100", MEMORY, "629145600\n", "memory 600 MiB"),
@@ -234,18 +237,18 @@ fn change_that_makes_no_difference_to_the_program_is_said_and_not_handed_on() {
         ] {
             let tree = Tree::v2();
             let launch = tree.launch(place(), &["report"], &[act, option]);
-            let init = launch.environment(variable).settled();
+            let init = launch.environment(variable).start_idle();
             tree.write(file, text);
-            all.push((tree, init, said));
+            all.push((tree, init, limits));
         }
     }
-    for (_tree, mut init, said) in all {
-        next(&mut init, said, NOT_AFFECTED);
-        nothing_else_happened(init);
+    for (_tree, mut init, limits) in all {
+        next(&mut init, limits, NOT_AFFECTED);
+        ends_without_more(init);
     }
 }
 
-/// A probe that looks as if Go had built it.
+/// A probe with Go's build information in it.
 fn go_probe(directory: &Path, version: &str) -> PathBuf {
     let (header, program) = (directory.join("go.h"), directory.join("probe"));
     let info = format!(
@@ -263,7 +266,7 @@ fn go_probe(directory: &Path, version: &str) -> PathBuf {
 }
 
 #[test]
-fn quota_that_go_follows_by_itself_is_not_handed_on() {
+fn quota_that_go_follows_itself_is_only_logged() {
     let directory = tempdir().unwrap();
     for (version, end) in
         [("go1.25.3", NOT_AFFECTED), ("go1.24.9", "; sending SIGHUP to the program")]
@@ -272,26 +275,26 @@ fn quota_that_go_follows_by_itself_is_not_handed_on() {
         let tree = Tree::v2();
         tree.write("proc/self/mountinfo", "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
         let launch = tree.launch(place(), &[], &["--on-resize=signal:HUP"]);
-        let mut init = launch.program(&[program.to_str().unwrap(), "report"]).settled();
+        let mut init = launch.program(&[program.to_str().unwrap(), "report"]).start_idle();
         tree.write(CPU, "200000 100000\n");
         next(&mut init, "CPU 2", end);
         if end != NOT_AFFECTED {
             init.expect("signal 1");
         }
-        nothing_else_happened(init);
+        ends_without_more(init);
     }
 }
 
-/// By the time that it is decided again a wrapper has become what it was to start.
+/// A wrapper has executed the real program before the next decision.
 #[test]
-fn another_program_than_at_the_start_is_no_change_of_limits() {
+fn exec_of_another_program_is_not_a_change_of_limits() {
     let directory = tempdir().unwrap();
     let program = go_probe(directory.path(), "go1.25.3");
     let tree = Tree::v2();
     tree.write("proc/self/mountinfo", "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
     let launch = tree.launch(place(), &[], &["--on-resize=exit"]);
-    let init = launch.program(&["env", program.to_str().unwrap(), "report"]).settled();
-    nothing_else_happened(init);
+    let init = launch.program(&["env", program.to_str().unwrap(), "report"]).start_idle();
+    ends_without_more(init);
 }
 
 #[test]
@@ -299,7 +302,7 @@ fn limits_of_every_kind_are_followed() {
     let tree = Tree::v2();
     tree.write("sys/fs/cgroup/memory.high", "max\n");
     let mut init = reporting(&tree, place(), &["--on-resize=log"]);
-    for (file, text, said) in [
+    for (file, text, limits) in [
         ("memory.high", "209715200\n", "memory 200 MiB"),
         ("memory.high", "max\n", "memory 400 MiB"),
         ("memory.max", "max\n", "memory none"),
@@ -307,29 +310,29 @@ fn limits_of_every_kind_are_followed() {
         ("cpu.max", "max 100000\n", "CPU none"),
     ] {
         tree.write(&format!("sys/fs/cgroup/{file}"), text);
-        next(&mut init, said, KEEPS);
+        next(&mut init, limits, KEEPS);
     }
-    nothing_else_happened(init);
+    ends_without_more(init);
 }
 
 #[test]
 fn limits_of_every_kind_are_followed_on_v1() {
     let tree = Tree::v1();
     let mut init = reporting(&tree, place(), &["--on-resize=log"]);
-    for (file, text, said) in [
+    for (file, text, limits) in [
         ("memory/memory.limit_in_bytes", "629145600\n", "memory 600 MiB"),
         ("memory/memory.limit_in_bytes", "9223372036854771712\n", "memory none"),
         ("cpu/cpu.cfs_period_us", "20000\n", "CPU 2.5"),
         ("cpu/cpu.cfs_quota_us", "-1\n", "CPU none"),
     ] {
         tree.write(&format!("sys/fs/cgroup/{file}"), text);
-        next(&mut init, said, KEEPS);
+        next(&mut init, limits, KEEPS);
     }
-    nothing_else_happened(init);
+    ends_without_more(init);
 }
 
 #[test]
-fn limits_of_all_directories_above_are_followed() {
+fn limits_of_ancestors_are_followed() {
     let tree = Tree::v2();
     fs::create_dir_all(tree.path("sys/fs/cgroup/pod/app")).unwrap();
     tree.write("proc/self/cgroup", "0::/pod/app\n");
@@ -338,7 +341,7 @@ fn limits_of_all_directories_above_are_followed() {
         tree.write(&format!("sys/fs/cgroup/{directory}/cpu.max"), "max 100000\n");
     }
     let mut init = reporting(&tree, place(), &["--on-resize=log"]);
-    for (file, text, said) in [
+    for (file, text, limits) in [
         (MEMORY, "367001600\n", "memory 350 MiB"),
         ("sys/fs/cgroup/pod/memory.max", "314572800\n", "memory 300 MiB"),
         ("sys/fs/cgroup/pod/app/memory.max", "209715200\n", "memory 200 MiB"),
@@ -346,14 +349,14 @@ fn limits_of_all_directories_above_are_followed() {
     ] {
         tree.write(file, text);
         let end = if file.ends_with("cpu.max") { NOT_AFFECTED } else { KEEPS };
-        let said = next(&mut init, said, end);
-        assert!(said.contains(&format!("\"/{file}\"")), "{said}");
+        let message = next(&mut init, limits, end);
+        assert!(message.contains(&format!("\"/{file}\"")), "{message}");
     }
-    nothing_else_happened(init);
+    ends_without_more(init);
 }
 
 #[test]
-fn changes_in_one_go_are_one_line() {
+fn simultaneous_changes_are_one_line() {
     for place in Place::all() {
         let tree = Tree::v2();
         tree.write("sys/fs/cgroup/memory.high", "max\n");
@@ -363,32 +366,32 @@ fn changes_in_one_go_are_one_line() {
         tree.write(MEMORY, "629145600\n");
         next(&mut init, "memory 500 MiB, CPU 2", "; sending SIGHUP to the program");
         init.expect("signal 1");
-        nothing_else_happened(init);
+        ends_without_more(init);
     }
 }
 
 #[test]
-fn change_that_is_taken_back_at_once_is_not_said() {
+fn change_that_is_reverted_at_once_is_not_reported() {
     let tree = Tree::v2();
     let mut init = reporting(&tree, place(), &["--on-resize=signal:HUP"]);
     tree.write(MEMORY, "629145600\n");
     tree.write(MEMORY, "419430400\n");
-    init.rests();
-    nothing_else_happened(init);
+    init.wait_until_idle();
+    ends_without_more(init);
 }
 
-/// What cannot be read for a moment, or is not there any more, is no limit that was removed.
+/// A file that cannot be read for a moment does not mean that the limit was removed.
 #[test]
-fn file_without_a_number_is_no_change() {
+fn file_without_a_number_is_not_a_change() {
     let tree = Tree::v2();
     let init = reporting(&tree, place(), &["--on-resize=signal:HUP"]);
     tree.write(MEMORY, "");
-    nothing_else_happened(init);
+    ends_without_more(init);
 }
 
-/// A thousand writes in a second: what is decided is little, and the last of them counts.
+/// A thousand writes in about a second lead to few decisions, and the last write counts.
 #[test]
-fn storm_of_changes_ends_with_the_last_of_them() {
+fn last_of_many_changes_counts() {
     const WRITES: u64 = 1000;
     for place in Place::all() {
         let tree = Tree::v2();
@@ -397,7 +400,7 @@ fn storm_of_changes_ends_with_the_last_of_them() {
         for number in 1..=WRITES {
             let mebibytes = if number == WRITES { 777 } else { 400 + number % 300 };
             tree.overwrite(MEMORY, &format!("{}\n", mebibytes << 20));
-            // The time between two writes.
+            // Spreads the writes over time.
             std::thread::sleep(Duration::from_millis(1));
         }
         let most = 2 + begin.elapsed().as_millis() / 250;
@@ -405,19 +408,19 @@ fn storm_of_changes_ends_with_the_last_of_them() {
         while !init.message(CHANGED).contains("changed: memory 777 MiB;") {
             count += 1;
         }
-        // Nor is nothing decided before it has ended.
+        // There must be decisions before the last write, too.
         assert!((2..=most).contains(&count), "{count} decisions");
         for _ in 0..count {
             init.expect("signal 1");
         }
-        nothing_else_happened(init);
+        ends_without_more(init);
     }
 }
 
-/// The second change comes when its file has been read for the decision about the first, and the many
-/// that are read after it have not.
+/// The second change arrives after its file was read for the decision about the first one, while many
+/// other files are still being read.
 #[test]
-fn change_while_it_is_decided_is_not_lost() {
+fn change_during_a_decision_is_not_lost() {
     const DEBOUNCE: Duration = Duration::from_millis(250);
     let cgroup = "/d".repeat(150);
     let file = format!("sys/fs/cgroup{cgroup}/memory.max");
@@ -435,11 +438,11 @@ fn change_while_it_is_decided_is_not_lost() {
         inits.push((tree, init));
     }
     for (_tree, init) in inits {
-        nothing_else_happened(init);
+        ends_without_more(init);
     }
 }
 
-/// The program itself changes the limit, as soon as it is started.
+/// The program itself changes the limit as soon as it starts.
 #[test]
 fn change_during_the_start_is_noticed() {
     for place in Place::all() {
@@ -448,14 +451,14 @@ fn change_during_the_start_is_noticed() {
         let (probe, file) = (probe_path().to_str().unwrap(), tree.path(MEMORY));
         let shell = ["/bin/sh", "-c", script, probe, file.to_str().unwrap()];
         let launch = tree.launch(place, &[], &["--on-resize=log"]);
-        let mut init = launch.program(&shell).settled();
+        let mut init = launch.program(&shell).start_idle();
         next(&mut init, "memory 600 MiB", KEEPS);
-        nothing_else_happened(init);
+        ends_without_more(init);
     }
 }
 
 #[test]
-fn program_that_ends_before_it_is_decided_ends_as_ever() {
+fn program_may_exit_before_a_decision() {
     for place in Place::all() {
         for option in ["--on-resize=log", "--on-resize=signal:HUP", "--on-resize=exit"] {
             let tree = Tree::v2();
@@ -473,10 +476,10 @@ fn program_that_ends_before_it_is_decided_ends_as_ever() {
     }
 }
 
-/// While signals wait for room in the queue of the program, the limits are looked at as ever, and
-/// the other way round.
+/// Limits are still watched while signals wait for room in the queue of the program, and the other way
+/// round.
 #[test]
-fn changes_and_a_full_queue_do_not_hold_each_other_up() {
+fn changes_and_a_full_signal_queue_do_not_delay_each_other() {
     const ROOM: i32 = 16;
     if !user_namespaces() {
         return;
@@ -484,7 +487,7 @@ fn changes_and_a_full_queue_do_not_hold_each_other_up() {
     for place in Place::all() {
         let tree = Tree::v2();
         let launch = tree.launch(place, &["hold"], &["--on-resize=signal:HUP"]);
-        let mut init = launch.own_user().queue(16).settled();
+        let mut init = launch.user_namespace().queue(16).start_idle();
         let program = init.program();
         for value in 0..ROOM {
             assert!(send_value(program, REALTIME, value));
@@ -493,9 +496,9 @@ fn changes_and_a_full_queue_do_not_hold_each_other_up() {
         for value in ROOM..ROOM + 8 {
             init.signal_with_value(REALTIME, value);
         }
-        for (limit, said) in [("629145600\n", "600 MiB"), ("734003200\n", "700 MiB")] {
+        for (limit, limits) in [("629145600\n", "600 MiB"), ("734003200\n", "700 MiB")] {
             tree.write(MEMORY, limit);
-            next(&mut init, &format!("memory {said}"), "; sending SIGHUP to the program");
+            next(&mut init, &format!("memory {limits}"), "; sending SIGHUP to the program");
         }
         init.signal(libc::SIGTERM);
         init.expect("signal 15");
@@ -503,7 +506,7 @@ fn changes_and_a_full_queue_do_not_hold_each_other_up() {
         for value in 0..ROOM + 8 {
             init.expect(&format!("signal {REALTIME} value {value}"));
         }
-        init.rests();
+        init.wait_until_idle();
         tree.write(MEMORY, "838860800\n");
         next(&mut init, "memory 800 MiB", "; sending SIGHUP to the program");
         init.expect("signal 1");
@@ -513,7 +516,7 @@ fn changes_and_a_full_queue_do_not_hold_each_other_up() {
     }
 }
 
-/// The numbers of the descriptors that the init has open.
+/// The descriptors that the init has open.
 fn descriptors(init: &Running) -> Vec<i32> {
     let listed = fs::read_dir(format!("/proc/{}/fd", init.pid())).unwrap();
     let number = |entry: std::io::Result<fs::DirEntry>| {
@@ -525,7 +528,7 @@ fn descriptors(init: &Running) -> Vec<i32> {
 }
 
 #[test]
-fn nothing_is_watched_unless_asked_for() {
+fn nothing_is_watched_without_the_options() {
     for options in
         [&[] as &[_], &["--on-resize=ignore"], &["--on-resize=log", "--on-resize=ignore"]]
     {
@@ -533,7 +536,7 @@ fn nothing_is_watched_unless_asked_for() {
         let init = reporting(&tree, place(), options);
         assert_eq!(descriptors(&init), [0, 1, 2], "{options:?}");
         tree.write(MEMORY, "629145600\n");
-        nothing_else_happened(init);
+        ends_without_more(init);
     }
     let tree = Tree::v2();
     let init = reporting(&tree, place(), &["--on-resize=log", "--memory-warn"]);
@@ -541,7 +544,7 @@ fn nothing_is_watched_unless_asked_for() {
 }
 
 #[test]
-fn value_that_means_nothing_is_refused_and_in_a_variable_ignored() {
+fn bad_value_is_refused_and_a_bad_variable_is_ignored() {
     Init::must_be_loadline();
     for value in ["x", "", "signal", "signal:", "signal:0", "signal:65", "signal:FOO", "exit "] {
         let launch = || Launch::new(place(), &["exit", "3"]);
@@ -554,33 +557,37 @@ fn value_that_means_nothing_is_refused_and_in_a_variable_ignored() {
 
         let mut init = launch().environment(format!("LOADLINE_ON_RESIZE={value}")).start();
         init.exits_with(3);
-        let (said, is_empty) = (init.messages(), value.is_empty());
-        assert_eq!(said.contains("ignoring LOADLINE_ON_RESIZE="), !is_empty, "{value:?}: {said}");
-        assert_eq!(said.lines().count(), usize::from(!is_empty), "{said}");
+        let (message, is_empty) = (init.messages(), value.is_empty());
+        assert_eq!(
+            message.contains("ignoring LOADLINE_ON_RESIZE="),
+            !is_empty,
+            "{value:?}: {message}"
+        );
+        assert_eq!(message.lines().count(), usize::from(!is_empty), "{message}");
     }
 }
 
-/// Room for one file more is enough to start, and not to follow.
+/// One free descriptor is enough to start, but not to watch limits.
 #[test]
-fn want_of_descriptors_is_said_and_the_program_runs() {
+fn program_runs_even_if_descriptors_run_out() {
     Init::must_be_loadline();
     let tree = Tree::v2();
     let script = r#"ulimit -n "$2"; exec "$1" -s --root "$3" --on-resize=exit -- "$0" report"#;
     let (probe, init) = (probe_path().to_str().unwrap(), Init::under_test().path);
     let shell = ["/bin/sh", "-c", script, probe, init.to_str().unwrap(), "4", tree.root()];
-    let mut init = Launch::bare(&[]).program(&shell).settled();
-    let said = init.message("cannot watch");
-    assert_eq!(said, "loadline: cannot watch for --on-resize: Too many open files");
-    nothing_else_happened(init);
+    let mut init = Launch::bare(&[]).program(&shell).start_idle();
+    let message = init.message("cannot watch");
+    assert_eq!(message, "loadline: cannot watch for --on-resize: Too many open files");
+    ends_without_more(init);
 }
 
-/// Where a seccomp filter or a limit of the machine refuses a call.
+/// A seccomp filter denies a call, or a limit of the machine is reached.
 #[test]
-fn refusal_is_said_and_the_program_runs() {
+fn program_runs_even_if_a_system_call_fails() {
     Init::must_be_loadline();
     let tree = Tree::v2();
     let (probe, init) = (probe_path().to_str().unwrap(), Init::under_test().path);
-    for (call, error, said) in [
+    for (call, error, message) in [
         (libc::SYS_signalfd4, libc::EMFILE, "--on-resize or --memory-warn: Too many open files"),
         (libc::SYS_ppoll, libc::EPERM, "--on-resize or --memory-warn: Operation not permitted"),
         (libc::SYS_inotify_init1, libc::EMFILE, "--on-resize: Too many open files"),
@@ -593,18 +600,18 @@ fn refusal_is_said_and_the_program_runs() {
         let option = "--on-resize=exit";
         program.extend([init.to_str().unwrap(), "-s", "--root", tree.root(), option, "--"]);
         program.extend([probe, "report"]);
-        let mut init = Launch::bare(&[]).program(&program).settled();
-        let expected = format!("loadline: cannot watch for {said}");
+        let mut init = Launch::bare(&[]).program(&program).start_idle();
+        let expected = format!("loadline: cannot watch for {message}");
         assert_eq!(init.message("cannot watch"), expected);
-        nothing_else_happened(init);
+        ends_without_more(init);
     }
 }
 
-/// Cgroups of the kernel's own, one within the other, in the hierarchies of memory and of CPU time.
+/// Real cgroups, one inside the other, in the hierarchies of memory and of CPU.
 struct Cgroups(Vec<PathBuf>);
 
 impl Cgroups {
-    /// None where this machine does not allow it.
+    /// None if this machine does not allow it.
     fn new() -> Option<Self> {
         let name = format!("loadline-test-{}", std::process::id());
         let mut made = Self(Vec::new());
@@ -612,7 +619,7 @@ impl Cgroups {
             let root = Path::new("/sys/fs/cgroup").join(controller);
             for directory in [root.join(&name), root.join(&name).join("inner")] {
                 if let Err(error) = fs::create_dir(&directory) {
-                    not_run(&format!("no cgroup of v1 can be made: {error}"));
+                    not_run(&format!("cannot create a v1 cgroup: {error}"));
                     return None;
                 }
                 made.0.push(directory);
@@ -631,7 +638,7 @@ impl Drop for Cgroups {
     fn drop(&mut self) {
         let deadline = Instant::now() + Duration::from_secs(5);
         for directory in self.0.iter().rev() {
-            // What has ended may not have left yet.
+            // A process that has just exited may still be in the cgroup.
             while fs::remove_dir(directory).is_err() && Instant::now() < deadline {
                 std::thread::yield_now();
             }
@@ -640,7 +647,7 @@ impl Drop for Cgroups {
 }
 
 #[test]
-fn limits_of_the_kernel_are_followed_on_v1() {
+fn limits_of_real_cgroups_are_followed_on_v1() {
     const MEMORY: usize = 0;
     const INNER_MEMORY: usize = 1;
     const CPU: usize = 2;
@@ -655,8 +662,8 @@ fn limits_of_the_kernel_are_followed_on_v1() {
     let (init, [memory, cpu]) = (init.to_str().unwrap(), [INNER_MEMORY, INNER_CPU]);
     let [memory, cpu] = [memory, cpu].map(|place| cgroups.0[place].to_str().unwrap());
     let shell = ["/bin/sh", "-c", script, probe, init, memory, cpu];
-    let mut init = Launch::bare(&[]).program(&shell).settled();
-    for (place, file, text, said, is_told) in [
+    let mut init = Launch::bare(&[]).program(&shell).start_idle();
+    for (place, file, text, limits, is_signalled) in [
         (MEMORY, "memory.limit_in_bytes", "300M", "memory 300 MiB", true),
         (INNER_MEMORY, "memory.limit_in_bytes", "200M", "memory 200 MiB", true),
         (INNER_MEMORY, "memory.limit_in_bytes", "-1", "memory 300 MiB", true),
@@ -668,12 +675,12 @@ fn limits_of_the_kernel_are_followed_on_v1() {
         cgroups.write(place, file, text);
         next(
             &mut init,
-            said,
-            if is_told { "; sending SIGHUP to the program" } else { NOT_AFFECTED },
+            limits,
+            if is_signalled { "; sending SIGHUP to the program" } else { NOT_AFFECTED },
         );
-        if is_told {
+        if is_signalled {
             init.expect("signal 1");
         }
     }
-    nothing_else_happened(init);
+    ends_without_more(init);
 }

@@ -1,16 +1,17 @@
-//! `-p`: the death of the parent reaches the init, and by it the program.
+//! `-p`: the signal that the init, and through it the program, gets when the parent dies.
 
 use crate::support::{Ended, Init, Launch, Opt, Place, Running, not_run, probe, send};
 use std::ffi::OsString;
 
-/// The probe as the parent of the init, whose program reports; and the init.
+/// Starts the probe as the parent of the init, with a program that reports signals. Returns the probe and
+/// the process ID of the init.
 #[track_caller]
 fn child_of_the_probe(place: Place, signal: Option<&'static str>) -> (Running, i32) {
     let init = Init::under_test();
-    let mut options = init.spell(Opt::Subreaper);
+    let mut options = init.arguments_for(Opt::Subreaper);
     if let Some(signal) = signal {
         init.must_have(Opt::ParentDeath(signal));
-        options.extend(init.spell(Opt::ParentDeath(signal)));
+        options.extend(init.arguments_for(Opt::ParentDeath(signal)));
     }
     let parent = if place == Place::PidOne { "parent-of-pid-1" } else { "parent" };
     let mut command: Vec<OsString> = probe(&[parent]);
@@ -26,7 +27,7 @@ fn child_of_the_probe(place: Place, signal: Option<&'static str>) -> (Running, i
     (parent, init)
 }
 
-/// Ends the program; stdout ends with the last process that holds it.
+/// Ends the program, and waits until no process holds stdout.
 #[track_caller]
 fn end(parent: &mut Running, init: i32) {
     send(init, libc::SIGTERM);
@@ -38,12 +39,12 @@ fn places() -> Vec<Place> {
     if nix::unistd::geteuid().is_root() {
         return Place::all();
     }
-    not_run("as PID 1: the probe makes the namespace itself, for which only root has the right");
+    not_run("as PID 1: only root can create a PID namespace without a user namespace");
     vec![Place::Subreaper]
 }
 
 #[test]
-fn death_of_the_parent_reaches_the_program_as_a_signal() {
+fn parent_death_signal_reaches_the_program() {
     for place in places() {
         for (name, signal) in [("SIGTERM", libc::SIGTERM), ("SIGHUP", libc::SIGHUP)] {
             let (mut parent, init) = child_of_the_probe(place, Some(name));
@@ -51,7 +52,7 @@ fn death_of_the_parent_reaches_the_program_as_a_signal() {
             assert_eq!(parent.wait(), Ended::Killed(libc::SIGKILL));
             parent.expect(&format!("signal {signal}"));
             if signal == libc::SIGTERM {
-                // The report ends with it.
+                // SIGTERM ends the report.
                 assert_eq!(parent.output(), b"");
             } else {
                 end(&mut parent, init);
@@ -61,7 +62,7 @@ fn death_of_the_parent_reaches_the_program_as_a_signal() {
 }
 
 #[test]
-fn death_of_the_parent_kills_the_program_where_it_is_sigkill() {
+fn parent_death_signal_sigkill_kills_the_program() {
     for place in places() {
         let (mut parent, _) = child_of_the_probe(place, Some("SIGKILL"));
         parent.signal(libc::SIGKILL);
@@ -71,7 +72,7 @@ fn death_of_the_parent_kills_the_program_where_it_is_sigkill() {
 }
 
 #[test]
-fn death_of_the_parent_is_nothing_otherwise() {
+fn without_the_option_the_death_of_the_parent_does_nothing() {
     let (mut parent, init) = child_of_the_probe(Place::Subreaper, None);
     parent.signal(libc::SIGKILL);
     parent.wait();

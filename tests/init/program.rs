@@ -1,4 +1,4 @@
-//! Which program is started, and what is said where there is none.
+//! Which program is started, and the errors if it cannot be.
 
 use crate::support::{
     Ended, Init, Input, Launch, Opt, Place, Running, Tree, children, executable, field,
@@ -49,12 +49,12 @@ fn missing_program_is_127() {
 }
 
 #[test]
-fn program_below_a_file_is_missing_too() {
+fn path_through_a_file_is_127() {
     fails_with(127, "/etc/passwd/x");
 }
 
 #[test]
-fn program_that_may_not_be_executed_is_126() {
+fn program_that_cannot_be_executed_is_126() {
     let directory = tempdir().unwrap();
     let file = directory.path().join("file");
     fs::write(&file, "exit 0\n").unwrap();
@@ -78,7 +78,7 @@ fn fails_with(code: i32, command: &str) {
 }
 
 #[test]
-fn program_becomes_the_process_itself_where_asked_for() {
+fn exec_replaces_the_init_with_the_program() {
     for place in Place::all() {
         let mut init = Launch::new(place, &["pause"]).option(Opt::Exec).start();
         init.expect("ready");
@@ -105,7 +105,7 @@ impl EmptyImage {
             if !init.is_loadline() {
                 not_applicable("static linking");
             }
-            not_run("the init is linked dynamically, so it is not for empty images");
+            not_run("the init is linked dynamically, so it cannot run in an empty image");
             return None;
         }
         let image = Self { root: tempdir().unwrap(), init: init.at("/init") };
@@ -124,7 +124,7 @@ impl EmptyImage {
 }
 
 #[test]
-fn empty_image_is_enough() {
+fn init_runs_in_an_empty_image() {
     let Some(image) = EmptyImage::new() else { return };
     for place in Place::all() {
         let mut init = image.launch(place, &["/probe", "report"]).start();
@@ -138,9 +138,9 @@ fn empty_image_is_enough() {
     }
 }
 
-/// There is no /dev/null to put in the place of what is closed.
+/// An empty image has no /dev/null that could replace closed descriptors.
 #[test]
-fn closed_descriptors_are_survived_in_an_empty_image() {
+fn closed_descriptors_do_no_harm_in_an_empty_image() {
     let Some(image) = EmptyImage::new() else { return };
     for place in Place::all() {
         let launch = image.launch(place, &["/probe", "exit", "9"]);
@@ -150,7 +150,7 @@ fn closed_descriptors_are_survived_in_an_empty_image() {
 }
 
 #[test]
-fn script_without_an_interpreter_is_126_where_there_is_no_shell() {
+fn script_without_an_interpreter_is_126_without_a_shell() {
     let Some(image) = EmptyImage::new() else { return };
     image.put("script", b"exit 0\n");
     for place in Place::all() {
@@ -158,14 +158,14 @@ fn script_without_an_interpreter_is_126_where_there_is_no_shell() {
     }
 }
 
-/// An image for another architecture is the commonest of all programs that cannot be executed: it
-/// is no script, whatever execvp(3) makes of it.
+/// An image for another architecture is the most common program that cannot be executed. execvp(3) would
+/// run it as a shell script.
 #[test]
-fn program_for_another_machine_is_no_script() {
+fn program_for_another_architecture_is_not_run_as_a_script() {
     let directory = tempdir().unwrap();
     let path = directory.path().join("foreign");
     let mut file = fs::read(probe_path()).unwrap();
-    // e_machine (elf(5)): one that nothing runs on.
+    // e_machine (elf(5)): a number that no architecture has.
     file[0x12..0x14].copy_from_slice(&[0x34, 0x12]);
     executable(&path, &file);
     for &exec in Init::exec_or_not() {
@@ -180,7 +180,7 @@ fn program_for_another_machine_is_no_script() {
     }
 }
 
-/// Whether no program header asks for a loader (elf(5)): PT_INTERP of a 64-bit file.
+/// Whether the 64-bit ELF file has no program header for a loader, PT_INTERP (elf(5)).
 fn is_static(path: &Path) -> bool {
     let file = fs::read(path).unwrap();
     let half = |at: usize| usize::from(u16::from_le_bytes([file[at], file[at + 1]]));
@@ -188,9 +188,9 @@ fn is_static(path: &Path) -> bool {
     (0..count).all(|number| half(start + number * size) != 3)
 }
 
-/// With nothing asked for, and with all that is followed or timed later.
+/// Without options, and with all that watch something or have a timer.
 #[test]
-fn idle_init_is_not_woken() {
+fn idle_init_never_wakes_up() {
     let place = Place::all()[0];
     let mut inits = vec![Launch::new(place, &["pause"]).start()];
     let tree = Tree::v2();
@@ -202,7 +202,7 @@ fn idle_init_is_not_woken() {
     for init in &mut inits {
         init.expect("ready");
         if Init::under_test().is_loadline() {
-            init.rests();
+            init.wait_until_idle();
         } else {
             let asleep = |pid| field(pid, "State").starts_with('S');
             init.until("the init sleeps", |init| asleep(init.pid()));
@@ -213,19 +213,19 @@ fn idle_init_is_not_woken() {
             .map(|name| field(init.pid(), name))
     };
     let before: Vec<_> = inits.iter().map(switches).collect();
-    // The one sleep of the suite: what is tested is that nothing happens.
+    // This test must wait: it checks that nothing happens.
     std::thread::sleep(std::time::Duration::from_secs(10));
     assert_eq!(inits.iter().map(switches).collect::<Vec<_>>(), before);
 }
 
 #[test]
-fn only_the_variables_of_an_init_are_writable() {
+fn only_one_mapping_of_the_init_is_writable() {
     Init::must_be_loadline();
-    let init = Launch::new(Place::all()[0], &["pause"]).settled();
+    let init = Launch::new(Place::all()[0], &["pause"]).start_idle();
     let maps = std::fs::read_to_string(format!("/proc/{}/maps", init.pid())).unwrap();
-    // What was relocated at the start is in a mapping of its own, between code and variables.
-    let of_the_file: Vec<_> = maps.lines().filter(|line| line.ends_with("/loadline")).collect();
-    let writable = of_the_file.iter().filter(|line| line.contains(" rw")).count();
+    // Relocated data is read-only, in a mapping between the code and the variables.
+    let mappings: Vec<_> = maps.lines().filter(|line| line.ends_with("/loadline")).collect();
+    let writable = mappings.iter().filter(|line| line.contains(" rw")).count();
     assert_eq!(writable, 1, "{maps}");
-    assert!(of_the_file.len() > 2, "{maps}");
+    assert!(mappings.len() > 2, "{maps}");
 }

@@ -1,17 +1,17 @@
-//! Orphans become the init's children, and it reaps them.
+//! Orphans become children of the init, which reaps them.
 
 use crate::support::{Ended, Init, Launch, Opt, Place, children, exists, field, send};
 
 #[test]
-fn thousand_orphans_are_reaped_and_end_nothing() {
+fn thousand_orphans_are_reaped_while_the_program_runs() {
     for place in Place::with_orphans() {
         let mut init = Launch::new(place, &["orphans", "1000"]).start();
         init.expect("ready");
-        init.until("the orphans are the init's", |init| children(init.pid()).len() == 1001);
+        init.until("the init has adopted the orphans", |init| children(init.pid()).len() == 1001);
         init.signal(libc::SIGUSR1);
         init.expect("signal 10");
         init.until("no orphan is left", |init| children(init.pid()).len() == 1);
-        // The program has not noticed.
+        // The program got no SIGCHLD.
         init.signal(libc::SIGHUP);
         init.expect("signal 1");
         init.signal(libc::SIGTERM);
@@ -21,7 +21,7 @@ fn thousand_orphans_are_reaped_and_end_nothing() {
 }
 
 #[test]
-fn orphans_stay_with_the_system_without_the_subreaper_option() {
+fn without_the_subreaper_option_orphans_are_not_adopted() {
     Init::under_test().must_have(Opt::Subreaper);
     let mut init = Launch::new(Place::Plain, &["orphans", "3"]).start();
     init.expect("ready");
@@ -33,7 +33,7 @@ fn orphans_stay_with_the_system_without_the_subreaper_option() {
 }
 
 #[test]
-fn reaped_orphan_is_said_where_asked_for() {
+fn reaped_orphan_is_logged_with_the_option() {
     for place in Place::all() {
         let mut init = Launch::new(place, &["orphans", "3"]).option(Opt::Warn).start();
         init.expect("ready");
@@ -50,7 +50,7 @@ fn reaped_orphan_is_said_where_asked_for() {
 }
 
 #[test]
-fn reaped_orphan_is_not_said_otherwise() {
+fn reaped_orphan_is_not_logged_without_the_option() {
     for place in Place::all() {
         let mut init = Launch::new(place, &["orphans", "3"]).start();
         init.expect("ready");
@@ -63,13 +63,13 @@ fn reaped_orphan_is_not_said_otherwise() {
 }
 
 #[test]
-fn end_of_the_program_is_the_end_though_a_daemon_lives_on() {
+fn init_exits_with_the_program_even_if_a_daemon_runs() {
     for place in Place::all() {
         let mut init = Launch::new(place, &["daemon", "3"]).start();
         let line = init.line();
         init.exits_with(3);
         if place == Place::PidOne {
-            // The daemon holds stdout: it is closed when the kernel has ended the namespace.
+            // The daemon holds stdout until the kernel has ended the PID namespace.
             assert_eq!(init.output(), b"");
         } else {
             let daemon = line.strip_prefix("daemon ").unwrap().parse().unwrap();
@@ -80,7 +80,7 @@ fn end_of_the_program_is_the_end_though_a_daemon_lives_on() {
 }
 
 #[test]
-fn program_that_becomes_another_is_still_the_program() {
+fn program_may_exec_another_program() {
     for place in Place::all() {
         let mut init = Launch::new(place, &[])
             .program(&["/bin/sh", "-c", r#"exec "$0" exit 9"#, probe()])

@@ -1,6 +1,6 @@
-//! What is said when the program has ended: why, if the kernel killed for want of memory, and what
-//! it took, if that was asked for. The cgroup is a tree of files here, given as --root; the suites in
-//! containers and in the virtual machine do the same with the kernel's own.
+//! What is reported when the program has ended: OOM kills, and a summary with --report. The cgroup is a
+//! tree of ordinary files, given as --root. The suites in containers and in the virtual machine test the
+//! same with real cgroups.
 
 use crate::support::{Init, Place, Running, Tree, children, send};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use tempfile::tempdir;
 
 const MIB: u64 = 1 << 20;
 
-/// Kills the program as the kernel does for want of memory, and gives what the init says.
+/// Kills the program as the OOM killer does, and returns the messages of the init.
 fn killed(mut init: Running) -> String {
     let program = init.program();
     send(program, libc::SIGKILL);
@@ -21,11 +21,11 @@ fn killed(mut init: Running) -> String {
 }
 
 #[test]
-fn program_that_is_killed_for_want_of_memory_is_explained_in_one_line() {
+fn oom_kill_of_the_program_is_reported_in_one_line() {
     for place in Place::all() {
         let tree = Tree::v2();
         let init = tree.start(place, &["-s"]);
-        tree.kills(2, 0);
+        tree.oom_kills(2, 0);
         assert_eq!(
             killed(init),
             "loadline: the kernel OOM-killed the program: limit 400 MiB in \
@@ -36,17 +36,17 @@ fn program_that_is_killed_for_want_of_memory_is_explained_in_one_line() {
 }
 
 #[test]
-fn program_that_is_killed_for_want_of_memory_is_explained_on_v1() {
+fn oom_kill_of_the_program_is_reported_on_v1() {
     let tree = Tree::v1();
     let init = tree.start(Place::Subreaper, &["-s", "--memory=off"]);
     tree.write("sys/fs/cgroup/memory/memory.oom_control", "under_oom 0\noom_kill 3\n");
-    let said = killed(init);
+    let message = killed(init);
     let expected = "the kernel OOM-killed the program and 1 other process of the container: limit 400 \
                     MiB in \"/sys/fs/cgroup/memory/memory.limit_in_bytes\"";
-    assert!(said.contains(expected) && said.lines().count() == 1, "{said}");
+    assert!(message.contains(expected) && message.lines().count() == 1, "{message}");
     assert!(
-        said.contains("GOMEMLIMIT unset; raise the limit, or set GOMEMLIMIT below it"),
-        "{said}"
+        message.contains("GOMEMLIMIT unset; raise the limit, or set GOMEMLIMIT below it"),
+        "{message}"
     );
 }
 
@@ -55,23 +55,23 @@ const POSSIBLY_OOM: &str =
     "loadline: the program was killed by SIGKILL, possibly by the OOM killer: limit 400";
 
 #[test]
-fn program_that_somebody_killed_is_told_from_that() {
+fn sigkill_by_a_process_is_not_reported_as_an_oom_kill() {
     let trees = || [Tree::v2(), Tree::v1()];
     let v1 = "sys/fs/cgroup/memory/memory.oom_control";
     for tree in trees() {
-        tree.kills(0, 0);
+        tree.oom_kills(0, 0);
         tree.write(v1, "under_oom 0\noom_kill 0\n");
         assert_eq!(killed(tree.start(Place::Subreaper, &["-s"])), NOT_OOM);
     }
-    // So soon after the start the kill may be one that was counted already.
+    // Right after the start, the count may already include the kill of the program.
     for tree in trees() {
-        let said = killed(tree.start(Place::Subreaper, &["-s"]));
-        assert!(said.starts_with(POSSIBLY_OOM), "{said}");
+        let message = killed(tree.start(Place::Subreaper, &["-s"]));
+        assert!(message.starts_with(POSSIBLY_OOM), "{message}");
     }
 }
 
 #[test]
-fn doubt_is_said_where_the_count_cannot_be_known() {
+fn oom_kill_is_reported_as_possible_if_the_count_is_unknown() {
     let unknown = |change: fn(&Tree)| {
         let tree = Tree::v2();
         fs::remove_file(tree.path("sys/fs/cgroup/memory.events")).unwrap();
@@ -79,93 +79,99 @@ fn doubt_is_said_where_the_count_cannot_be_known() {
         change(&tree);
         (tree, init)
     };
-    let (_tree, init) = unknown(|tree| tree.kills(2, 0));
-    let said = killed(init);
+    let (_tree, init) = unknown(|tree| tree.oom_kills(2, 0));
+    let message = killed(init);
     assert!(
-        said.starts_with(POSSIBLY_OOM) && said.lines().count() == 1,
-        "not known at the start: {said}"
+        message.starts_with(POSSIBLY_OOM) && message.lines().count() == 1,
+        "not known at the start: {message}"
     );
-    let (_tree, init) = unknown(|tree| tree.kills(0, 0));
+    let (_tree, init) = unknown(|tree| tree.oom_kills(0, 0));
     assert_eq!(killed(init), NOT_OOM, "none in the life of the cgroup");
-    let (_tree, mut init) = unknown(|tree| tree.kills(2, 0));
+    let (_tree, mut init) = unknown(|tree| tree.oom_kills(2, 0));
     init.signal(libc::SIGTERM);
     init.exits_with(128 + libc::SIGTERM);
-    assert_eq!(init.messages(), "", "nobody was killed by SIGKILL");
+    assert_eq!(init.messages(), "", "the program was not killed by SIGKILL");
 
     let tree = Tree::v2();
     let init = tree.start(Place::Subreaper, &["-s"]);
     fs::remove_file(tree.path("sys/fs/cgroup/memory.events")).unwrap();
-    let said = killed(init);
+    let message = killed(init);
     assert!(
-        said.starts_with(POSSIBLY_OOM) && said.lines().count() == 1,
-        "not known at the end: {said}"
+        message.starts_with(POSSIBLY_OOM) && message.lines().count() == 1,
+        "not known at the end: {message}"
     );
 }
 
-/// Who ends before the init has begun to count may have been killed for that all the same.
+/// The program may be OOM-killed before the init has read the count for the first time.
 #[test]
-fn doubt_is_said_where_the_program_is_killed_at_once() {
+fn oom_kill_is_reported_as_possible_right_after_the_start() {
     for (kills, expected) in [(1, POSSIBLY_OOM), (0, NOT_OOM)] {
         let tree = Tree::v2();
-        tree.kills(kills, 0);
+        tree.oom_kills(kills, 0);
         let mut init = tree.launch(Place::Subreaper, &["die", "9"], &["-s"]).start();
         init.exits_with(128 + libc::SIGKILL);
-        let said = init.messages();
-        // On a busy machine it may have begun.
-        assert!(said.starts_with(expected) || said == NOT_OOM, "{said}");
+        let message = init.messages();
+        // On a busy machine it may have read it.
+        assert!(message.starts_with(expected) || message == NOT_OOM, "{message}");
     }
 }
 
 #[test]
-fn death_of_another_process_is_explained_whatever_becomes_of_the_program() {
+fn oom_kill_of_another_process_is_reported() {
     let tree = Tree::v2();
     let mut init = tree.start(Place::Subreaper, &["-s"]);
-    tree.kills(3, 0);
+    tree.oom_kills(3, 0);
     tree.write("sys/fs/cgroup/memory.peak", "104857600\n");
     init.signal(libc::SIGTERM);
     init.exits_with(128 + libc::SIGTERM);
-    let said = init.messages();
-    assert!(said.contains("the kernel OOM-killed 2 processes of the container: "), "{said}");
-    assert!(said.contains("peak 100 MiB") && said.contains("not this limit, but"), "{said}");
-}
-
-#[test]
-fn processes_that_are_killed_as_a_group_are_not_counted() {
-    let tree = Tree::v2();
-    let init = tree.start(Place::Subreaper, &["-s"]);
-    tree.kills(7, 1);
-    let said = killed(init);
+    let message = init.messages();
+    assert!(message.contains("the kernel OOM-killed 2 processes of the container: "), "{message}");
     assert!(
-        said.contains("OOM-killed the program and other processes of the container: "),
-        "{said}"
+        message.contains("peak 100 MiB") && message.contains("not this limit, but"),
+        "{message}"
     );
 }
 
 #[test]
-fn limit_that_has_changed_is_explained_with_what_it_was() {
+fn processes_killed_as_a_group_are_not_counted() {
     let tree = Tree::v2();
     let init = tree.start(Place::Subreaper, &["-s"]);
-    tree.kills(2, 0);
-    tree.write("sys/fs/cgroup/memory.max", "209715200\n");
-    let said = killed(init);
-    assert!(said.contains("limit 200 MiB in \"/sys/fs/cgroup/memory.max\" (400 MiB at start)"));
+    tree.oom_kills(7, 1);
+    let message = killed(init);
+    assert!(
+        message.contains("OOM-killed the program and other processes of the container: "),
+        "{message}"
+    );
 }
 
 #[test]
-fn value_of_gomemlimit_that_was_there_is_explained() {
+fn changed_limit_is_reported_with_its_value_at_start() {
+    let tree = Tree::v2();
+    let init = tree.start(Place::Subreaper, &["-s"]);
+    tree.oom_kills(2, 0);
+    tree.write("sys/fs/cgroup/memory.max", "209715200\n");
+    let message = killed(init);
+    assert!(message.contains("limit 200 MiB in \"/sys/fs/cgroup/memory.max\" (400 MiB at start)"));
+}
+
+#[test]
+fn inherited_gomemlimit_is_reported() {
     let tree = Tree::v2();
     let launch = tree.launch(Place::Subreaper, &["pause"], &["-s"]);
-    let init = launch.environment("GOMEMLIMIT=390MiB").settled();
-    tree.kills(2, 0);
-    let said = killed(init);
-    assert!(said.contains("GOMEMLIMIT=390MiB; raise the limit, or lower GOMEMLIMIT"), "{said}");
+    let init = launch.environment("GOMEMLIMIT=390MiB").start_idle();
+    tree.oom_kills(2, 0);
+    let message = killed(init);
+    assert!(
+        message.contains("GOMEMLIMIT=390MiB; raise the limit, or lower GOMEMLIMIT"),
+        "{message}"
+    );
 }
 
-/// An init that dies of SIGKILL itself says nothing; that is what a memory.oom.group of 1 does.
+/// With memory.oom.group = 1 the init is killed too, and cannot report anything afterwards.
 #[test]
-fn explanation_says_that_a_group_is_killed_as_a_whole() {
+fn explain_says_if_a_group_is_killed_as_a_whole() {
     Init::must_be_loadline();
-    let explained = |tree: &Tree, form: &str| {
+    let explanation = |tree: &Tree, form: &str| {
         let mut command = std::process::Command::new(Init::under_test().path);
         let output = command.arg(form).arg("--root").arg(tree.root()).output().unwrap();
         String::from_utf8(output.stdout).unwrap()
@@ -173,10 +179,10 @@ fn explanation_says_that_a_group_is_killed_as_a_whole() {
     for (text, expected) in [("1\n", json!(true)), ("0\n", json!(false)), ("", Value::Null)] {
         let tree = Tree::v2();
         tree.write("sys/fs/cgroup/memory.oom.group", text);
-        let said: Value = serde_json::from_str(&explained(&tree, "--explain=json")).unwrap();
-        assert_eq!(said["memory"]["oom_group"], expected);
-        let said = explained(&tree, "--explain");
-        assert_eq!(said.contains("memory.oom.group is 1"), expected == json!(true), "{said}");
+        let message: Value = serde_json::from_str(&explanation(&tree, "--explain=json")).unwrap();
+        assert_eq!(message["memory"]["oom_group"], expected);
+        let message = explanation(&tree, "--explain");
+        assert_eq!(message.contains("memory.oom.group is 1"), expected == json!(true), "{message}");
     }
 }
 
@@ -185,13 +191,13 @@ fn logged(log: &Path, kills: bool) -> String {
     let log = log.to_str().unwrap();
     let init = tree.start(Place::Subreaper, &["-s", "--termination-log", log]);
     if kills {
-        tree.kills(2, 0);
+        tree.oom_kills(2, 0);
     }
     killed(init)
 }
 
 #[test]
-fn explanation_is_left_for_kubernetes_in_an_empty_file() {
+fn termination_log_is_written_if_it_is_empty() {
     let directory = tempdir().unwrap();
     let log = directory.path().join("log");
     fs::write(&log, "").unwrap();
@@ -203,8 +209,8 @@ fn explanation_is_left_for_kubernetes_in_an_empty_file() {
     assert_eq!(fs::read_to_string(&log).unwrap(), "", "nothing to explain");
     for kills in [false, true] {
         fs::write(&log, "").unwrap();
-        let said = logged(&log, kills);
-        assert_eq!(fs::read_to_string(&log).unwrap(), said);
+        let message = logged(&log, kills);
+        assert_eq!(fs::read_to_string(&log).unwrap(), message);
     }
 
     fs::write(&log, "by the program").unwrap();
@@ -213,11 +219,11 @@ fn explanation_is_left_for_kubernetes_in_an_empty_file() {
 }
 
 #[test]
-fn explanation_is_left_in_nothing_but_a_regular_file() {
+fn termination_log_must_be_a_regular_file() {
     let directory = tempdir().unwrap();
     let fifo = directory.path().join("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    // Neither does it wait for a reader, nor is it a failure worth more than a line.
+    // The init does not wait for a reader of the FIFO. It prints one line about the failure.
     assert_eq!(logged(&fifo, true).lines().count(), 2);
     let nonblocking = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&fifo);
     assert_eq!(logged(&fifo, true).lines().count(), 1, "with a reader it can be opened");
@@ -229,18 +235,18 @@ fn explanation_is_left_in_nothing_but_a_regular_file() {
     let (target, link) = (directory.path().join("target"), directory.path().join("link"));
     fs::write(&target, "").unwrap();
     symlink(&target, &link).unwrap();
-    let said = logged(&link, true);
-    assert!(said.lines().count() == 2 && said.contains("cannot write to"), "{said}");
+    let message = logged(&link, true);
+    assert!(message.lines().count() == 2 && message.contains("cannot write to"), "{message}");
     assert_eq!(fs::read_to_string(&target).unwrap(), "");
 
     let missing = directory.path().join("missing");
-    let said = logged(&missing, true);
-    assert!(said.contains(": No such file or directory\n"), "{said}");
+    let message = logged(&missing, true);
+    assert!(message.contains(": No such file or directory\n"), "{message}");
     assert!(!missing.exists());
 }
 
 #[test]
-fn explanation_for_kubernetes_fits_its_4096_bytes() {
+fn termination_log_gets_at_most_4096_bytes() {
     let directory = tempdir().unwrap();
     let log = directory.path().join("log");
     fs::write(&log, "").unwrap();
@@ -250,48 +256,48 @@ fn explanation_for_kubernetes_fits_its_4096_bytes() {
         .launch(Place::Subreaper, &["pause"], &["-s"])
         .environment(format!("GOMEMLIMIT={}", "1".repeat(9000)))
         .environment(format!("LOADLINE_TERMINATION_LOG={}", log.display()));
-    let init = launch.settled();
-    tree.kills(2, 0);
+    let init = launch.start_idle();
+    tree.oom_kills(2, 0);
     assert!(killed(init).contains("the kernel OOM-killed the program"));
     let left = fs::read(&log).unwrap();
     assert_eq!((left.len(), left.last()), (4096, Some(&b'\n')));
 }
 
 #[test]
-fn account_tells_a_person_what_is_known() {
+fn text_summary_has_all_values() {
     let tree = Tree::v2();
     for options in [&["-sv"] as &[_], &["-s", "--report"], &["-s", "--report=text"]] {
         let mut init = tree.start(Place::Subreaper, options);
         init.signal(libc::SIGTERM);
         init.exits_with(128 + libc::SIGTERM);
-        let said = init.messages();
-        let account = said.lines().last().unwrap();
+        let message = init.messages();
+        let summary = message.lines().last().unwrap();
         let begin = "loadline: the program ended: run time ";
-        assert!(account.starts_with(begin), "{said}");
+        assert!(summary.starts_with(begin), "{message}");
         for part in [
             " s; killed by signal 15; peak memory 400 MiB; memory limit 400 MiB; OOM kills 0; ",
             " s; CPU limit 0.5; CPU periods 0; throttled periods 0; throttled time 0 s; zombies reaped 0",
         ] {
-            assert!(account.contains(part), "{part} is not in {said}");
+            assert!(summary.contains(part), "{part} is not in {message}");
         }
-        assert!(!account.contains("at start"), "{said}");
+        assert!(!summary.contains("at start"), "{message}");
     }
 }
 
 #[test]
-fn account_tells_a_program_what_has_come_since_the_start() {
+fn json_summary_counts_from_the_start() {
     for place in Place::all() {
         let tree = Tree::v2();
         let init = tree.start(place, &["-s", "--report=json"]);
-        tree.kills(2, 0);
+        tree.oom_kills(2, 0);
         tree.throttled("nr_periods 12\nnr_throttled 4\nthrottled_usec 65000\n");
         tree.write("sys/fs/cgroup/memory.max", "max\n");
-        let said = killed(init);
-        let (explained, account) = said.split_once('\n').unwrap();
-        assert!(explained.contains("no visible limit (400 MiB at start)"), "{explained}");
-        let mut account: Value = serde_json::from_str(account).unwrap();
+        let message = killed(init);
+        let (explanation, summary) = message.split_once('\n').unwrap();
+        assert!(explanation.contains("no visible limit (400 MiB at start)"), "{explanation}");
+        let mut summary: Value = serde_json::from_str(summary).unwrap();
         for time in ["/seconds", "/cpu/user_seconds", "/cpu/system_seconds"] {
-            let time = account.pointer_mut(time).unwrap();
+            let time = summary.pointer_mut(time).unwrap();
             assert!(time.as_f64().unwrap() < 100.0, "{time}");
             *time = Value::Null;
         }
@@ -308,12 +314,12 @@ fn account_tells_a_program_what_has_come_since_the_start() {
             },
             "zombies_reaped": 0,
         });
-        assert_eq!(account, expected);
+        assert_eq!(summary, expected);
     }
 }
 
 #[test]
-fn account_is_given_where_there_is_no_cgroup_and_counts_zombies() {
+fn summary_without_a_cgroup_counts_zombies() {
     let tree = Tree::new();
     tree.write("proc/self/cgroup", "");
     for place in Place::all() {
@@ -325,9 +331,9 @@ fn account_is_given_where_there_is_no_cgroup_and_counts_zombies() {
         init.until("all others are reaped", |init| children(init.pid()).len() == 1);
         init.signal(libc::SIGTERM);
         init.exits_with(0);
-        let account: Value = serde_json::from_str(&init.messages()).unwrap();
-        assert_eq!(account["zombies_reaped"], json!(20), "{account}");
-        assert_eq!((&account["exit_code"], &account["signal"]), (&json!(0), &Value::Null));
-        assert_eq!(account["memory"]["oom_kills"], Value::Null);
+        let summary: Value = serde_json::from_str(&init.messages()).unwrap();
+        assert_eq!(summary["zombies_reaped"], json!(20), "{summary}");
+        assert_eq!((&summary["exit_code"], &summary["signal"]), (&json!(0), &Value::Null));
+        assert_eq!(summary["memory"]["oom_kills"], Value::Null);
     }
 }

@@ -1,4 +1,4 @@
-//! `--rewrite`: signals that reach the program as others, or not at all.
+//! `--rewrite`: signals that reach the program as another signal, or not at all.
 
 use crate::support::{Ended, Init, Launch, Opt, Place, Running, send};
 
@@ -22,7 +22,7 @@ fn ends_by_sigterm(mut init: Running) {
 }
 
 #[test]
-fn rewritten_signal_reaches_the_program_as_another() {
+fn rewritten_signal_reaches_the_program() {
     for place in Place::all() {
         let rewrites = ["HUP:QUIT,SIGINT:SIGUSR1", "34:12", "USR2:35", "TTIN:TSTP", "1:3"];
         let mut init = reporting(place, &rewrites);
@@ -38,14 +38,14 @@ fn rewritten_signal_reaches_the_program_as_another() {
 fn dropped_signal_does_not_reach_the_program() {
     for place in Place::all() {
         let init = reporting(place, &["HUP:0"]);
-        // Of those that are pending the least number is taken first (signal(7)).
+        // The kernel delivers pending signals in the order of their numbers (signal(7)).
         init.signal(libc::SIGHUP);
         ends_by_sigterm(init);
     }
 }
 
 #[test]
-fn signals_of_the_terminal_stay_with_the_init_unless_asked_for() {
+fn sigttin_and_sigttou_are_forwarded_only_if_rewritten() {
     for place in Place::all() {
         let mut init = reporting(place, &["TTIN:TTIN"]);
         init.signal(libc::SIGTTOU);
@@ -72,7 +72,7 @@ fn rewritten_signals_keep_their_values_and_their_order() {
 }
 
 #[test]
-fn group_has_the_rewritten_signal_too() {
+fn group_gets_the_rewritten_signal() {
     Init::must_be_loadline();
     for place in Place::all() {
         let launch = Launch::new(place, &["group"]).option(Opt::Group);
@@ -91,7 +91,7 @@ fn group_has_the_rewritten_signal_too() {
 }
 
 #[test]
-fn variable_rewrites_and_the_command_line_wins() {
+fn command_line_overrides_rewrites_of_the_variable() {
     Init::must_be_loadline();
     for place in Place::all() {
         let launch = rewriting(place, &["HUP:QUIT"]).environment("LOADLINE_REWRITE=1:10,2:12");
@@ -122,7 +122,7 @@ fn bad_rewrite_starts_nothing_and_a_bad_variable_is_a_warning() {
 }
 
 #[test]
-fn rewriting_is_said_at_the_highest_verbosity() {
+fn rewriting_is_logged_at_the_highest_verbosity() {
     Init::must_be_loadline();
     let mut init =
         rewriting(Place::Subreaper, &["HUP:QUIT"]).option(Opt::Verbose).arguments(&["-v"]).start();

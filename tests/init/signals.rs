@@ -1,14 +1,14 @@
-//! Signals from outside reach the program, none lost, with their values.
+//! Signals are forwarded to the program. None is lost, and values are kept.
 
 use crate::support::{
     Init, Launch, OF_THE_C_LIBRARY, Opt, Place, Running, children, field, forwardable, not_run,
     send, send_value, user_namespaces,
 };
 
-/// SIGRTMIN + 1 for a program on glibc.
+/// SIGRTMIN + 1 of glibc.
 const REALTIME: i32 = 35;
 
-/// What a processor raises for a fault; a process may send them as well, to see a stack trace.
+/// Signals for faults of the processor. A process may send them too, to get a stack trace.
 const FAULTS: [i32; 7] = [
     libc::SIGILL,
     libc::SIGTRAP,
@@ -19,7 +19,7 @@ const FAULTS: [i32; 7] = [
     libc::SIGSYS,
 ];
 
-/// A program that reports what it gets, until SIGTERM.
+/// A program that reports each signal, until SIGTERM.
 fn reporting(place: Place) -> Running {
     let mut init = Launch::new(place, &["report"]).start();
     init.expect("ready");
@@ -44,8 +44,8 @@ fn every_forwardable_signal_reaches_the_program() {
     }
 }
 
-/// The one stop signal that is passed on: a terminal sends it to its whole foreground group, so
-/// what the init has of it came from a process.
+/// SIGTSTP is the only stop signal that is forwarded. A terminal sends it to its foreground process group,
+/// in which the init is not, so the init gets it only from another process.
 #[test]
 fn sigtstp_reaches_the_program() {
     for place in Place::all() {
@@ -68,14 +68,14 @@ fn fault_signals_from_a_process_reach_the_program() {
 }
 
 #[test]
-fn signal_that_is_sent_again_reaches_the_program_again() {
+fn repeated_signal_reaches_the_program_every_time() {
     for place in Place::all() {
         reach_the_program(reporting(place), [libc::SIGHUP; 100].into_iter());
     }
 }
 
 #[test]
-fn signal_from_the_program_itself_reaches_it() {
+fn signal_sent_by_the_program_reaches_it() {
     for place in Place::all() {
         let mut init = Launch::new(place, &["signal-parent", &libc::SIGUSR1.to_string()]).start();
         init.expect("signal 10");
@@ -84,7 +84,7 @@ fn signal_from_the_program_itself_reaches_it() {
 }
 
 #[test]
-fn signal_that_the_program_does_not_handle_ends_it() {
+fn unhandled_signal_ends_the_program() {
     for place in Place::all() {
         for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM, libc::SIGUSR1, REALTIME] {
             let mut init = Launch::new(place, &["pause"]).start();
@@ -96,7 +96,7 @@ fn signal_that_the_program_does_not_handle_ends_it() {
 }
 
 #[test]
-fn program_that_stopped_is_continued() {
+fn sigcont_continues_a_stopped_program() {
     for place in Place::all() {
         let mut init = Launch::new(place, &["stop"]).start();
         init.expect("running");
@@ -128,7 +128,7 @@ fn realtime_signals_without_a_value_arrive_as_often_as_they_were_sent() {
     for place in Place::all() {
         let mut init = reporting(place);
         for _ in 0..1000 {
-            // kill(2) reports success where the queue is full and nothing was queued.
+            // kill(2) succeeds even if the queue is full.
             init.signal(REALTIME);
         }
         for _ in 0..1000 {
@@ -139,13 +139,13 @@ fn realtime_signals_without_a_value_arrive_as_often_as_they_were_sent() {
 }
 
 #[test]
-fn queue_of_the_program_being_full_loses_nothing_and_holds_up_no_other_signal() {
+fn full_queue_loses_no_signal_and_delays_no_other() {
     const ROOM: i32 = 16;
     if !user_namespaces() {
         return;
     }
     for place in Place::all() {
-        let mut init = Launch::new(place, &["hold"]).own_user().queue(16).start();
+        let mut init = Launch::new(place, &["hold"]).user_namespace().queue(16).start();
         init.expect("ready");
         let program = init.program();
         for value in 0..ROOM {
@@ -156,7 +156,7 @@ fn queue_of_the_program_being_full_loses_nothing_and_holds_up_no_other_signal() 
         for value in ROOM..ROOM + 8 {
             init.signal_with_value(REALTIME, value);
         }
-        // Until then the program takes nothing from its queue.
+        // The program takes nothing from its queue before SIGTERM.
         init.signal(libc::SIGTERM);
         init.expect("signal 15");
         for value in 0..ROOM + 8 {
@@ -168,18 +168,18 @@ fn queue_of_the_program_being_full_loses_nothing_and_holds_up_no_other_signal() 
     }
 }
 
-/// The senders keep the queue full: were all its places taken by what waits for the init, none
-/// would be left to pass it on.
+/// The test keeps the queue full. An init that lets its own pending signals fill the queue has no room to
+/// forward them.
 #[test]
-fn flood_that_fills_every_queue_arrives_whole() {
+fn flood_of_signals_arrives_complete() {
     if !user_namespaces() {
         return;
     }
     for place in Place::all() {
-        let mut init = Launch::new(place, &["report"]).own_user().queue(16).start();
+        let mut init = Launch::new(place, &["report"]).user_namespace().queue(16).start();
         init.expect("ready");
         for round in 0..20 {
-            // Less than fills the pipe of the report, so that the program is never held up.
+            // Fewer lines than fill the pipe, so that the program never blocks.
             let values = round * 1000..(round + 1) * 1000;
             for value in values.clone() {
                 init.signal_with_value(REALTIME, value);
@@ -193,14 +193,14 @@ fn flood_that_fills_every_queue_arrives_whole() {
 }
 
 #[test]
-fn group_has_the_signal_too() {
+fn group_gets_the_signal() {
     for place in Place::all() {
         group_is_signalled(Launch::new(place, &["group"]).option(Opt::Group));
     }
 }
 
 #[test]
-fn group_has_the_signal_too_where_a_variable_asks_for_it() {
+fn group_gets_the_signal_if_a_variable_asks_for_it() {
     for place in Place::all() {
         let launch = Launch::new(place, &["group"]);
         group_is_signalled(launch.option(Opt::Variable("TINI_KILL_PROCESS_GROUP=")));
@@ -208,9 +208,9 @@ fn group_has_the_signal_too_where_a_variable_asks_for_it() {
 }
 
 #[test]
-fn group_has_the_signal_too_with_fork() {
+fn group_gets_the_signal_with_fork() {
     let Some(init) = Init::with_fork() else {
-        not_run("LOADLINE_ARTIFACT_FORK names no init that spawns with fork");
+        not_run("LOADLINE_ARTIFACT_FORK is not set, so there is no init that uses fork");
         return;
     };
     for place in Place::all() {
@@ -219,7 +219,7 @@ fn group_has_the_signal_too_with_fork() {
     }
 }
 
-/// A program and its child, both ready to report.
+/// A program and its child, both ready to report signals.
 #[track_caller]
 fn group(launch: Launch) -> Running {
     let mut init = launch.start();
@@ -243,7 +243,7 @@ fn group_is_signalled(launch: Launch) {
 }
 
 #[test]
-fn program_alone_has_the_signal_without_the_group_option() {
+fn only_the_program_gets_the_signal_without_the_group_option() {
     for place in Place::all() {
         let mut init = group(Launch::new(place, &["group"]).option(Opt::Alone));
         let program = init.program();
@@ -252,7 +252,7 @@ fn program_alone_has_the_signal_without_the_group_option() {
             init.signal(signal);
             init.expect(&format!("signal {signal}"));
         }
-        // All that the grandchild was sent before this it would have reported before it.
+        // The grandchild reports signals in order, so it has got none before this one.
         send(grandchild, libc::SIGUSR1);
         init.expect("grandchild 10");
         init.signal(libc::SIGTERM);

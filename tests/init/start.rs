@@ -1,4 +1,4 @@
-//! The window at start: a signal that comes while the program is being started is not lost.
+//! A signal that arrives while the program is being started is not lost.
 
 use crate::support::{Ended, Init, Launch, Opt, Place, children, not_run, patience, signal_set};
 use std::hint::spin_loop;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 const TRIES: u32 = 300;
 
-/// The longest time between the mask and the signal: by then the program runs.
+/// The longest time from blocking the signals to sending one. The program runs by then.
 const WINDOW: Duration = Duration::from_millis(2);
 
 #[test]
@@ -36,7 +36,7 @@ fn signal_to_the_group_at_start_is_not_lost_with_fork() {
 fn with_fork() -> Option<Init> {
     let init = Init::with_fork();
     if init.is_none() {
-        not_run("LOADLINE_ARTIFACT_FORK names no init that spawns with fork");
+        not_run("LOADLINE_ARTIFACT_FORK is not set, so there is no init that uses fork");
     }
     init
 }
@@ -48,9 +48,8 @@ fn window(init: &Init, options: &[Opt]) {
             let launch = Launch::new(place, &["pause"]).init(init);
             let launch = options.iter().fold(launch, |launch, &option| launch.option(option));
             let mut init = launch.start();
-            // The init has come as far as to block its signals; before that it is not its doing.
-            // While it waits for signals the kernel shows those as not blocked: then we came
-            // late, and there is a child.
+            // Before the init blocks signals, it cannot prevent the loss of one. While it waits for
+            // signals, the kernel shows them as not blocked; then there is a child already.
             init.until("the signal is blocked", |init| {
                 signal_set(init.pid(), "SigBlk") >> (libc::SIGTERM - 1) & 1 == 1
                     || !children(init.pid()).is_empty()

@@ -1,11 +1,11 @@
-//! A broken stderr hurts neither the init nor the program.
+//! A broken stderr disturbs neither the init nor the program.
 
 use crate::support::{Input, Launch, Place, Terminal, children};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{pipe2, write};
 use std::os::fd::OwnedFd;
 
-/// What stderr is, and what must stay open for it to be that.
+/// Kinds of stderr, each with the file that must stay open meanwhile.
 fn kinds() -> Vec<(&'static str, Input, Option<OwnedFd>)> {
     let (reader, broken) = pipe2(OFlag::O_CLOEXEC).unwrap();
     drop(reader);
@@ -30,7 +30,7 @@ fn signals_are_forwarded_whatever_stderr_is() {
             init.signal(libc::SIGUSR1);
             init.expect("signal 10");
             init.until(kind, |init| children(init.pid()).len() == 1);
-            // The report would show a SIGPIPE that the init got for its message and passed on.
+            // If the init forwarded the SIGPIPE that its own message causes, the program would report it.
             for signal in [libc::SIGHUP, libc::SIGUSR2, libc::SIGHUP, libc::SIGTERM] {
                 init.signal(signal);
                 init.expect(&format!("signal {signal}"));
@@ -40,10 +40,9 @@ fn signals_are_forwarded_whatever_stderr_is() {
     }
 }
 
-/// What the terminal's buffer has room for is not what a message needs: the write must not wait
-/// for the rest.
+/// The buffer of the terminal may have room for a part of a message. The write must not wait for more.
 #[test]
-fn signals_are_forwarded_though_nobody_reads_the_terminal() {
+fn signals_are_forwarded_if_nobody_reads_the_terminal() {
     for place in Place::all() {
         let terminal = Terminal::new();
         let mut init = Launch::new(place, &["report"])
@@ -51,7 +50,7 @@ fn signals_are_forwarded_though_nobody_reads_the_terminal() {
             .standard(2, Input::Given(terminal.slave()))
             .start();
         init.expect("ready");
-        // The buffers of a pseudo-terminal take less than these say.
+        // The messages about so many signals do not fit into the buffers of a pseudo-terminal.
         for _ in 0..3000 {
             init.signal(libc::SIGHUP);
             init.expect("signal 1");
@@ -84,7 +83,7 @@ fn usage_error_has_its_code_whatever_stderr_is() {
 }
 
 #[test]
-fn sigpipe_from_a_process_is_a_signal_like_any_other() {
+fn sigpipe_from_a_process_is_forwarded() {
     for place in Place::all() {
         let mut init = Launch::new(place, &["report"]).start();
         init.expect("ready");

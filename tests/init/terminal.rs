@@ -1,4 +1,5 @@
-//! The terminal goes to the program and comes back; job control works on both sides of the init.
+//! The program gets the terminal, and gives it back. Job control works for shells that run the init and
+//! for shells that it runs.
 
 use crate::support::{
     Init, Launch, Opt, Place, Running, Terminal, children, exists, field, probe_path,
@@ -9,10 +10,10 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use tempfile::tempdir;
 
-/// What the shell shows when it waits for a command.
+/// The prompt of the shell.
 const PROMPT: &str = "prompt> ";
 
-/// An interactive shell without the user's settings.
+/// An interactive shell without the settings of the user.
 fn shell(launch: Launch) -> Launch {
     launch.environment(format!("PS1={PROMPT}")).environment("TERM=dumb")
 }
@@ -41,7 +42,7 @@ fn ctrl_c_reaches_the_program_once() {
         init.expect("ready");
         terminal.types("\x03");
         init.expect("signal 2");
-        // Had the init passed on a second one, it would be there before this.
+        // A second SIGINT, forwarded by the init, would arrive before this.
         init.signal(libc::SIGTERM);
         init.expect("signal 15");
         init.exits_with(0);
@@ -63,7 +64,7 @@ fn new_size_of_the_terminal_reaches_the_program() {
 }
 
 #[test]
-fn shell_in_the_init_stops_and_continues_its_jobs() {
+fn shell_under_the_init_stops_and_continues_its_jobs() {
     for place in Place::all() {
         let mut terminal = Terminal::new();
         let launch = Launch::new(place, &[]).program(&SHELL).all_terminal(&terminal);
@@ -80,12 +81,12 @@ fn shell_in_the_init_stops_and_continues_its_jobs() {
 }
 
 #[test]
-fn shell_around_the_init_stops_and_continues_it() {
+fn shell_stops_and_continues_the_init() {
     let mut terminal = Terminal::new();
     let outer = shell_around(&mut terminal, "job", "");
     terminal.expect("running");
     stop_and_continue(&mut terminal);
-    // A second time, for what the first may have left behind.
+    // A second time, in case the first leaves something changed.
     stop_and_continue(&mut terminal);
     terminal.types("\x03");
     terminal.expect(PROMPT);
@@ -95,7 +96,7 @@ fn shell_around_the_init_stops_and_continues_it() {
 }
 
 #[test]
-fn shell_around_the_init_has_the_terminal_when_it_ends() {
+fn shell_gets_the_terminal_back_when_the_init_exits() {
     let mut terminal = Terminal::new();
     let outer = shell_around(&mut terminal, "exit 7", "");
     terminal.expect(PROMPT);
@@ -104,10 +105,10 @@ fn shell_around_the_init_has_the_terminal_when_it_ends() {
     leave(terminal, outer);
 }
 
-/// A script has no job control: who has the terminal is not its business, so that what it runs
-/// after the init could not read.
+/// A script has no job control and does not take the terminal back itself. If the init kept it, the next
+/// command of the script could not read.
 #[test]
-fn script_around_the_init_reads_the_terminal_after_it() {
+fn script_reads_the_terminal_after_the_init() {
     let mut terminal = Terminal::new();
     let outer = prompt(&mut terminal);
     let script = format!("{}; read line; echo got $line", init_with("exit 0"));
@@ -125,17 +126,17 @@ fn init_in_the_background_leaves_the_terminal_to_the_shell() {
     let gate = directory.path().join("gate");
     mkfifo(&gate, Mode::S_IRWXU).unwrap();
     let mut outer = prompt(&mut terminal);
-    // The shell takes the terminal before it shows its prompt: the init is to start after that.
+    // The shell takes the terminal before it prints its prompt. The init must start after that.
     terminal.types(&format!("{{ read < {}; exec {}; }} &\n", gate.display(), init_with("job")));
     terminal.expect(PROMPT);
-    // Opened for both, so that it does not wait for the shell.
+    // Opened for reading and writing, so that opening does not wait for the shell.
     let mut gate = OpenOptions::new().read(true).write(true).open(gate).unwrap();
     gate.write_all(b"\n").unwrap();
     terminal.expect("running");
     assert_eq!(terminal.foreground(), outer.pid());
     terminal.types("echo still $((40 + 2))\n");
     terminal.expect("still 42");
-    // And brought to the foreground it has it.
+    // In the foreground the program gets the terminal.
     terminal.types("fg\n");
     terminal.expect("job");
     let shell = outer.pid();
@@ -158,7 +159,7 @@ fn shell_stops_and_continues_a_pipeline_with_the_init() {
 fn shell_stops_and_continues_a_script_with_the_init() {
     let mut terminal = Terminal::new();
     let outer = prompt(&mut terminal);
-    // A list, or the shell would become the init.
+    // Two commands: with only one, the shell would exec the init.
     terminal.types(&format!("sh -c '{}; exit 7'\n", init_with("job")));
     terminal.expect("running");
     stop_and_continue(&mut terminal);
@@ -167,12 +168,12 @@ fn shell_stops_and_continues_a_script_with_the_init() {
 }
 
 #[test]
-fn program_in_the_background_stops_where_it_reads_and_reads_in_the_foreground() {
+fn background_program_stops_when_it_reads_and_reads_in_the_foreground() {
     let mut terminal = Terminal::new();
     let mut outer = prompt(&mut terminal);
     terminal.types(&format!("{} head -n1 &\n", init_words().join(" ")));
     terminal.expect(PROMPT);
-    // The shell says so before its next prompt, so it has to be asked.
+    // The shell reports this with its next prompt, so let it print one.
     outer.until("the init is stopped", |outer| {
         children(outer.pid()).first().is_some_and(|&pid| field(pid, "State").starts_with('T'))
     });
@@ -187,9 +188,9 @@ fn program_in_the_background_stops_where_it_reads_and_reads_in_the_foreground() 
     leave(terminal, outer);
 }
 
-/// Both the program and what comes after it in the script read the terminal, from the background.
+/// In the background, both the program and the next command of the script read the terminal.
 #[test]
-fn script_in_the_background_stops_as_a_whole() {
+fn background_script_stops_as_a_whole() {
     let mut terminal = Terminal::new();
     let mut outer = prompt(&mut terminal);
     let script = format!("{} head -n1; read line; echo got $line", init_words().join(" "));
@@ -207,15 +208,15 @@ fn script_in_the_background_stops_as_a_whole() {
     leave(terminal, outer);
 }
 
-/// The kernel spares PID 1, and groups that no shell watches, from Ctrl-Z: so that nothing hangs
-/// that nobody could continue.
+/// The kernel does not stop PID 1 or an orphaned process group for Ctrl-Z, because nothing could continue
+/// them.
 #[test]
-fn ctrl_z_does_nothing_where_nobody_could_continue_the_program() {
+fn ctrl_z_does_nothing_if_no_shell_can_continue_the_program() {
     for place in Place::all() {
         let mut terminal = Terminal::new();
         let launch = Launch::new(place, &[]).program(&["head", "-n1"]).all_terminal(&terminal);
         let mut init = launch.start();
-        // Before that it may stop in the init's own code, where vfork(2) holds up the init too.
+        // Before execve(2) the child could stop while vfork(2) suspends the init.
         init.until("the program is executed", |init| {
             children(init.pid()).first().is_some_and(|&pid| field(pid, "Name") == "head")
         });
@@ -230,7 +231,7 @@ fn ctrl_z_does_nothing_where_nobody_could_continue_the_program() {
     }
 }
 
-/// A shell that has shown its first prompt.
+/// A shell that has printed its first prompt.
 #[track_caller]
 fn prompt(terminal: &mut Terminal) -> Running {
     let launch = Launch::bare(&[]).program(&SHELL).all_terminal(terminal);
@@ -239,7 +240,7 @@ fn prompt(terminal: &mut Terminal) -> Running {
     outer
 }
 
-/// The shell has its terminal back, and ends.
+/// Checks that the shell has its terminal back, and ends it.
 #[track_caller]
 fn leave(mut terminal: Terminal, mut outer: Running) {
     terminal.expect(PROMPT);
@@ -247,7 +248,7 @@ fn leave(mut terminal: Terminal, mut outer: Running) {
     outer.exits_with(5);
 }
 
-/// A shell, and in it the init with the probe.
+/// A shell that runs the init with the probe.
 fn shell_around(terminal: &mut Terminal, command: &str, end: &str) -> Running {
     let outer = prompt(terminal);
     terminal.types(&format!("{} {end}\n", init_with(command)));
@@ -262,12 +263,12 @@ fn init_with(command: &str) -> String {
 fn init_words() -> Vec<String> {
     let init = Init::under_test();
     let mut words = vec![init.path.display().to_string()];
-    words.extend(init.spell(Opt::Subreaper).iter().map(ToString::to_string));
+    words.extend(init.arguments_for(Opt::Subreaper).iter().map(ToString::to_string));
     words.push("--".into());
     words
 }
 
-/// Ctrl-Z gives the shell, fg the job again.
+/// Stops the job with Ctrl-Z and continues it with fg.
 #[track_caller]
 fn stop_and_continue(terminal: &mut Terminal) {
     terminal.types("\x1a");
@@ -278,7 +279,7 @@ fn stop_and_continue(terminal: &mut Terminal) {
 }
 
 #[test]
-fn lost_terminal_ends_the_program() {
+fn hangup_of_the_terminal_ends_the_program() {
     for place in Place::all() {
         let mut terminal = Terminal::new();
         let launch = Launch::new(place, &[]).program(&SHELL).all_terminal(&terminal);

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Runs the integration tests with the released arm64 file, on another machine, by an emulator.
+"""Runs the integration tests with the released arm64 file, under an emulator.
 
-The emulator runs the init alone; what that starts are this machine's own programs. What the emulator
-makes impossible is named in tests/lab/arm64.expected: the suite fails where a case fails that is not
-named, where one passes that is, and where a reason given there does not hold for a small program
-that has nothing to do with loadline. The output is in target/lab/peers/loadline.log.
+Only the init is emulated; the programs that it starts are for this machine. tests/lab/arm64.expected
+lists the cases that fail because of the emulator. The suite fails if any other case fails, if one of
+these passes, or if a reason given there does not hold: a small program without any code of loadline
+checks each reason. The output is in target/lab/peers/loadline.log.
 """
 
 import os
@@ -21,12 +21,12 @@ from peers import TOP, Failed
 HOME = TOP / "target/lab/arm64"
 EXPECTED = TOP / "tests/lab/arm64.expected"
 FILE = TOP / "dist/loadline-linux-arm64"
-# The words in the reasons that are no question to tests/lab/emulator.rs.
+# The reasons that tests/lab/emulator.rs does not check.
 UNASKED = {"image", "outside", peers.RACE}
 
 
 def output(*command):
-    """What a command prints, which on failure has said why."""
+    """The output of a command, which prints the reason itself if it fails."""
     done = subprocess.run(command, cwd=TOP, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         raise Failed(f"{command[0]} failed")
@@ -34,7 +34,7 @@ def output(*command):
 
 
 def emulated(emulator, program, name):
-    """A program of this machine that is another under the emulator."""
+    """Builds a program that executes another program under the emulator."""
     stand_in = HOME / name
     strings = {"EMULATOR": emulator, "PROGRAM": program}
     defines = [f'-D{name}="{value}"' for name, value in strings.items()]
@@ -44,7 +44,7 @@ def emulated(emulator, program, name):
 
 
 def questions(machine):
-    """The program that asks, for a machine."""
+    """Builds the program that checks the reasons, for an architecture."""
     triple = f"{machine}-unknown-linux-musl"
     output(TOP / "tests/lab/rust", "--plain", triple)
     program = HOME / f"emulator-{machine}"
@@ -54,39 +54,39 @@ def questions(machine):
 
 
 def holds(program, question):
-    """Whether the answer is the kernel's."""
-    def hand_down():
+    """Whether the machine behaves as the kernel does."""
+    def prepare():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGSEGV])
 
     environment = {"FIRST": "", "SECOND": "", "PATH": os.environ["PATH"]}
-    asked = subprocess.run([program, question], env=environment, preexec_fn=hand_down, timeout=10)
+    asked = subprocess.run([program, question], env=environment, preexec_fn=prepare, timeout=10)
     return asked.returncode == 0
 
 
 def main():
     if platform.machine() != "x86_64":
-        raise Failed("not run: only amd64 machines are known to emulate arm64 as expected")
+        raise Failed("not run: the expected results are those of an amd64 machine")
     if not FILE.exists():
         raise Failed(f"there is no {FILE}: `make release` builds it")
     HOME.mkdir(parents=True, exist_ok=True)
     peers.HOME.mkdir(parents=True, exist_ok=True)
     peers.bound()
     emulator = output(TOP / "tests/lab/qemu", "aarch64")
-    # By its usual name, as the README has it.
+    # The examples of the README need the usual name.
     init = emulated(emulator, FILE, "loadline")
     native, foreign = questions("x86_64"), emulated(emulator, questions("aarch64"), "emulator")
     expected = dict(peers.entries(EXPECTED))
     wrong = []
     for reason in sorted(set(" ".join(expected.values()).split()) - UNASKED):
         if not holds(native, reason):
-            wrong.append(f"the reason '{reason}' does not hold: this machine does not as the kernel should")
+            wrong.append(f"the reason '{reason}' does not hold: this machine itself behaves otherwise")
         if holds(foreign, reason):
-            wrong.append(f"the reason '{reason}' does not hold: the emulator does as the kernel does")
+            wrong.append(f"the reason '{reason}' does not hold: the emulator behaves as the kernel does")
 
     tests = peers.build()
     peers.adopt()
-    # There is but one way to spawn under the emulator.
+    # Under the emulator, vfork is fork anyway.
     os.environ.pop("LOADLINE_ARTIFACT_FORK", None)
     begin = time.monotonic()
     results = peers.run(tests, str(init), cases=())
@@ -95,7 +95,7 @@ def main():
     for case in sorted(results.passed - results.not_run):
         print(f"ok: {case}")
     for case in sorted(results.failed & set(expected)):
-        print(f"cannot be told under the emulator ({expected[case]}): {case}")
+        print(f"cannot be tested under the emulator ({expected[case]}): {case}")
     for what in wrong:
         print(f"FAILED: {what}")
     return 1 if wrong else 0

@@ -1,6 +1,6 @@
-/* Stands for a program of another machine: it becomes the emulator with that program, and hands on
- * its name and arguments. All else that a process has survives execve(2). Static, so that it does
- * not look around first. */
+/* Runs a program for another architecture: executes the emulator with that program, its name and its
+ * arguments. execve(2) keeps all other properties of the process. Linked statically, so that no dynamic
+ * loader runs first. */
 
 #include <unistd.h>
 

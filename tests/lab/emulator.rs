@@ -1,5 +1,5 @@
-//! Asks of the machine below what an emulator may not do as the kernel does: `emulator QUESTION`
-//! exits with 0 where the answer is the kernel's. A program of its own, without anything of loadline.
+//! Checks one thing that an emulator may do differently from the kernel: `emulator QUESTION` exits with 0
+//! if the machine behaves as the kernel does. This program contains no code of loadline.
 
 use std::env;
 use std::ffi::c_int;
@@ -7,7 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, Stdio, id};
 use std::ptr::null_mut;
 
-/// Signals as the C library passes them to the kernel: bit n-1 of the first word is signal n.
+/// A set of signals in the format of the C library: bit n-1 of the first word is signal n.
 type Set = [u64; 16];
 
 const SIG_SETMASK: c_int = 2;
@@ -28,19 +28,19 @@ fn main() -> ExitCode {
         "subreaper" => unsafe {
             prctl(PR_SET_CHILD_SUBREAPER, 1usize, 0usize, 0usize, 0usize) == 0
         },
-        // The first realtime signal of the C library that a shell has.
+        // SIGRTMIN of the C library that the shell uses.
         "realtime" => shell("kill -34 $$").status().unwrap().signal() == Some(34),
-        // To be started with SIGINT ignored: is it for a child?
+        // Started with SIGINT ignored: is it ignored in a child?
         "ignored" => status("SigIgn") >> (SIGINT - 1) & 1 == 1,
-        // To be started with SIGSEGV blocked: is it for a child?
+        // Started with SIGSEGV blocked: is it blocked in a child?
         "faults" => status("SigBlk") >> (SIGSEGV - 1) & 1 == 1,
-        // Can it still be waited for when it came before?
+        // Can a signal be waited for that arrived before?
         "pending" => {
             block_all();
             shell(&format!("kill -{SIGSEGV} {}", id())).status().unwrap();
             arrives(SIGSEGV)
         }
-        // A signal of the C library's own, from a program of this machine.
+        // A signal that the C library reserves, sent by a program that is not emulated.
         "reserved" => {
             let script = format!("read line; kill -33 {}", id());
             let mut child = shell(&script).stdin(Stdio::piped()).spawn().unwrap();
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
             drop(child.stdin.take());
             arrives(33)
         }
-        // To be started with an environment that begins with FIRST and SECOND: does a child's?
+        // Started with FIRST and SECOND first in the environment: are they first in a child's?
         "environment" => {
             let output = Command::new("env").output().unwrap().stdout;
             output.starts_with(b"FIRST=\nSECOND=\n")
@@ -64,7 +64,7 @@ fn shell(script: &str) -> Command {
     command
 }
 
-/// A set of signals in the status of a child, which is a program of this machine (proc(5)).
+/// A set of signals in /proc/self/status of a child, which is not emulated (proc(5)).
 fn status(name: &str) -> u64 {
     let output = Command::new("cat").arg("/proc/self/status").output().unwrap().stdout;
     let output = String::from_utf8(output).unwrap();
@@ -77,10 +77,10 @@ fn block_all() {
     unsafe { sigprocmask(SIG_SETMASK, &[!0; 16], null_mut()) };
 }
 
-/// Whether a signal that is blocked comes within a second.
+/// Whether a blocked signal arrives within a second.
 fn arrives(signal: c_int) -> bool {
     let mut set = [0; 16];
     set[0] = 1 << (signal - 1);
-    // SAFETY: reads a set and a time; nothing is to be written.
+    // SAFETY: reads a set and a time, and writes nothing.
     unsafe { sigtimedwait(&set, null_mut(), &[1, 0]) == signal }
 }

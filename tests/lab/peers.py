@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Runs every case of tests/init against other inits as well and prints who passes what.
+"""Runs every case of tests/init against other inits too, and prints a table of the results.
 
-What a peer fails is no failure here where tests/lab/peers.expected names it: the suite fails where
-loadline fails a case, where an init could not be run, and where a peer does otherwise than that
-file says, for then either the peer or our case has changed. `n/a` is followed by the option that
-the peer lacks. The output of each run is in target/lab/peers.
+tests/lab/peers.expected lists the cases that a peer is known to fail. The suite fails if loadline
+fails a case, if an init could not be run, or if the results of a peer differ from that file, because
+then the peer or the case has changed. `n/a` is followed by the option that the peer does not have.
+The output of each run is in target/lab/peers.
 """
 
 import ctypes
@@ -23,16 +23,16 @@ TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 HOME = TOP / "target/lab/peers"
 EXPECTED = TOP / "tests/lab/peers.expected"
 ARTIFACT = os.environ.get("LOADLINE_ARTIFACT", str(TOP / "target/artifact/loadline"))
-# The commands, and Debian's packages of them.
+# The commands, and the Debian packages that contain them.
 PEERS = {"tini": "tini", "tini-static": "tini", "dumb-init": "dumb-init", "catatonit": "catatonit"}
 
-# Seconds for all cases of one init, which take 20 where nothing else runs.
-PATIENCE = 150
-# Seconds that a case gives a peer to do what it ought to. Many a peer hangs, so cases wait side by
-# side, more than there are processors.
+# Seconds for all cases of one init. They take 20 on an idle machine.
+PATIENCE = 400
+# Seconds that a case waits for a peer. Many peers hang, so more cases run at the same time than there
+# are processors.
 PEER_PATIENCE = 4
 THREADS = 4
-# A word in the reason of an expected failure that happens or not, as a race decides.
+# This word in the reason of an expected failure says that the case may also pass, because of a race.
 RACE = "race"
 
 CASE = re.compile(r"^test (?:init::)?(\S+) \.\.\. (ok|FAILED)$", re.MULTILINE)
@@ -44,7 +44,7 @@ class Failed(Exception):
 
 
 class Results:
-    """What came of the cases with one init."""
+    """The results of all cases with one init."""
 
     def __init__(self, name, log, not_run, not_applicable):
         self.name = name
@@ -52,7 +52,7 @@ class Results:
         outcomes = dict(CASE.findall(log))
         self.cases = list(outcomes)
         self.not_applicable = not_applicable
-        # In part, that is: what can be run decides.
+        # These were run in part, and what was run decides.
         self.not_run = {case for case in not_run if case not in not_applicable}
         self.passed = {case for case, outcome in outcomes.items() if outcome == "ok"}
         self.failed = set(outcomes) - self.passed - set(not_applicable)
@@ -66,19 +66,19 @@ class Results:
         return cell + "*" * (case in self.not_run)
 
     def deviations(self, reasons):
-        """Where that is not as expected."""
+        """The differences from the expected results."""
         for case in sorted(self.failed - set(reasons) - self.not_run):
             said = re.search(rf"^---- (?:init::)?{case} stdout ----\n+(.*?)\n\n", self.log, re.MULTILINE | re.DOTALL)
             yield f"fails {case}\n{said[1] if said else ''}"
         for case, reason in sorted(reasons.items()):
             if case not in self.failed | self.passed:
-                yield f"is expected to fail {case}, which is no case for it"
+                yield f"is expected to fail {case}, which is not a case for it"
             elif case in self.passed - self.not_run and RACE not in reason.split():
                 yield f"passes {case}, which it is known to fail ({reason})"
 
 
 def missing():
-    """The packages of the peers that are not there."""
+    """The packages of the peers that are not installed."""
     return sorted({package for command, package in PEERS.items() if not shutil.which(command)})
 
 
@@ -86,11 +86,11 @@ def install():
     if packages := missing():
         subprocess.run([TOP / "tests/lab/apt", "install", *packages])
     if packages := missing():
-        raise Failed(f"{', '.join(packages)} cannot be had")
+        raise Failed(f"{', '.join(packages)} cannot be installed")
 
 
 def build():
-    """The path of the tests' binary."""
+    """Builds the integration tests and returns the path of the binary."""
     build = subprocess.run(
         ["cargo", "test", "--quiet", "--locked", "--test", "tests", "--no-run",
          "--message-format=json"], cwd=TOP, stdout=subprocess.PIPE, text=True)
@@ -101,7 +101,7 @@ def build():
 
 
 def run(tests, init, cases=("init::",)):
-    """Runs all cases with an init, or those whose names hold one of these."""
+    """Runs all cases with an init, or those whose names contain one of these."""
     name = pathlib.Path(init).name
     log, not_run, not_applicable = (HOME / f"{name}.{kind}" for kind in ("log", "not-run", "n-a"))
     for notes in (not_run, not_applicable):
@@ -125,15 +125,15 @@ def notes_in(file):
 
 
 def to_its_end(command, environment, output):
-    """Runs a command and ends all that it leaves behind, for a peer may leave its program."""
+    """Runs a command and kills all processes that it leaves behind: a peer may leave its program."""
     signal.alarm(PATIENCE)
     child = subprocess.Popen(command, cwd=TOP, env=environment, stdin=subprocess.DEVNULL,
                              stdout=output, stderr=subprocess.STDOUT)
     try:
-        # This process is the parent of every orphan, and has to reap it.
+        # Every orphan becomes a child of this process, which must reap it.
         while os.wait()[0] != child.pid:
             pass
-        # Now that it is known to Popen as well, which would wait for another process by its number.
+        # Popen must not wait for this process ID again.
         child.returncode = 0
     finally:
         signal.alarm(0)
@@ -144,7 +144,7 @@ def to_its_end(command, environment, output):
 
 
 def adopt():
-    """From here on this is the parent of what the tests leave behind."""
+    """Makes this process the parent of all orphans from here on."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
@@ -154,7 +154,7 @@ def children():
 
 
 def expectations():
-    """For each peer, what it is known to fail, and why."""
+    """For each peer, the cases that it is known to fail, and why."""
     expected = {name: {} for name in PEERS}
     for pattern, case, reason in entries(EXPECTED):
         for name in fnmatch.filter(PEERS, pattern):
@@ -163,7 +163,7 @@ def expectations():
 
 
 def entries(file):
-    """The lines of a file that are no comment, in their parts."""
+    """The lines of a file without comments, split into their parts."""
     for line in file.read_text(encoding="utf-8").splitlines():
         if line.strip() and not line.startswith("#"):
             yield line.split(": ")
@@ -186,13 +186,13 @@ def table(all_results, expected):
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
     for case in sorted({case for results in all_results for case in results.not_run}):
-        print(f"* not all of it can be run on this machine: {case}")
+        print(f"* this machine can run only a part of it: {case}")
 
 
 def bound():
-    """Makes exceptions of what ends this process, so that what it started is ended first."""
+    """Turns signals that end this process into exceptions, so that its children are ended first."""
     def stop(number, _):
-        raise Failed("an init took too long" if number == signal.SIGALRM else "told to stop")
+        raise Failed("an init took too long" if number == signal.SIGALRM else "stopped by a signal")
 
     for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
@@ -225,7 +225,7 @@ def main():
         for what in wrong:
             print(f"FAILED: {results.name} {what}")
         if not wrong:
-            print(f"ok: {results.name} {'fails what it is known to' if results.failed else 'passes'}")
+            print(f"ok: {results.name} {'fails only the cases that are expected' if results.failed else 'passes'}")
         bad = bad or wrong
     return 1 if bad else 0
 

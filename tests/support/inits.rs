@@ -1,4 +1,4 @@
-//! Which init is tested, and how it spells what it is asked to do.
+//! The init under test, and the options that it has.
 
 use super::machine::not_applicable;
 use std::env;
@@ -7,32 +7,32 @@ use std::path::PathBuf;
 /// What a test asks of an init.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opt {
-    /// Adopt orphans where it is not PID 1, and only if asked to.
+    /// Adopt orphans if it is not PID 1.
     Subreaper,
     /// Signal the whole process group of the program.
     Group,
-    /// Signal the program alone.
+    /// Signal only the program.
     Alone,
-    /// Say when an orphan was reaped.
+    /// Log each orphan that was reaped.
     Warn,
-    /// Say more; may be given several times.
+    /// Log more. May be given several times.
     Verbose,
-    /// Have this signal when the parent dies.
+    /// Get this signal when the parent dies.
     ParentDeath(&'static str),
-    /// Exit with 0 where the program exits with this.
-    Remap(&'static str),
-    /// Become the program.
+    /// Exit with 0 if the program exits with this code.
+    ExpectedCode(&'static str),
+    /// Execute the program in place of the init.
     Exec,
-    /// Neither options nor a program: print the usage.
+    /// Print the usage.
     Help,
     Licence,
     Version,
-    /// One of the variables of tini, `NAME=VALUE`.
+    /// A variable of tini, `NAME=VALUE`.
     Variable(&'static str),
 }
 
 impl Opt {
-    /// The arguments that ask tini for it, or would.
+    /// The arguments of tini, or of loadline if tini has no such option.
     fn words(self) -> Vec<&'static str> {
         match self {
             Self::Subreaper => vec!["-s"],
@@ -40,17 +40,17 @@ impl Opt {
             Self::Warn => vec!["-w"],
             Self::Verbose => vec!["-v"],
             Self::ParentDeath(signal) => vec!["-p", signal],
-            Self::Remap(code) => vec!["-e", code],
+            Self::ExpectedCode(code) => vec!["-e", code],
             Self::Exec => vec!["--exec"],
             Self::Help => vec!["-h"],
             Self::Licence => vec!["-l"],
             Self::Version => vec!["--version"],
-            // What it does unless asked for the group, and what is no argument.
+            // The default, and a variable, have no argument.
             Self::Alone | Self::Variable(_) => vec![],
         }
     }
 
-    /// What an init is said to lack that has nothing of the kind.
+    /// The name of the option, for an init that does not have it.
     fn name(self) -> &'static str {
         match self {
             Self::Variable(entry) => entry.split('=').next().unwrap(),
@@ -59,7 +59,7 @@ impl Opt {
     }
 }
 
-/// The families of inits by their command lines.
+/// Inits that have the same command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Family {
     Loadline,
@@ -76,19 +76,19 @@ pub struct Init {
 }
 
 impl Init {
-    /// The one that this run of the suite is about.
+    /// The init that this run tests.
     pub fn under_test() -> Self {
         let path = env::var_os("LOADLINE_ARTIFACT");
         Self::new(path.map_or_else(|| env!("CARGO_BIN_EXE_loadline").into(), PathBuf::from))
     }
 
-    /// The one that spawns with fork in place of vfork, as an emulator makes it do.
+    /// A build that starts programs with fork instead of vfork, as under an emulator.
     pub fn with_fork() -> Option<Self> {
         Self::must_be_loadline();
         env::var_os("LOADLINE_ARTIFACT_FORK").map(|path| Self::new(path.into()))
     }
 
-    /// The same at another path, for a file system of its own.
+    /// The same init at another path, inside another root directory.
     pub fn at(&self, path: &str) -> Self {
         Self { path: path.into(), ..self.clone() }
     }
@@ -108,41 +108,41 @@ impl Init {
         self.family == Family::Loadline
     }
 
-    /// Whether what it says of itself goes to stdout, but for its warnings.
+    /// Whether it is tini, which logs to stdout, except for warnings.
     pub fn is_tini(&self) -> bool {
         self.family == Family::Tini
     }
 
-    /// Ends the case here for a peer: it tests what loadline alone says or has.
+    /// Ends the test for other inits: it is about options or messages of loadline.
     pub fn must_be_loadline() {
         if !Self::under_test().is_loadline() {
             not_applicable("own interface");
         }
     }
 
-    /// Whether to become the program: without, and with where it can.
+    /// Without `--exec`, and with it if the init has it.
     pub fn exec_or_not() -> &'static [bool] {
         if Self::under_test().is_loadline() { &[false, true] } else { &[false] }
     }
 
-    /// Whether it adopts orphans where it is not PID 1, asked to or not.
+    /// Whether it can adopt orphans if it is not PID 1.
     pub fn can_adopt(&self) -> bool {
         self.family != Family::DumbInit
     }
 
-    /// Ends the case here if it is about an option that this init lacks.
+    /// Ends the test if the init does not have the option.
     pub fn must_have(&self, option: Opt) {
         if self.arguments(option).is_none() && self.variable(option).is_none() {
             not_applicable(option.name());
         }
     }
 
-    /// The arguments that ask for it, if it goes by arguments.
+    /// The arguments for the option, if it has arguments.
     fn arguments(&self, option: Opt) -> Option<Vec<&'static str>> {
         match (self.family, option) {
             (_, Opt::Variable(_)) | (Family::Tini, Opt::Exec) => None,
             (Family::Loadline | Family::Tini, _) => Some(option.words()),
-            // It does that by itself, in a session that it makes for the program.
+            // dumb-init does this by default, in a session of the program.
             (Family::DumbInit, Opt::Group) => Some(vec![]),
             (Family::DumbInit, Opt::Alone) => Some(vec!["--single-child"]),
             (Family::DumbInit, Opt::Verbose | Opt::Help | Opt::Version) => Some(option.words()),
@@ -154,7 +154,7 @@ impl Init {
         }
     }
 
-    /// The entry of the environment that asks for it, if it goes by the environment.
+    /// The environment variable for the option, if it has one.
     pub fn variable(&self, option: Opt) -> Option<&'static str> {
         match (self.family, option) {
             (Family::Loadline | Family::Tini, Opt::Variable(entry)) => Some(entry),
@@ -163,8 +163,8 @@ impl Init {
         }
     }
 
-    /// The arguments that ask for it, none where it has no such option.
-    pub fn spell(&self, option: Opt) -> Vec<&'static str> {
+    /// The arguments for the option, or none if the init does not have it.
+    pub fn arguments_for(&self, option: Opt) -> Vec<&'static str> {
         self.arguments(option).unwrap_or_default()
     }
 }

@@ -1,4 +1,4 @@
-//! Says how an init, or a program without one, is to be started.
+//! How an init, or a program without one, is started.
 
 use super::inits::{Init, Opt};
 use super::running::{Output, Running};
@@ -13,31 +13,31 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::sync::OnceLock;
 
-/// Where the init is put.
+/// The place of the init among other processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// PID 1 of a PID namespace of its own, as in a container.
+    /// PID 1 of a PID namespace, as in a container.
     PidOne,
-    /// A process among others that was asked to adopt orphans, if it can be.
+    /// An ordinary process with the option to adopt orphans, if the init has it.
     Subreaper,
-    /// A process among others.
+    /// An ordinary process.
     Plain,
 }
 
 impl Place {
-    /// The two places where an init has its whole duty, or what of them this machine allows.
+    /// The two places where an init reaps orphans, or only one if this machine has no PID namespaces.
     pub fn all() -> Vec<Self> {
         static POSSIBLE: OnceLock<bool> = OnceLock::new();
         let possible = || Launch::bare(&["exit", "0"]).place(Self::PidOne).try_start().is_ok();
         if *POSSIBLE.get_or_init(possible) {
             vec![Self::PidOne, Self::Subreaper]
         } else {
-            not_run("no PID namespace may be made here (neither as root nor in a user namespace)");
+            not_run("cannot create a PID namespace, neither as root nor in a user namespace");
             vec![Self::Subreaper]
         }
     }
 
-    /// Those of them where orphans become the init's.
+    /// The places where the init adopts orphans.
     pub fn with_orphans() -> Vec<Self> {
         let mut places = Self::all();
         places.retain(|&place| place == Self::PidOne || Init::under_test().can_adopt());
@@ -45,11 +45,11 @@ impl Place {
     }
 }
 
-/// Whether user namespaces may be made here; where not, that is noted.
+/// Whether this machine allows user namespaces. If not, the test is recorded as not run.
 pub fn user_namespaces() -> bool {
-    let possible = Launch::bare(&["exit", "0"]).own_user().try_start().is_ok();
+    let possible = Launch::bare(&["exit", "0"]).user_namespace().try_start().is_ok();
     if !possible {
-        not_run("no user namespace may be made here");
+        not_run("cannot create a user namespace");
     }
     possible
 }
@@ -57,14 +57,14 @@ pub fn user_namespaces() -> bool {
 /// What a standard descriptor is.
 #[derive(Debug)]
 pub enum Input {
-    /// For stdin /dev/null, for the others a pipe that the test reads.
+    /// /dev/null for stdin, and a pipe to the test for stdout and stderr.
     Usual,
     Closed,
     Given(OwnedFd),
 }
 
-/// An init to start. What is not said is as a fresh container has it: no signal blocked or
-/// ignored, an environment of `PATH` alone.
+/// An init to start. The defaults are those of a new container: no signal is blocked or ignored, and the
+/// environment is only `PATH`.
 #[derive(Debug)]
 pub struct Launch {
     init: Option<Init>,
@@ -77,19 +77,19 @@ pub struct Launch {
     extra: Option<(OwnedFd, RawFd)>,
     terminal: bool,
     root: Option<CString>,
-    own_user: bool,
+    user_namespace: bool,
     blocked: u64,
     ignored: u64,
     queue: Option<u64>,
 }
 
 impl Launch {
-    /// The init under test, to run the probe with these arguments.
+    /// The init under test, which runs the probe with these arguments.
     pub fn new(place: Place, arguments: &[&str]) -> Self {
         Self { init: Some(Init::under_test()), ..Self::bare(arguments).place(place) }
     }
 
-    /// The probe without an init: what the program must find is what it finds so.
+    /// The probe without an init, for comparison.
     pub fn bare(arguments: &[&str]) -> Self {
         Self {
             init: None,
@@ -102,7 +102,7 @@ impl Launch {
             extra: None,
             terminal: false,
             root: None,
-            own_user: false,
+            user_namespace: false,
             blocked: 0,
             ignored: 0,
             queue: None,
@@ -120,34 +120,34 @@ impl Launch {
         self
     }
 
-    /// What the case is about.
+    /// Adds an option. Ends the test if the init does not have it.
     pub fn option(self, option: Opt) -> Self {
         self.init.as_ref().unwrap().must_have(option);
         self.options_if_any(&[option])
     }
 
-    /// What only makes the case harder.
+    /// Adds the options that the init has.
     pub fn options_if_any(mut self, options: &[Opt]) -> Self {
         let init = self.init.as_ref().unwrap();
         for &option in options {
-            self.options.extend(init.spell(option).iter().map(OsString::from));
+            self.options.extend(init.arguments_for(option).iter().map(OsString::from));
             self.environment.extend(init.variable(option).map(OsString::from));
         }
         self
     }
 
-    /// Saying all that it can on stderr, where tini has its warnings alone.
+    /// With all messages on stderr. tini writes only its warnings there.
     pub fn loud(self) -> Self {
         let verbose = if self.init.as_ref().unwrap().is_tini() { 0 } else { 3 };
         self.options_if_any(&[Opt::Warn]).options_if_any(&[Opt::Verbose; 3][..verbose])
     }
 
-    /// `--exec`, where that is wanted.
+    /// With `--exec`, if `wanted`.
     pub fn exec(self, wanted: bool) -> Self {
         if wanted { self.option(Opt::Exec) } else { self }
     }
 
-    /// Arguments for the init as they are.
+    /// Arguments of the init, unchanged.
     pub fn arguments(mut self, arguments: &[&str]) -> Self {
         self.options.extend(arguments.iter().map(OsString::from));
         self
@@ -159,7 +159,7 @@ impl Launch {
         self
     }
 
-    /// Another program than the probe, or none.
+    /// A program other than the probe, or none.
     pub fn program<S: AsRef<OsStr>>(mut self, command: &[S]) -> Self {
         self.program = command.iter().map(|word| word.as_ref().to_owned()).collect();
         self
@@ -170,7 +170,7 @@ impl Launch {
         self
     }
 
-    /// Where programs are looked up.
+    /// The value of PATH.
     pub fn path(mut self, directories: &str) -> Self {
         self.environment[0] = format!("PATH={directories}").into();
         self
@@ -181,8 +181,7 @@ impl Launch {
         self
     }
 
-    /// One descriptor more than the usual three, by a number that the tests themselves have no
-    /// file at.
+    /// One more descriptor. The tests themselves must not use its number.
     pub fn inherits(mut self, file: OwnedFd, number: RawFd) -> Self {
         self.extra = Some((file, number));
         self
@@ -206,10 +205,9 @@ impl Launch {
         self
     }
 
-    /// In a user namespace, where the kernel counts the pending signals apart from those of all
-    /// the other tests.
-    pub fn own_user(mut self) -> Self {
-        self.own_user = true;
+    /// In a user namespace, for which the kernel counts pending signals separately from all other tests.
+    pub fn user_namespace(mut self) -> Self {
+        self.user_namespace = true;
         self
     }
 
@@ -223,14 +221,14 @@ impl Launch {
         self
     }
 
-    /// How many signals may be queued for the user before this process and its program are
-    /// refused more (`RLIMIT_SIGPENDING`).
+    /// The soft limit of pending signals of the user, for this process and its program
+    /// (`RLIMIT_SIGPENDING`).
     pub fn queue(mut self, limit: u64) -> Self {
         self.queue = Some(limit);
         self
     }
 
-    /// Starts it, and fails where it does not exec.
+    /// Starts it. The test fails if execve fails.
     #[track_caller]
     pub fn start(self) -> Running {
         match self.try_start() {
@@ -239,26 +237,26 @@ impl Launch {
         }
     }
 
-    /// Starts it with a program that says when it is ready, and waits until the init is at rest.
+    /// Starts it with a program that prints "ready", and waits until the init is idle.
     #[track_caller]
-    pub fn settled(self) -> Running {
+    pub fn start_idle(self) -> Running {
         let mut init = self.start();
         init.expect("ready");
-        init.rests();
+        init.wait_until_idle();
         init
     }
 
-    /// Starts it unless this machine does not allow it.
+    /// Starts it, if this machine allows it.
     pub fn try_start(mut self) -> std::io::Result<Running> {
         let mut command = Vec::new();
         if let Some(init) = &self.init {
             command.push(init.path.clone().into_os_string());
             if self.place == Place::Subreaper {
-                command.extend(init.spell(Opt::Subreaper).iter().map(OsString::from));
+                command.extend(init.arguments_for(Opt::Subreaper).iter().map(OsString::from));
             }
         }
         command.append(&mut self.options);
-        // tini takes the options of a program for its own without it.
+        // Without it, tini would parse the options of the program.
         if self.separator && self.init.is_some() && !self.program.is_empty() {
             command.push("--".into());
         }
@@ -280,8 +278,9 @@ impl Launch {
             standard: [chosen(0), chosen(1), chosen(2)],
             extra: self.extra.as_ref().map(|(file, number)| (file.as_raw_fd(), *number)),
             pid_1,
-            // For an ordinary user the rights to the rest come with it.
-            user_namespace: self.own_user || (pid_1 || self.root.is_some()) && !getuid().is_root(),
+            // An ordinary user needs a user namespace to create the others.
+            user_namespace: self.user_namespace
+                || (pid_1 || self.root.is_some()) && !getuid().is_root(),
             terminal: self.terminal,
             root: self.root,
             blocked: self.blocked,
@@ -301,7 +300,7 @@ fn string(bytes: &OsStr) -> CString {
     CString::new(bytes.as_bytes()).unwrap()
 }
 
-/// A set of signals as the kernel has it: bit n-1 is signal n.
+/// A set of signals in the kernel's format: bit n-1 is signal n.
 fn set(signals: &[i32]) -> u64 {
     signals.iter().fold(0, |set, signal| set | 1 << (signal - 1))
 }

@@ -1,6 +1,6 @@
-//! What the tests share: an init is launched as a container would launch it, or as a plain
-//! process, with everything it inherits chosen by the test; then it is watched. Every wait has a
-//! deadline, and what a test started is killed when the test ends.
+//! What the tests share. They start an init as a container would, or as an ordinary process, and choose
+//! all that it inherits. Every wait has a deadline, and all processes that a test started are killed when
+//! it ends.
 
 mod inits;
 mod launch;
@@ -24,8 +24,8 @@ use std::env;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// How long anything that ought to happen may take: far more than it takes on a busy machine. With
-/// a peer, of which it is known where it hangs, `LOADLINE_PEER_PATIENCE` seconds are enough.
+/// How long a test waits for something: far longer than it takes on a busy machine. Other inits are known
+/// to hang in some tests, so `LOADLINE_PEER_PATIENCE` can set fewer seconds for them.
 pub fn patience() -> Duration {
     static PATIENCE: OnceLock<Duration> = OnceLock::new();
     *PATIENCE.get_or_init(|| {
@@ -34,12 +34,12 @@ pub fn patience() -> Duration {
     })
 }
 
-/// The realtime signals below glibc's SIGRTMIN, which it keeps for itself (signal(7), nptl(7)): a
-/// program on it can hardly send them, and sigfillset(3) leaves them out.
+/// The realtime signals below SIGRTMIN, which glibc reserves for itself (signal(7), nptl(7)). Its
+/// sigfillset(3) leaves them out.
 pub const OF_THE_C_LIBRARY: [i32; 2] = [32, 33];
 
-/// The signals that an init passes on. KILL and STOP cannot be caught; CHLD, TTIN and TTOU tell
-/// the init something about itself.
+/// The signals that an init forwards. KILL and STOP cannot be caught. CHLD, TTIN and TTOU are for the init
+/// itself.
 pub fn forwardable() -> impl Iterator<Item = i32> {
     let own = [libc::SIGKILL, libc::SIGSTOP, libc::SIGCHLD, libc::SIGTTIN, libc::SIGTTOU];
     (1..=64).filter(move |signal| !own.contains(signal))

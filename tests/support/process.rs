@@ -1,4 +1,4 @@
-//! What /proc says about the processes of a test.
+//! Reads /proc about the processes of a test.
 
 use std::fs;
 
@@ -6,19 +6,19 @@ fn read(pid: i32, file: &str) -> String {
     fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default()
 }
 
-/// The value of a line of /proc/PID/status, empty where there is none.
+/// The value of a line of /proc/PID/status; empty if there is none.
 pub fn field(pid: i32, name: &str) -> String {
     let status = read(pid, "status");
     let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     value.unwrap_or_default().trim().to_owned()
 }
 
-/// A set of signals in /proc/PID/status, 0 where there is none: `SigBlk`, `SigIgn` and so on.
+/// A set of signals in /proc/PID/status, such as `SigBlk`; 0 if there is none.
 pub fn signal_set(pid: i32, name: &str) -> u64 {
     u64::from_str_radix(&field(pid, name), 16).unwrap_or(0)
 }
 
-/// The system call that it waits in: its number and its arguments. Empty while it runs.
+/// The system call in which the process waits: the number and the arguments. Empty if it runs.
 pub fn system_call(pid: i32) -> Vec<u64> {
     let line = read(pid, "syscall");
     let words = line.split_ascii_whitespace();
@@ -33,18 +33,18 @@ pub fn system_call(pid: i32) -> Vec<u64> {
         .collect()
 }
 
-/// Whether the process is there, be it as a zombie.
+/// Whether the process exists; it may be a zombie.
 pub fn exists(pid: i32) -> bool {
     !read(pid, "status").is_empty()
 }
 
-/// The children of a process, zombies included. Each is of its first thread: no init has more.
+/// The children of the first thread of a process, with zombies. Inits have only one thread.
 pub fn children(pid: i32) -> Vec<i32> {
     let pids = read(pid, &format!("task/{pid}/children"));
     pids.split_ascii_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
-/// A process and all that come from it.
+/// A process and all its descendants.
 pub fn descendants(pid: i32) -> Vec<i32> {
     let mut found = vec![pid];
     let mut next = 0;
@@ -55,7 +55,7 @@ pub fn descendants(pid: i32) -> Vec<i32> {
     found
 }
 
-/// What a process is doing, for the report of a failure.
+/// What a process is doing, for messages about failures.
 pub fn describe(pid: i32) -> String {
     let fields = ["Name", "State", "SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"];
     let mut line = format!("  {pid}:");

@@ -1,4 +1,4 @@
-//! A process under watch: what it says, what is sent to it, how it ends.
+//! A process that a test has started: its output, its signals and its end.
 
 use super::patience;
 use super::process::{children, descendants, describe, system_call};
@@ -21,7 +21,7 @@ pub enum Ended {
 /// The reading end of what a process writes.
 pub struct Output {
     pipe: OwnedFd,
-    /// Read, but not yet returned.
+    /// Bytes that were read, but not yet returned.
     rest: Vec<u8>,
 }
 
@@ -52,7 +52,7 @@ impl Output {
         }
     }
 
-    /// Reads once; `None` when the time is up.
+    /// Reads once. `None` after the deadline.
     fn fill(&mut self, deadline: Instant) -> Option<usize> {
         if !readable(self.pipe.as_fd(), deadline) {
             return None;
@@ -63,15 +63,15 @@ impl Output {
         Some(length)
     }
 
-    /// Everything up to the end, which is when nobody has the other side open; `None` when that
-    /// does not come.
+    /// Everything up to the end, which comes when no process holds the other side. `None` if it does not
+    /// come.
     fn all(&mut self) -> Option<Vec<u8>> {
         let deadline = Instant::now() + patience();
         while self.fill(deadline)? > 0 {}
         Some(std::mem::take(&mut self.rest))
     }
 
-    /// What was already written.
+    /// What has been written so far.
     fn so_far(&mut self) -> String {
         while self.fill(Instant::now()).is_some_and(|length| length > 0) {}
         let rest = String::from_utf8_lossy(&self.rest);
@@ -79,7 +79,7 @@ impl Output {
     }
 }
 
-/// Waits until there is something to read (for a pidfd: until the process has ended).
+/// Waits until there is something to read, or for a pidfd until the process has exited.
 pub fn readable(fd: BorrowedFd<'_>, deadline: Instant) -> bool {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -91,7 +91,7 @@ pub fn readable(fd: BorrowedFd<'_>, deadline: Instant) -> bool {
     }
 }
 
-/// A process that the test started: the init, or what runs without one.
+/// A process that the test has started: the init, or the probe without one.
 pub struct Running {
     pid: i32,
     pidfd: OwnedFd,
@@ -106,12 +106,12 @@ impl Running {
         Self { pid, pidfd, ended: None, stdout, stderr }
     }
 
-    /// The process id as the test sees it.
+    /// The process ID in the PID namespace of the test.
     pub fn pid(&self) -> i32 {
         self.pid
     }
 
-    /// Fails the test and says what the processes are doing.
+    /// Fails the test and prints what the processes are doing.
     #[track_caller]
     pub fn fail(&mut self, what: &str) -> ! {
         let states: Vec<_> = descendants(self.pid).into_iter().map(describe).collect();
@@ -123,7 +123,7 @@ impl Running {
         )
     }
 
-    /// Waits until `done`, asking again and again: for what no file descriptor tells.
+    /// Waits until `done`, by polling.
     #[track_caller]
     pub fn until(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) {
         let deadline = Instant::now() + patience();
@@ -135,10 +135,10 @@ impl Running {
         }
     }
 
-    /// Waits until the init waits without a timeout: nothing is left to do for it before something
-    /// happens. Both calls have the timeout as their third argument.
+    /// Waits until the init sleeps in a system call without a timeout, so it has nothing left to do. The
+    /// timeout is the third argument of both calls.
     #[track_caller]
-    pub fn rests(&mut self) {
+    pub fn wait_until_idle(&mut self) {
         let waits = [libc::SYS_rt_sigtimedwait, libc::SYS_ppoll].map(i64::cast_unsigned);
         self.until(
             "the init waits without a timeout",
@@ -156,7 +156,7 @@ impl Running {
         }
     }
 
-    /// The next line of stdout must be this.
+    /// Fails the test if the next line of stdout is another.
     #[track_caller]
     pub fn expect(&mut self, line: &str) {
         let found = self.line();
@@ -195,18 +195,18 @@ impl Running {
         send(self.pid, signal);
     }
 
-    /// Sends a signal with a value, again while the queue is full.
+    /// Sends a signal with a value. Tries again while the queue is full.
     #[track_caller]
     pub fn signal_with_value(&mut self, signal: i32, value: i32) {
-        self.until("room for one signal more", |running| send_value(running.pid, signal, value));
+        self.until("room for one more signal", |running| send_value(running.pid, signal, value));
     }
 
-    /// Gives the process itself a longer queue of signals than it was started with.
+    /// Raises the limit of pending signals of this process, without that of the program.
     pub fn raise_queue(&self) {
         raise_queue(self.pid);
     }
 
-    /// The program: the only child of an init that has nothing else to look after.
+    /// The process ID of the program, which must be the only child.
     #[track_caller]
     pub fn program(&mut self) -> i32 {
         match children(self.pid)[..] {
@@ -215,7 +215,7 @@ impl Running {
         }
     }
 
-    /// Waits for the end, unless it does not come within `time`.
+    /// Waits for the end, at most this long.
     pub fn ended_within(&mut self, time: Duration) -> Option<Ended> {
         if self.ended.is_none() && readable(self.pidfd.as_fd(), Instant::now() + time) {
             let status = reap(self.pid);
@@ -231,10 +231,10 @@ impl Running {
     /// Waits for the end.
     #[track_caller]
     pub fn wait(&mut self) -> Ended {
-        self.ended_within(patience()).unwrap_or_else(|| self.fail("it does not end"))
+        self.ended_within(patience()).unwrap_or_else(|| self.fail("the process does not end"))
     }
 
-    /// Waits for the end, which must be an exit with this code.
+    /// Waits for the end. Fails the test if it is not an exit with this code.
     #[track_caller]
     pub fn exits_with(&mut self, code: i32) {
         let ended = self.wait();
@@ -247,9 +247,8 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if self.ended.is_none() {
-            // The death of PID 1 takes its namespace with it; elsewhere each has to be killed.
-            // They are all below a child that is not yet waited for, so no number is reused but
-            // that of one that ended since it was listed.
+            // If PID 1 dies, the kernel kills its namespace. Otherwise each process must be killed. An
+            // ID can only be reused if a process has ended since it was listed.
             for pid in descendants(self.pid).into_iter().rev() {
                 let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             }

@@ -1,5 +1,5 @@
-//! The one place that makes processes by hand: the test is the parent of PID 1 itself and sees its
-//! real wait status, which unshare(1) would not show. All the `unsafe` of the tests is here.
+//! Starts processes with raw system calls, so that the test is the parent of PID 1 and gets its real wait
+//! status, which unshare(1) would hide. All the `unsafe` code of the tests is in this file.
 
 use libc::{c_char, c_int, c_long, c_void, pid_t};
 use std::ffi::CString;
@@ -7,19 +7,19 @@ use std::io::{self, Error, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::null;
 
-/// Everything a process starts with. Nothing in it is found out after the clone, when the child
-/// of a process with threads may not allocate.
+/// Everything that a process starts with. All of it is allocated before the clone, because the child of a
+/// process with threads must not allocate.
 pub struct Plan {
     pub path: CString,
     pub arguments: Vec<CString>,
     pub environment: Vec<CString>,
-    /// Descriptors 0 to 2; what is `None` is closed.
+    /// Descriptors 0 to 2; `None` is closed.
     pub standard: [Option<RawFd>; 3],
-    /// One more to inherit, by its number in the new process.
+    /// One more descriptor, and its number in the new process.
     pub extra: Option<(RawFd, RawFd)>,
-    /// In a PID and a mount namespace of its own.
+    /// In a new PID and mount namespace.
     pub pid_1: bool,
-    /// In a user namespace of its own as well, as root there.
+    /// In a new user namespace too, as its root.
     pub user_namespace: bool,
     /// Descriptor 0 is the terminal of a new session.
     pub terminal: bool,
@@ -32,17 +32,16 @@ pub struct Plan {
     pub maps: [CString; 2],
 }
 
-/// A process that was started.
+/// A new process.
 pub struct Spawned {
     pub pid: pid_t,
     pub pidfd: OwnedFd,
 }
 
-/// Which step of the child failed, and how.
+/// The step that failed in the child, and its errno.
 type Failure = (&'static str, c_int);
 
-/// Starts a process by the plan. Fails with what the kernel said to the clone or, as `Other`, to
-/// one of the steps after it.
+/// Starts a process. The error is that of the clone or, as `Other`, that of a later step.
 pub fn spawn(plan: &Plan) -> io::Result<Spawned> {
     let arguments = pointers(&plan.arguments);
     let environment = pointers(&plan.environment);
@@ -95,7 +94,7 @@ fn pointers(strings: &[CString]) -> Vec<*const c_char> {
     strings.iter().map(|string| string.as_ptr()).chain([null()]).collect()
 }
 
-/// Runs in the child. Returns only what failed.
+/// Runs in the child. Returns only if a step failed.
 fn child(plan: &Plan, arguments: &[*const c_char], environment: &[*const c_char]) -> Failure {
     let done = |step, result: c_long| {
         if result == -1 {
@@ -107,7 +106,7 @@ fn child(plan: &Plan, arguments: &[*const c_char], environment: &[*const c_char]
     let call = |step, result: c_int| done(step, result.into());
     // SAFETY: system calls on pointers that live in `plan`, which was copied with the process.
     let steps = || unsafe {
-        // Should the test end before it can kill what it started.
+        // In case the test ends before it has killed the process.
         call("prctl", libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
         if plan.user_namespace {
             write_file(c"/proc/self/setgroups", c"deny");
@@ -123,7 +122,7 @@ fn child(plan: &Plan, arguments: &[*const c_char], environment: &[*const c_char]
         if plan.terminal || plan.pid_1 {
             call("setsid", libc::setsid())?;
         } else {
-            // A group of its own, so that a signal to the group does not hit the tests.
+            // A new process group, so that a signal to the group does not reach the tests.
             call("setpgid", libc::setpgid(0, 0))?;
         }
         let all = c_long::from(u32::MAX);
@@ -152,8 +151,8 @@ fn child(plan: &Plan, arguments: &[*const c_char], environment: &[*const c_char]
             limit.rlim_cur = queue;
             call("setrlimit", libc::setrlimit(resource, &raw const limit))?;
         }
-        // Last: a signal may end us from here on. The kernel's own structure is used, for the
-        // C library refuses the realtime signals that are its own.
+        // Last, because a signal may end the child from here on. The C library rejects the realtime
+        // signals that it reserves, so this is the raw system call with the kernel's structure.
         for signal in 1..=64 {
             let ignore = plan.ignored >> (signal - 1) & 1 == 1;
             let handler = if ignore { libc::SIG_IGN } else { libc::SIG_DFL };
@@ -170,7 +169,7 @@ fn child(plan: &Plan, arguments: &[*const c_char], environment: &[*const c_char]
     steps().err().unwrap_or(("execve", 0))
 }
 
-/// Writes a file of /proc in the child; a failure shows in what comes after.
+/// Writes a file of /proc in the child. If this fails, a later step fails too.
 unsafe fn write_file(path: &std::ffi::CStr, content: &std::ffi::CStr) {
     let content = content.to_bytes();
     // SAFETY: a path that ends with null, and a buffer of that length.
@@ -181,7 +180,7 @@ unsafe fn write_file(path: &std::ffi::CStr, content: &std::ffi::CStr) {
     }
 }
 
-/// Waits for a child that is at its end and returns its raw status.
+/// Reaps a child and returns its wait status.
 pub fn reap(pid: pid_t) -> c_int {
     let mut status = 0;
     // SAFETY: writes to one integer.
@@ -191,26 +190,26 @@ pub fn reap(pid: pid_t) -> c_int {
     status
 }
 
-/// kill(2), which nix only has for signals that have a name.
+/// kill(2). That of nix takes only signals that have a name.
 pub fn send(pid: pid_t, signal: c_int) {
     // SAFETY: takes two integers.
     assert_eq!(unsafe { libc::kill(pid, signal) }, 0, "kill {pid} with {signal}");
 }
 
-/// sigqueue(3): a signal with a value. Whether there was room for it.
+/// sigqueue(3), which sends a signal with a value. Returns whether the queue had room.
 pub fn send_value(pid: pid_t, signal: c_int, value: i32) -> bool {
     unsafe extern "C" {
         fn sigqueue(pid: pid_t, signal: c_int, value: libc::sigval) -> c_int;
     }
     let value = libc::sigval { sival_ptr: value as usize as *mut c_void };
-    // SAFETY: as the manual page declares it.
+    // SAFETY: the declaration is that of the manual page.
     let result = unsafe { sigqueue(pid, signal, value) };
     // EAGAIN: the receiver's RLIMIT_SIGPENDING (sigqueue(3)).
     assert!(result == 0 || Error::last_os_error().kind() == io::ErrorKind::WouldBlock);
     result == 0
 }
 
-/// Raises the soft `RLIMIT_SIGPENDING` of a process to its hard one.
+/// Raises the soft `RLIMIT_SIGPENDING` of a process to the hard limit.
 pub fn raise_queue(pid: pid_t) {
     let resource = libc::RLIMIT_SIGPENDING;
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -223,7 +222,7 @@ pub fn raise_queue(pid: pid_t) {
     assert_eq!(result, 0, "prlimit: {}", Error::last_os_error());
 }
 
-/// Sets the size of a terminal, which tells its foreground group so.
+/// Sets the size of a terminal. The kernel sends SIGWINCH to its foreground process group.
 pub fn resize(terminal: RawFd, rows: u16, columns: u16) {
     let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: the ioctl reads one structure.
@@ -231,7 +230,7 @@ pub fn resize(terminal: RawFd, rows: u16, columns: u16) {
     assert_eq!(result, 0, "TIOCSWINSZ");
 }
 
-/// The foreground process group of a terminal, asked from outside its session.
+/// The foreground process group of a terminal, seen from outside its session.
 pub fn foreground(master: RawFd) -> pid_t {
     let mut group: pid_t = 0;
     // SAFETY: the ioctl writes one integer.

@@ -1,4 +1,4 @@
-//! A pseudo-terminal with the test in the place of the person.
+//! A pseudo-terminal at which the test types.
 
 use super::patience;
 use super::running::readable;
@@ -8,12 +8,12 @@ use nix::unistd::{read, write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Instant;
 
-/// Both sides of the terminal, and what was read from it.
+/// Both sides of the terminal, and its output.
 pub struct Terminal {
     master: OwnedFd,
     slave: OwnedFd,
     shown: String,
-    /// Up to here it was expected.
+    /// The end of what `expect` has found.
     seen: usize,
 }
 
@@ -27,12 +27,12 @@ impl Terminal {
         self.slave.try_clone().unwrap()
     }
 
-    /// Types text; `\x03` is Ctrl-C, `\x1a` Ctrl-Z.
+    /// Types text. `\x03` is Ctrl-C, `\x1a` is Ctrl-Z.
     pub fn types(&self, text: &str) {
         assert_eq!(write(&self.master, text.as_bytes()), Ok(text.len()));
     }
 
-    /// Waits until this is shown, after what was last expected.
+    /// Waits until the terminal shows this text, after what was expected before.
     #[track_caller]
     pub fn expect(&mut self, text: &str) {
         let deadline = Instant::now() + patience();
@@ -57,7 +57,7 @@ impl Terminal {
         resize(self.master.as_raw_fd(), rows, columns);
     }
 
-    /// The process group that Ctrl-C is for.
+    /// The foreground process group.
     pub fn foreground(&self) -> i32 {
         foreground(self.master.as_raw_fd())
     }

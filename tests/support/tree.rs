@@ -1,5 +1,5 @@
-//! What /proc and /sys show in a container with limits: files that an init is given as its --root,
-//! and that the test writes to as the kernel and a runtime would.
+//! Files that look like /proc and /sys in a container with limits. An init gets them as --root, and the
+//! test changes them as the kernel and a container runtime would.
 
 use super::{Init, Launch, Place, Running};
 use std::fs;
@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use tempfile::{TempDir, tempdir};
 
-/// What /proc and /sys show in a container with limits.
+/// A directory with the files of a container that has 400 MiB and half a CPU.
 pub struct Tree(TempDir);
 
 impl Tree {
@@ -27,7 +27,7 @@ impl Tree {
         tree.write("sys/fs/cgroup/memory.max", "419430400\n");
         tree.write("sys/fs/cgroup/memory.peak", "419430400\n");
         tree.write("sys/fs/cgroup/cpu.max", "50000 100000\n");
-        tree.kills(1, 0);
+        tree.oom_kills(1, 0);
         tree.throttled("nr_periods 2\nnr_throttled 1\nthrottled_usec 5000\n");
         tree
     }
@@ -55,15 +55,15 @@ impl Tree {
         fs::write(self.path(file), text).unwrap();
     }
 
-    /// The same at once, as the kernel's files are written: at no time there is nothing in the file.
-    /// The text is no shorter than what it takes the place of.
+    /// Writes a file without truncating it first, so that a reader never finds it empty. The text must not
+    /// be shorter than the old one.
     pub fn overwrite(&self, file: &str, text: &str) {
         let file = fs::OpenOptions::new().write(true).open(self.path(file)).unwrap();
         file.write_all_at(text.as_bytes(), 0).unwrap();
     }
 
-    /// What the kernel has killed so far.
-    pub fn kills(&self, processes: u32, groups: u32) {
+    /// Sets the counts of OOM kills.
+    pub fn oom_kills(&self, processes: u32, groups: u32) {
         let text = format!("max 9\noom 1\noom_kill {processes}\noom_group_kill {groups}\n");
         self.write("sys/fs/cgroup/memory.events", &text);
     }
@@ -72,15 +72,15 @@ impl Tree {
         self.write("sys/fs/cgroup/cpu.stat", text);
     }
 
-    /// An init that takes this for the system.
+    /// An init with this tree as its --root.
     pub fn launch(&self, place: Place, program: &[&str], options: &[&str]) -> Launch {
         Init::must_be_loadline();
         Launch::new(place, program).arguments(&["--root", self.root()]).arguments(options)
     }
 
-    /// One that has nothing left to do, with a program that waits to be killed.
+    /// Starts such an init with a program that waits, and waits until the init is idle.
     #[track_caller]
     pub fn start(&self, place: Place, options: &[&str]) -> Running {
-        self.launch(place, &["pause"], options).settled()
+        self.launch(place, &["pause"], options).start_idle()
     }
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""capture.py PID DIRECTORY: keeps what loadline would read as the process PID, in a tree for
-`loadline --root DIRECTORY`. Nothing is needed in the container; the reader has to be root.
+"""capture.py PID DIRECTORY: copies the files that loadline would read in the process PID to a tree for
+`loadline --root DIRECTORY`. It needs nothing in the container, and must run as root.
 """
 
 import pathlib
@@ -13,9 +13,9 @@ CONTROLLERS = {"memory", "cpu"}
 
 
 def capture(pid, directory):
-    """Captures from within the namespaces of the process: in /proc/PID/cgroup and mountinfo the
-    kernel shows paths as the reader's cgroup namespace has them (cgroup_namespaces(7)), and in
-    cgroup.procs IDs of the reader's PID namespace."""
+    """Captures inside the namespaces of the process: in /proc/PID/cgroup and mountinfo the kernel shows
+    paths relative to the cgroup namespace of the reader (cgroup_namespaces(7)), and in cgroup.procs IDs
+    of the reader's PID namespace."""
     subprocess.run(["nsenter", f"--target={pid}", "--cgroup", "--pid", sys.executable, __file__,
                     "--within", str(pid), str(directory)], check=True)
 
@@ -55,7 +55,7 @@ def within(pid, directory):
 
 
 def cgroups(path, mount_root):
-    """Where in a mount a process's cgroup may be, and all cgroups above it."""
+    """The places in a mount where the cgroup of a process may be, and all their ancestors."""
     path = pathlib.PurePosixPath(path)
     places = {pathlib.PurePosixPath(".")}
     if ".." not in path.parts:

@@ -1,5 +1,5 @@
-"""A container in which loadline is the init and `inside` the program, whoever made it, and what has
-to be true of all of them."""
+"""A container in which loadline is the init and `inside` is the program, and the checks that apply to
+all containers."""
 
 import json
 import math
@@ -13,30 +13,30 @@ import sys
 import capture
 from suite import FIXTURES, HIERARCHIES, HOME, LOADLINE, TOP
 
-# What inside/main.go ends with.
+# The exit code of inside/main.go.
 STATUS = 7
 MEMORY = 64 << 20
 CPUS = 0.5
-# For the commands of Docker and Podman, and what loadline is to find then.
+# The options for Docker and Podman, and the limits that loadline must find.
 MEMORY_OPTIONS = [f"--memory={MEMORY}", f"--memory-swap={MEMORY}"]
 CPU_OPTIONS = [f"--cpus={CPUS}"]
 LIMITS = MEMORY_OPTIONS + CPU_OPTIONS
-# How Go says that it has no memory limit.
+# The value with which Go reports no memory limit.
 NO_LIMIT = 2**63 - 1
 
 
 def found(place=""):
-    """Both limits, in the files of this cgroup as the container sees it."""
+    """Both limits, with their files as the container sees them."""
     return {"memory": (MEMORY, f"/sys/fs/cgroup/memory{place}/memory.limit_in_bytes"),
             "cpus": (CPUS, f"/sys/fs/cgroup/cpu{place}/cpu.cfs_quota_us")}
 
 
 class Container:
-    """Runs from the start of `with` to its end. The subclasses know the runtime's command."""
+    """A container that runs inside a `with` block. Subclasses provide the commands of the runtime."""
 
-    # The file that is loadline in the container.
+    # The path of loadline in the container.
     init = "/loadline"
-    # Where messages go; a file never is full.
+    # Where messages go. A file is never full, unlike a pipe.
     stderr = None
     count = 0
 
@@ -84,7 +84,7 @@ class Container:
         return json.loads(self.first_line)
 
     def line(self):
-        """What the program says next."""
+        """The next line of the program."""
         line = self.client.stdout.readline()
         if not line:
             raise EOFError(f"{self.name} ended with {self.client.wait()}: {self.said_by_init()}")
@@ -105,12 +105,12 @@ class Container:
         subprocess.run(self.kill_command(signal_name), check=True, capture_output=True, text=True)
 
     def stop(self):
-        """Gives what the program said at the end, and the exit status."""
+        """Stops the container. Returns the last words of the program, and the exit code."""
         subprocess.run(self.stop_command(), check=True, capture_output=True, text=True)
         return self.client.stdout.read().split(), self.client.wait()
 
     def memory_cgroups(self):
-        """The memory cgroup of the first process, and those above it."""
+        """The memory cgroup of the first process, and its ancestors."""
         for line in pathlib.Path(f"/proc/{self.pid()}/cgroup").read_text(encoding="utf-8").splitlines():
             _, controllers, path = line.split(":", 2)
             if controllers == "memory":
@@ -120,7 +120,7 @@ class Container:
 
 
 def explanation(finished):
-    """What `--explain=json` said, without the program."""
+    """The output of `--explain=json`, without the part about the program."""
     finished.check_returncode()
     said = json.loads(finished.stdout)
     del said["program"]
@@ -132,7 +132,7 @@ def equal(found, expected, what):
 
 
 def variables(memory, cpus, allowed):
-    """What loadline has to set for these limits."""
+    """The variables that loadline must set for these limits."""
     values = {}
     if memory:
         values["GOMEMLIMIT"] = str(memory * 8 // 10)
@@ -142,8 +142,8 @@ def variables(memory, cpus, allowed):
 
 
 def check(title, container, memory=None, cpus=None, allowed=None, said=(), fixture=None):
-    """Everything that is true of a container with these limits: of each the amount, and the file in
-    which it is found. `said` are parts of the messages that there are."""
+    """Checks a container with these limits. Each limit is its value and the file in which it is found.
+    `said` are parts of the messages that are expected."""
     allowed = allowed or len(os.sched_getaffinity(0))
     memory_limit, memory_source = memory or (None, None)
     cpu_limit, cpu_source = cpus or (None, None)
@@ -153,7 +153,7 @@ def check(title, container, memory=None, cpus=None, allowed=None, said=(), fixtu
     yield equal(report["Environment"], expected, f"{title}: the program is given the variables")
     go = {"MemoryLimit": int(expected.get("GOMEMLIMIT", NO_LIMIT)),
           "Processors": int(expected.get("GOMAXPROCS", allowed))}
-    yield equal({name: report[name] for name in go}, go, f"{title}: Go goes by them")
+    yield equal({name: report[name] for name in go}, go, f"{title}: the Go runtime uses them")
 
     explained = container.explain()
     decided = {"memory": [memory_limit, memory_source, expected.get("GOMEMLIMIT"), False],
@@ -162,13 +162,13 @@ def check(title, container, memory=None, cpus=None, allowed=None, said=(), fixtu
             "cpu": ["limit_cpus", "source", "GOMAXPROCS", "guessed"]}
     explains = {half: [explained[half][key] for key in keys[half]] for half in keys}
     explains["warnings"] = explained["warnings"]
-    yield equal(explains, decided, f"{title}: --explain says where the limits are from")
+    yield equal(explains, decided, f"{title}: --explain names the files of the limits")
 
     tree = HOME / "captured" / container.name
     capture.capture(container.pid(), tree)
     again = explanation(subprocess.run([LOADLINE, "--root", tree, "--explain=json"], check=True,
                                        capture_output=True, text=True))
-    yield equal(again, explained, f"{title}: a captured tree says the same")
+    yield equal(again, explained, f"{title}: the captured tree gives the same result")
     if fixture and "--fixtures" in sys.argv and explains == decided:
         keep(tree, *fixture, explained)
 
@@ -177,38 +177,38 @@ def check(title, container, memory=None, cpus=None, allowed=None, said=(), fixtu
 
     lines = [next((part for part in said if part in line), line)
              for line in container.said_by_init().splitlines()]
-    yield equal(lines, list(said), f"{title}: nothing else is said")
+    yield equal(lines, list(said), f"{title}: there are no other messages")
     yield equal(container.stop(), (["terminated"], STATUS),
-                f"{title}: stopped by SIGTERM, with the program's own status")
+                f"{title}: stopped by SIGTERM, with the exit code of the program")
     if memory:
         yield from check_explained(title, container.said_by_init(), "1 process of the container",
                                    memory_limit)
 
 
 def check_enforced(title, container, limit):
-    """A program that takes more than the limit that loadline found is killed exactly there."""
+    """Checks that the kernel kills a program exactly at the limit that loadline found."""
     cgroups = container.memory_cgroups()
     limiting = min(cgroups, key=lambda cgroup: number(cgroup, "memory.limit_in_bytes"))
     before = oom_kills(cgroups[0])
     grown = container.execute(container.init, "--", "/inside", "grow", str(4 * MEMORY))
-    yield equal(grown.returncode, 128 + signal.SIGKILL, f"{title}: taking more memory is deadly")
-    # It runs under a loadline of its own, which says so.
+    yield equal(grown.returncode, 128 + signal.SIGKILL, f"{title}: a program that takes more memory is killed")
+    # It runs under another loadline, which reports the kill.
     yield from check_explained(title, grown.stderr, "the program", limit)
     kills = oom_kills(cgroups[0]) - before
     peak = number(limiting, "memory.max_usage_in_bytes")
-    # The kernel charges up to 64 pages at once, and beyond the limit what may not fail.
+    # The kernel charges up to 64 pages at a time, and exceeds the limit for allocations that must not fail.
     slack = 64 * os.sysconf("SC_PAGE_SIZE")
     yield (kills == 1 and limit is not None and abs(peak - limit) <= slack,
            f"{title}: the kernel kills at the limit that was found: {kills} at {peak} of {limit}")
 
 
 def check_explained(title, messages, who, limit):
-    """A kill for want of memory is one line that names who was killed, the limit, and the peak."""
+    """An OOM kill is reported in one line that names what was killed, the limit, and the peak."""
     explained = [line for line in messages.splitlines() if "OOM-killed" in line]
     line = explained[0] if len(explained) == 1 else ""
     good = (f"the kernel OOM-killed {who}: limit {limit >> 20} MiB in" in line
             and ", peak " in line and "; raise the limit, or " in line)
-    yield good, f"{title}: it is said of {who}" + ("" if good else f", not {messages.strip()}")
+    yield good, f"{title}: the OOM kill of {who} is reported" + ("" if good else f", not {messages.strip()}")
 
 
 def number(cgroup, file):
@@ -216,16 +216,16 @@ def number(cgroup, file):
 
 
 def oom_kills(cgroup):
-    """How many processes of the cgroup itself were taken, whoever had the limit."""
+    """The number of OOM kills in the cgroup itself, whichever cgroup has the limit."""
     lines = (cgroup / "memory.oom_control").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
 
 
 def keep(tree, name, about, explained):
-    """Makes a fixture of a captured tree, in the place of an older one."""
+    """Replaces a fixture with a captured tree."""
     for file in tree.rglob("*"):
         if file.is_file() and str(TOP) in file.read_text(encoding="utf-8"):
-            raise ValueError(f"{file} holds a path of this machine")
+            raise ValueError(f"{file} contains a path of this machine")
     shutil.rmtree(FIXTURES / name, ignore_errors=True)
     shutil.copytree(tree, FIXTURES / name)
     for half in ("memory", "cpu"):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""loadline in Docker's containers, made by a daemon of the suite's own."""
+"""loadline in containers of Docker, with a separate daemon for the suite."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from suite import CGROUP, HOME, INSIDE, LAB, LOADLINE, PATIENCE, TOP
 
 
 class Docker(Container):
-    """`docker run`, without a network, as the daemon makes none."""
+    """`docker run` without a network, because the daemon creates none."""
 
     image = "with-loadline"
 
@@ -41,7 +41,7 @@ class Docker(Container):
 
 
 class DockerInit(Docker):
-    """`docker run --init`, of an image that knows nothing of loadline."""
+    """`docker run --init` with an image that does not contain loadline."""
 
     image = "without-loadline"
     init = "/sbin/docker-init"
@@ -56,8 +56,8 @@ def docker(*arguments):
 
 
 def start_daemon():
-    """Starts dockerd and waits until it says that it is ready, as it would to systemd."""
-    # The classic builder is in every client, BuildKit only in some, or in a plugin.
+    """Starts dockerd and waits for the notification that it also sends to systemd."""
+    # Every client has the classic builder, but not every client has BuildKit.
     os.environ.update(DOCKER_HOST=f"unix://{HOME}/docker.sock", DOCKER_CONFIG=str(HOME / "config"),
                       DOCKER_BUILDKIT="0")
     ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -166,7 +166,7 @@ def version_for_the_daemon():
 
 
 def termination_message():
-    """The kubelet mounts an empty file there; a program that is killed by the kernel leaves it so."""
+    """The kubelet mounts an empty file as the termination log, which an OOM-killed program leaves empty."""
     log = HOME / "termination-log"
     log.touch()
     run = ["docker", "run", "--rm", "--network=none", f"--volume={log}:/dev/termination-log",
@@ -189,7 +189,7 @@ def every_signal():
 
 
 def terminal():
-    """Ctrl-C is a signal from the container's terminal, to the processes in its foreground."""
+    """Ctrl-C sends SIGINT to the foreground processes of the terminal of the container."""
     yield from check_interrupted("-t", Docker("--interactive", "--tty"))
     yield from check_interrupted("--init -t", DockerInit("--interactive", "--tty"))
 
@@ -206,14 +206,14 @@ def check_interrupted(title, container):
             while part := screen.read(4096):
                 said += part
         except OSError:
-            pass  # EIO: nobody has the other side any more (pty(7)).
+            pass  # EIO: no process holds the other side any more (pty(7)).
     yield json.loads(report)["Foreground"], f"{title}: the program is in the foreground"
     yield b"interrupt" in said, f"{title}: Ctrl-C reaches the program: {report + said}"
     yield equal(client.wait(), STATUS, f"{title}: the status is the program's")
 
 
 class Resized(Docker):
-    """A container whose limits change; what loadline says is on stdout too."""
+    """A container whose limits change. Messages of loadline go to stdout too."""
 
     stderr = subprocess.STDOUT
 
@@ -233,7 +233,7 @@ def matches(pattern, line, what):
 
 
 def changed(memory, cpus, ending):
-    """The line for these limits, in all but the reasons."""
+    """A pattern for the message about these limits, with any reasons."""
     return (rf"loadline: limits changed: memory {memory} MiB, CPU {cpus}; a start now would give "
             rf"GOMEMLIMIT={(memory << 20) * 8 // 10} \(.*\); GOMAXPROCS.* \(.*\); {ending}")
 
@@ -242,62 +242,62 @@ def resized():
     title = "docker update, --on-resize=log"
     with Resized("log") as container:
         resize(container, 96, 1.5)
-        yield matches(changed(96, 1.5, "the program keeps its values"), container.line(), f"{title}: it is said")
+        yield matches(changed(96, 1.5, "the program keeps its values"), container.line(), f"{title}: it is reported")
         for cpus, ending in ((0.9, "the program keeps its values"), (0.6, "the program is not affected")):
             docker("update", f"--cpus={cpus}", container.name)
             yield matches(f"loadline: limits changed: CPU {cpus}; .*; {ending}",
                           container.line(), f"{title}: {cpus} CPUs, {ending}")
-        yield equal(container.stop(), (["terminated"], STATUS), f"{title}: the program ends as ever")
+        yield equal(container.stop(), (["terminated"], STATUS), f"{title}: the program exits as usual")
 
 
 def resized_for_go():
-    """examples/resize asks loadline what to do."""
+    """examples/resize asks loadline for the new GOMEMLIMIT."""
     title = "docker update, --on-resize=signal"
     with Resized("ignore", "resize") as container:
         yield matches(".* memory limit 51 MiB", container.first_line, f"{title}: a limit at the start")
         resize(container, 96, 1.5)
-        yield matches(changed(96, 1.5, "sending SIGUSR1 to the program"), container.line(), f"{title}: it is said")
+        yield matches(changed(96, 1.5, "sending SIGUSR1 to the program"), container.line(), f"{title}: it is reported")
         yield matches(".* memory limit 76 MiB, was 51 MiB", container.line(), f"{title}: Go follows it")
-        yield equal(container.stop()[1], 128 + signal.SIGTERM, f"{title}: ends by SIGTERM, as Go does")
+        yield equal(container.stop()[1], 128 + signal.SIGTERM, f"{title}: SIGTERM ends it, as any Go program")
 
 
 def resized_to_end():
     title = "docker update, --on-resize=exit"
     with Resized("exit") as container:
         resize(container, 96, 1.5)
-        # Of the init and of the program, by two pipes: either may come first.
+        # One line is from the init and one from the program. Either may come first.
         said, program = sorted([container.line(), container.line()])
-        yield matches(changed(96, 1.5, "asking the program to exit"), said, f"{title}: it is said")
+        yield matches(changed(96, 1.5, "asking the program to exit"), said, f"{title}: it is reported")
         yield equal(program, "terminated", f"{title}: by SIGTERM")
         yield equal(container.client.wait(), STATUS, f"{title}: the status is the program's")
 
 
 def resized_and_ignored():
-    """What is said at the end tells of the start."""
+    """The reports at the end contain the limits at the start too."""
     with Docker("--env=TINI_VERBOSITY=2", *LIMITS) as container:
         resize(container, 96, 1.5)
         container.execute(container.init, "--", "/inside", "grow", str(4 * MEMORY))
         container.stop()
         said = container.said_by_init()
     for what, part in [
-            ("the post-mortem",
+            ("the OOM report",
              r'limit 96 MiB in "/sys/fs/cgroup/memory/memory.limit_in_bytes" \(64 MiB at start\), '),
-            ("the account, of memory,", "; memory limit 96 MiB; memory limit at start 64 MiB; "),
-            ("the account, of CPU time,", "; CPU limit 1.5; CPU limit at start 0.5; ")]:
-        yield matches(f".*{part}.*", said, f"docker update, ignored: {what} tells both limits")
+            ("the memory part of the summary", "; memory limit 96 MiB; memory limit at start 64 MiB; "),
+            ("the CPU part of the summary", "; CPU limit 1.5; CPU limit at start 0.5; ")]:
+        yield matches(f".*{part}.*", said, f"docker update, ignored: {what} has both limits")
 
 
 def memory_is_not_watched():
-    """As v1 has no notice of it."""
+    """cgroup v1 has no notifications for it."""
     with Docker("--env=LOADLINE_MEMORY_WARN=1", *LIMITS) as container:
         yield equal(container.stop(), (["terminated"], STATUS), "--memory-warn: the program runs")
         yield equal(container.said_by_init(),
                     "loadline: cannot watch for --memory-warn: No such file or directory; it requires "
-                    "cgroup v2", "--memory-warn: it is said that it takes v2")
+                    "cgroup v2", "--memory-warn: a message says that it requires v2")
 
 
 class Service(Docker):
-    """An image of Dockerfile.example, which logs to stderr."""
+    """An image of Dockerfile.example. The service logs to stderr."""
 
     stderr = subprocess.STDOUT
 
@@ -306,8 +306,8 @@ class Service(Docker):
         self.image = image
 
 
-# What the first two stages of Dockerfile.example run, where there is nothing to compile with: it
-# puts into place what was built before.
+# These take the place of make and go in the first two stages of Dockerfile.example, because the image has
+# no compiler. They copy files that were built before.
 MAKE = """#!/bin/sh -e
 [ "$1" = artifact ] && [ -f Cargo.toml ] && [ -f src/main.rs ]
 case $2 in ARCH= | ARCH=amd64 | ARCH=arm64) ;; *) exit 2 ;; esac
@@ -323,7 +323,7 @@ busybox cp /bin/service "$2"
 
 
 def busybox():
-    """Debian's static busybox, kept below target/lab."""
+    """The static busybox of Debian, below target/lab."""
     if not (LAB / "busybox").exists():
         print("setup: unpacking Debian's busybox-static below target/lab", file=sys.stderr)
         draft = HOME / "busybox"
@@ -336,7 +336,7 @@ def busybox():
 
 
 class Leaving(Docker):
-    """A container whose program leaves a daemon behind, which ends by SIGTERM."""
+    """A container whose program starts a daemon and exits. The daemon exits on SIGTERM."""
 
     def __init__(self, *options):
         super().__init__("--env=LOADLINE_DRAIN=1h", *options)
@@ -356,28 +356,28 @@ def drained_among_the_processes_of_the_host():
         with Leaving("--pid=host") as container:
             daemon = container.report["PID"]
             yield from check_drained("--drain, --pid host", container)
-        yield not os.path.exists(f"/proc/{daemon}"), "--drain, --pid host: nothing is left of the daemon"
-        yield equal(stranger.poll(), None, "--drain, --pid host: a process of the host lives on")
+        yield not os.path.exists(f"/proc/{daemon}"), "--drain, --pid host: the daemon is gone"
+        yield equal(stranger.poll(), None, "--drain, --pid host: a process of the host still runs")
         stranger.terminate()
         yield equal(stranger.stdout.read().split(), ["terminated"],
-                    "--drain, --pid host: it has been sent nothing")
+                    "--drain, --pid host: it got no other signal")
 
 
 def check_drained(title, container):
-    yield equal(container.line(), "terminated", f"{title}: the daemon is told to end")
+    yield equal(container.line(), "terminated", f"{title}: the daemon gets SIGTERM")
     yield equal(container.client.wait(), STATUS, f"{title}: the status is the program's")
-    yield equal(container.said_by_init(), "", f"{title}: nothing is said")
+    yield equal(container.said_by_init(), "", f"{title}: there are no messages")
 
 
 def drained_of_what_was_executed():
-    """What `docker exec` brings in is no child of the init."""
+    """A process of `docker exec` is not a child of the init."""
     title = "--drain, docker exec"
     with Docker("--env=LOADLINE_DRAIN=1h") as container:
         other = subprocess.Popen(container.exec_command(["/inside"]), stdout=subprocess.PIPE, text=True)
         other.stdout.readline()
         yield equal(container.stop(), (["terminated"], STATUS), f"{title}: the program is stopped")
-        yield equal(other.communicate()[0].split(), ["terminated"], f"{title}: and the other is")
-        yield equal(other.returncode, STATUS, f"{title}: which has its own status")
+        yield equal(other.communicate()[0].split(), ["terminated"], f"{title}: the other process is stopped too")
+        yield equal(other.returncode, STATUS, f"{title}: it keeps its own exit code")
 
 
 def dockerfile_example():
@@ -411,7 +411,7 @@ def check_service(title, container):
     answer = subprocess.run(["nsenter", f"--target={init}", "--net", sys.executable, "-c", get],
                             check=True, capture_output=True, text=True).stdout
     yield int(answer) > 0, f"{title}: answers a request with {answer.strip()} bytes"
-    yield equal(container.stop()[1], 128 + signal.SIGTERM, f"{title}: ends by SIGTERM, as Go does")
+    yield equal(container.stop()[1], 128 + signal.SIGTERM, f"{title}: SIGTERM ends it, as any Go program")
 
 
 if __name__ == "__main__":

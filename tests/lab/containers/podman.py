@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""loadline as the init of Podman's containers, run by root."""
+"""loadline as the init of containers that root runs with Podman."""
 
 import subprocess
 
@@ -9,12 +9,12 @@ from suite import CGROUP, HOME, INSIDE, LOADLINE
 
 
 class Podman(Container):
-    """`podman run --init` with an image that knows nothing of loadline."""
+    """`podman run --init` with an image that does not contain loadline."""
 
     init = "/run/podman-init"
 
     def run_command(self):
-        # A limit of files or processes above what we have is refused.
+        # Podman must not raise these limits above those of this process.
         return [*podman("run"), "--rm", "--init", f"--init-path={LOADLINE}", "--network=none",
                 f"--cgroup-parent=/{CGROUP}", "--ulimit=nofile=1024:1024",
                 "--ulimit=nproc=1024:1024", f"--name={self.name}", *self.options,

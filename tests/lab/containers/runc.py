@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""loadline in nested cgroups, the limit on an ancestor, as runc can make them."""
+"""loadline in nested cgroups of runc, with the limit on an ancestor."""
 
 import json
 import shutil
@@ -13,14 +13,14 @@ PERIOD = 100_000
 ROOTFS = HOME / "rootfs"
 UNLIMITED = "no visible cgroup sets a limit"
 
-# Reads the state of the container (the runtime specification, "Hooks") and puts its process, with
-# the mounts already made, into a cgroup below that of the container: as systemd does, or Docker's
-# own image of Docker.
+# A hook that reads the state of the container (runtime specification, "Hooks") and moves its process,
+# whose mounts exist already, into a cgroup below that of the container. systemd and the image
+# docker:dind do this.
 MOVE_DOWN = """
 pid=$(sed 's/.*"pid":\\([0-9]*\\).*/\\1/')
 for cgroup in /sys/fs/cgroup/*/"$1"; do
     mkdir "$cgroup/leaf"
-    # Where it is empty, a cpuset takes no process (cpuset(7)).
+    # An empty cpuset accepts no process (cpuset(7)).
     for file in cpuset.cpus cpuset.mems; do
         [ ! -e "$cgroup/$file" ] || cat "$cgroup/$file" >"$cgroup/leaf/$file"
     done
@@ -69,7 +69,7 @@ class Runc(Container):
 
 
 class RuncMovedDown(Runc):
-    """A container in the cgroup with the limits, its process in one below."""
+    """A container in the cgroup with the limits. Its process is in a child of that cgroup."""
 
     def __init__(self):
         super().__init__(move_down)
@@ -107,9 +107,9 @@ def without_mounts(_container, spec):
     spec["mounts"] = [mount for mount in spec["mounts"] if not is_cgroup(mount)]
 
 
-def ancestor_in_sight():
+def ancestor_is_visible():
     with Runc(with_hierarchies) as container:
-        yield from check("ancestor in sight", container, **found(f"/{container.parent}"), fixture=(
+        yield from check("ancestor is visible", container, **found(f"/{container.parent}"), fixture=(
             "v1_runc_ancestor_in_sight",
             "runc on cgroup v1 with the host's hierarchies mounted; the limits are on the parent."))
 
@@ -122,10 +122,10 @@ def leaf_below_the_container():
 
 
 def behind_a_namespace():
-    """Of the ancestor's limits the kernel still shows the one of memory, in memory.stat."""
+    """The kernel still shows the memory limit of the ancestor, in memory.stat."""
     with Runc(with_namespace) as container:
         yield equal(container.explain()["cpu"]["reason"], UNLIMITED,
-                    "behind a namespace: --explain says that no CPU limit can be seen")
+                    "behind a namespace: --explain says that no CPU limit is visible")
         yield from check("behind a namespace", container,
                          memory=(MEMORY, "/sys/fs/cgroup/memory/memory.stat"), fixture=(
                              "v1_runc_behind_a_namespace",
@@ -133,11 +133,11 @@ def behind_a_namespace():
                              "on the parent, and memory.stat alone tells of one."))
 
 
-def nothing_in_sight():
+def nothing_is_visible():
     with Runc(without_mounts) as container:
         explained = container.explain()
         yield equal([explained[half]["reason"] for half in ("memory", "cpu")], [UNLIMITED] * 2,
-                    "no cgroup mounts: --explain says that nothing can be seen")
+                    "no cgroup mounts: --explain says that no limit is visible")
         yield from check("no cgroup mounts", container, fixture=(
             "v1_runc_without_cgroup_mounts",
             "runc on cgroup v1 without any cgroup mount; the limits are out of sight."))
@@ -145,4 +145,4 @@ def nothing_in_sight():
 
 if __name__ == "__main__":
     suite.main("runc", {"runc": "runc"}, [
-        ancestor_in_sight, leaf_below_the_container, behind_a_namespace, nothing_in_sight], prepare)
+        ancestor_is_visible, leaf_below_the_container, behind_a_namespace, nothing_is_visible], prepare)

@@ -1,8 +1,8 @@
-"""What the suites with containers share: a place that goes away as a whole, and what runs there.
+"""What the suites with containers share: how a suite is isolated, and how it runs its cases.
 
-A suite runs in mount and PID namespaces of its own, with loadline as PID 1 and what is written to
-/run, /etc and /var in memory. Whatever becomes of it, its processes, mounts and files end with the
-namespaces; only its cgroup, CGROUP in every hierarchy, is removed from outside.
+A suite runs in new mount and PID namespaces, with loadline as PID 1. What it writes to /run, /etc and
+/var stays in memory. Its processes, mounts and files end with the namespaces, even if it is killed.
+Only its cgroup, CGROUP in every hierarchy, is removed from outside.
 """
 
 import os
@@ -19,13 +19,14 @@ ARTIFACT = pathlib.Path(os.environ.get("LOADLINE_ARTIFACT", TOP / "target/artifa
 HIERARCHIES = pathlib.Path("/sys/fs/cgroup")
 FIXTURES = TOP / "tests/fixtures"
 
-# Inside: the name of the cgroup, where everything is, and the two files that containers are made of.
+# Inside the namespaces: the name of the cgroup, the directory of the suite, and the two files that
+# containers consist of.
 CGROUP = os.environ.get("LAB_CGROUP", "")
 HOME = pathlib.Path("/run/lab")
 LOADLINE, INSIDE = HOME / "loadline", HOME / "inside"
 
-# Seconds for one case, which takes less than one where nothing else runs.
-PATIENCE = 60
+# Seconds for one case. It takes less than one second on an idle machine.
+PATIENCE = 180
 CANNOT = 2
 
 
@@ -34,9 +35,9 @@ class Cannot(Exception):
 
 
 def main(name, commands, cases, prepare):
-    """The whole of a suite's script: `commands` are those that it needs, and the packages they are
-    in; a case is a function that yields (passed, what) pairs. With --fixtures what they capture
-    replaces the fixtures."""
+    """Runs a suite. `commands` are the commands that it needs, and the packages that contain them. A
+    case is a function that yields (passed, description) pairs. With --fixtures, the captured trees
+    replace the fixtures."""
     if CGROUP:
         sys.exit(inside(name, cases, prepare))
     try:
@@ -48,23 +49,23 @@ def main(name, commands, cases, prepare):
 
 def outside(name, commands):
     if os.geteuid() != 0:
-        raise Cannot("it takes root to make containers with limits")
+        raise Cannot("only root can create containers with limits")
     if not (HIERARCHIES / "memory/memory.limit_in_bytes").exists():
         raise Cannot("this machine has no cgroup v1 hierarchy for memory")
     namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
     if subprocess.run([*namespaces, "mount", "-t", "tmpfs", "none", "/run"]).returncode:
-        raise Cannot("root may make no namespaces and mounts here")
+        raise Cannot("root cannot create namespaces and mounts here")
     try:
         for command, package in commands.items():
             if not shutil.which(command):
                 subprocess.run([TOP / "tests/lab/apt", "install", package], check=True)
         build_go()
     except subprocess.CalledProcessError as error:
-        raise Cannot(f"what it needs cannot be had: {error}") from error
+        raise Cannot(f"a requirement cannot be installed: {error}") from error
 
-    # As an exception, so that what runs is ended and its cgroup removed.
+    # Signals become exceptions, so that the child is ended and its cgroup removed.
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit("told to stop"))
+        signal.signal(number, lambda *_: sys.exit("stopped by a signal"))
     cgroup = f"loadline-{name}-{os.getpid()}"
     child = subprocess.Popen(
         [*namespaces, ARTIFACT, "--memory=off", "--cpu=off", "--", sys.executable,
@@ -74,7 +75,7 @@ def outside(name, commands):
         return child.wait()
     finally:
         if child.poll() is None:
-            # unshare(1) ends once its child has, and PID 1 only after all others in the namespace.
+            # unshare(1) exits after its child, PID 1, and PID 1 exits after all others in the namespace.
             children = pathlib.Path(f"/proc/{child.pid}/task/{child.pid}/children")
             for pid in children.read_text(encoding="utf-8").split():
                 os.kill(int(pid), signal.SIGKILL)
@@ -83,7 +84,7 @@ def outside(name, commands):
 
 
 def build_go():
-    """Builds the Go programs with the oldest toolchain: it leaves every decision to loadline."""
+    """Builds the Go programs with the oldest toolchain, whose runtime reads no limits itself."""
     go = subprocess.run([TOP / "tests/lab/go", "1.19"], check=True, stdout=subprocess.PIPE, text=True)
     environment = {**os.environ, "GOCACHE": str(LAB / "go-cache"), "GOPATH": str(LAB / "go-path"),
                    "GOFLAGS": "", "CGO_ENABLED": "0"}
@@ -99,7 +100,7 @@ def remove_cgroup(name):
 
 
 def mount_private():
-    """Has in memory what the suite and its tools write, here and to /etc and /var."""
+    """Mounts memory over /run, /etc and /var, so that the suite and its tools change no files."""
     subprocess.run(["mount", "-t", "tmpfs", "none", "/run"], check=True)
     HOME.mkdir()
     for directory in ("/etc", "/var"):
@@ -112,7 +113,7 @@ def mount_private():
 
 def inside(name, cases, prepare):
     def hangs(*_):
-        raise TimeoutError(f"nothing for {PATIENCE} seconds")
+        raise TimeoutError(f"no result within {PATIENCE} seconds")
 
     signal.signal(signal.SIGALRM, hangs)
     mount_private()

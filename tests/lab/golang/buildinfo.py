@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Holds what loadline reads in Go binaries against Go's own `go version -m`: of every binary of the
-toolchains, of the programs that the suite builds, and of Debian's runc, containerd and Docker; and
-counts the bytes that it reads of a large one. Exits 2 where the machine cannot show it.
+"""Compares what loadline reads from Go binaries with `go version -m`: for all binaries of the
+toolchains, for the programs of the suite, and for Debian's runc, containerd and Docker. It also counts
+the bytes that loadline reads of a large file. Exits with 2 if the machine cannot run this.
 """
 
 import json
@@ -18,7 +18,7 @@ from report import main
 DEBIAN = ["runc", "containerd", "docker.io"]
 NOTHING = dict.fromkeys(("go_version", "go_debug_defaults", "automaxprocs", "automemlimit", "cgo"))
 HOLE = 300 << 20
-# The bytes of a file that may be read, whatever its size.
+# The most bytes that may be read of a file of any size.
 MOST = 512 << 10
 # Settings with blanks or quotes in them are quoted (`debug.BuildInfo.String` in runtime/debug).
 QUOTED = re.compile(r'^"(.*)"$')
@@ -38,7 +38,7 @@ def explained(file, *options):
 
 
 def programs_in(paths):
-    """Those of the files that are programs."""
+    """The files that are programs."""
     def is_program(path):
         return path.is_file() and os.access(path, os.X_OK) and path.open("rb").read(4) == b"\x7fELF"
 
@@ -46,7 +46,7 @@ def programs_in(paths):
 
 
 def by_go(go, files):
-    """What `go version -m` says of each; it fails, in the end, if one of them is not Go."""
+    """The output of `go version -m` for each file. Its exit code is not 0 if one is not a Go program."""
     finished = subprocess.run([go, "version", "-m", *files], capture_output=True, text=True)
     found = {str(file): NOTHING for file in files}
     for line in finished.stdout.splitlines():
@@ -54,7 +54,7 @@ def by_go(go, files):
             file, _, version = line.partition(": ")
             info = found[file] = {**NOTHING, "go_version": version}
             continue
-        # From here on there are modules, if only one's own.
+        # From here on there is information about modules.
         info["go_debug_defaults"] = info["go_debug_defaults"] or ""
         kind, *fields = line[1:].split("\t")
         if kind == "build":
@@ -73,7 +73,7 @@ def by_go(go, files):
 
 
 def agrees(report, go, files):
-    """loadline finds what Go's own reader does."""
+    """Checks that loadline finds the same as `go version -m`."""
     said = by_go(go, files)
     for file in files:
         name = pathlib.Path(file)
@@ -83,14 +83,14 @@ def agrees(report, go, files):
 
 
 def agrees_on_debians(report, go, package):
-    """The same of what is in a package."""
+    """The same for the programs of a Debian package."""
     apt(package)
     listed = subprocess.run(["dpkg", "--listfiles", package], check=True, stdout=subprocess.PIPE, text=True)
     agrees(report, go, programs_in(map(pathlib.Path, listed.stdout.splitlines())))
 
 
 def knows_the_suite(report, built):
-    """What was built is in the file: a check of go version -m as well."""
+    """Checks loadline, and so `go version -m`, against the way the programs were built."""
     for program in built:
         found = explained(program.path)
         wanted = {path: "(devel)" if how == "replace" else version
@@ -104,8 +104,8 @@ def knows_the_suite(report, built):
 
 
 def headers(content):
-    """Where the fields of an ELF file are that hold offsets (elf(5), 64-bit and little-endian): the
-    section table's, the segments' and the sections'; and that of the first writable segment."""
+    """The places of all fields of a 64-bit little-endian ELF file that contain offsets (elf(5)), and the
+    offset of the first writable segment."""
     segments, sections = struct.unpack_from("<QQ", content, 32)
     size, count, section_size, section_count = struct.unpack_from("<HHHH", content, 54)
     segments = [segments + n * size for n in range(count)]
@@ -118,7 +118,7 @@ def headers(content):
 
 
 def with_hole(content, file):
-    """Writes a program with a hole before its data, as if it embedded so much: it takes no room."""
+    """Writes a program with a hole before its data, like a large embedded file. It uses no disk space."""
     fields, data = headers(content)
     moved = bytearray(content)
     for field in fields:
@@ -133,7 +133,7 @@ def with_hole(content, file):
 
 
 def without_sections(file):
-    """Takes a program's section table away, as packers do."""
+    """Removes the section table of a program, as packers do."""
     with open(file, "r+b") as out:
         out.seek(40)
         out.write(bytes(8))
@@ -142,7 +142,7 @@ def without_sections(file):
 
 
 def bytes_read(file, log):
-    """The bytes that loadline reads of a file, in how many calls, and what it maps of it."""
+    """The bytes that loadline reads of a file, the number of calls, and its mappings."""
     traced = "trace=read,pread64,readv,preadv,preadv2,mmap"
     subprocess.run(["strace", "-f", "-y", "-o", log, "-e", traced, LOADLINE, "--explain=json", file],
                    check=True, stdout=subprocess.DEVNULL, timeout=60)
@@ -153,7 +153,7 @@ def bytes_read(file, log):
 
 
 def reads_little(report, built):
-    """Of a large program no more is read than of a small one."""
+    """Checks that loadline reads no more of a large program than of a small one."""
     apt("strace")
     program = next(program for program in built if program.name == f"go{NEWEST}")
     directory = HOME / "large"

@@ -1,9 +1,9 @@
-/* cpus N COMMAND [ARGS...]: becomes a command that is told of N CPUs, at most 64, when it asks the
-   kernel on which it may run. The Go runtime asks by sched_getaffinity(2) alone, at its start and
-   whenever it looks at its quota again; so what it makes of many CPUs is seen on any machine.
+/* cpus N COMMAND [ARGS...]: executes a command that sees N CPUs, at most 64, if it calls
+   sched_getaffinity(2). The Go runtime uses only this call, at its start and when it reads its quota
+   again. So its behaviour with many CPUs can be tested on any machine.
 
-   The call is answered by a process of our own, see seccomp_unotify(2), that ends with the command
-   and all that it has started. */
+   Another process answers the call, see seccomp_unotify(2). It ends with the command and all of its
+   children. */
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -38,7 +38,7 @@ static void answer(int listener, uint64_t mask)
 		struct seccomp_notif call = { 0 };
 		struct seccomp_notif_resp response = { 0 };
 
-		/* Nobody is left who could call. */
+		/* No process is left that could call. */
 		if (calls.revents & POLLHUP)
 			return;
 		/* The caller may have been interrupted meanwhile. */

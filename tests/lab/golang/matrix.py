@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Holds what loadline decides for a Go program against the real runtimes, in real cgroups.
+"""Compares the decisions of loadline for Go programs with the real runtimes, in real cgroups.
 
-Of each program, in each place, three things: what its runtime does when nobody tells it anything;
-what `loadline --explain` says; and what the program sees under loadline. loadline has to set what
-the runtime would get wrong, and nothing else. Exits 2 where the machine cannot show it.
+For each program in each place, it checks three things: what the runtime does without loadline; the
+output of `loadline --explain`; and what the program sees under loadline. loadline must set the values
+that the runtime would get wrong, and no others. Exits with 2 if the machine cannot run this.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from places import MANY, MEMORY, PATIENCE, Place, Tree, made, set_quota
 from programs import AUTOMAXPROCS, AUTOMEMLIMIT, NEWEST, TOOLCHAINS
 from report import main
 
-# How Go says that it has no memory limit.
+# The value with which Go reports no memory limit.
 NO_LIMIT = 2**63 - 1
 
 HALF = Place("half a CPU", leaf=0.5)
@@ -38,7 +38,7 @@ TRACKING = ["containermaxprocs", "updatemaxprocs"]
 
 @dataclasses.dataclass
 class Expected:
-    """What a program under loadline has in its environment, and for the number of its threads."""
+    """The expected environment of a program under loadline, and the number of its threads."""
 
     memory: str
     maxprocs: str
@@ -47,39 +47,39 @@ class Expected:
 
 
 def version_of(program, module):
-    """The version of a module that the program was built with, as numbers; none without it."""
+    """The version of a module in the program, as numbers, or None."""
     return next((tuple(int(part) for part in version[1:].split("."))
                  for path, version, how in program.modules if path == module), None)
 
 
 def follows(program, debug=None):
-    """Whether its runtime goes by its quota; `debug` is the user's GODEBUG."""
+    """Whether the runtime follows the quota. `debug` is the GODEBUG of the user."""
     if debug and "containermaxprocs=" in debug and program.minor >= 25:
         return "containermaxprocs=1" in debug
     return program.follows
 
 
 def library_that_reads(program, place):
-    """The version of automaxprocs in the program, if that one reads the quota in such a place."""
+    """The version of automaxprocs in the program, if it reads the quota in this place."""
     library = version_of(program, AUTOMAXPROCS)
     # uber-go/automaxprocs#21, #49 and #53
     return library if library and (not place.v2 or library >= (1, 5, 2)) else None
 
 
 def can_follow(program, place, debug):
-    """Whether its runtime goes by the quota if GODEBUG, as far as it is not the user's, says so."""
+    """Whether the runtime follows the quota if loadline adds settings to GODEBUG."""
     return (program.minor >= 25 and not is_lost(program, place)
             and "containermaxprocs=0" not in (debug or ""))
 
 
 def is_lost(program, place):
-    """golang/go#76390: the runtime looks for the cgroup's path below the mount, whatever the mount's
-    root is."""
+    """golang/go#76390: the runtime looks for the path of the cgroup below the mount point, and ignores
+    the root of the mount."""
     return place.part and program.minor == 25
 
 
 def alone(program, place, debug=None):
-    """The number of threads that the program comes to by itself, by its own cgroup's quota alone."""
+    """The number of threads without loadline. Only the quota of the own cgroup counts."""
     if place.leaf and library_that_reads(program, place):
         return max(1, math.floor(place.leaf))
     if place.leaf and follows(program, debug) and not is_lost(program, place):
@@ -108,7 +108,7 @@ def expected(program, place, mode="auto", debug=None):
         threads = alone(program, place)
     elif (mode == "live" and (is_in_leaf or not place.quota and not library)
           and can_follow(program, place, debug)):
-        # Without a quota, for one that comes later. The runtime's own rule is two at least.
+        # Without a quota, this is for one that comes later. The runtime itself uses at least two threads.
         threads = right(place, 2)
         missing = [f"{key}=1" for key in TRACKING if key not in (debug or "")]
         if not (follows(program, debug) and program.updates):
@@ -121,7 +121,7 @@ def expected(program, place, mode="auto", debug=None):
 
 
 def why(program, place, mode, debug):
-    """What the reason has to say of a runtime to which GOMAXPROCS is not left, but could be."""
+    """What the reason must contain if GOMAXPROCS is not left to the runtime, although it could be."""
     if mode not in ("auto", "live") or not place.quota or place.quota >= place.seen_cpus:
         return ""
     if mode == "live" and program.minor < 25:
@@ -143,7 +143,7 @@ def decides(report, program, place, mode="auto", debug=None):
     settings = ["=".join(setting) for setting in environment.items()]
     title = ", ".join([program.name, place.name, *options, *settings])
     report.check(
-        f"{title}: {wanted.threads} threads, GOMAXPROCS {wanted.maxprocs or 'left alone'}"
+        f"{title}: {wanted.threads} threads, GOMAXPROCS {wanted.maxprocs or 'not set'}"
         + f", GODEBUG={given}" * bool(given),
         bare=(bare["processors"], alone(program, place, debug)),
         cpus=(bare["cpus"], place.seen_cpus),
@@ -162,18 +162,18 @@ def decides(report, program, place, mode="auto", debug=None):
 
 
 def decides_on_v2(report, program, tree, mode):
-    """The same of cgroup v2, where this machine has none: what is explained, nothing is run."""
+    """The same on cgroup v2, which this machine does not have: checks --explain, and runs nothing."""
     options = [f"--cpu={mode}"]
     wanted = expected(program, tree, mode)
     said = tree.explain(program.path, options)
     report.check(
-        f"{program.name}, on v2 {tree.name}, --cpu={mode}: GOMAXPROCS {wanted.maxprocs or 'left alone'}"
+        f"{program.name}, on v2 {tree.name}, --cpu={mode}: GOMAXPROCS {wanted.maxprocs or 'not set'}"
         + f", GODEBUG={wanted.debug}" * bool(wanted.debug),
         explained=([said["memory"]["GOMEMLIMIT"], said["cpu"]["GOMAXPROCS"], said["cpu"]["GODEBUG"]],
                    [wanted.memory, wanted.maxprocs, wanted.debug]), warnings=(said["warnings"], []))
 
 
-# Settings of GODEBUG, right ones and wrong ones.
+# Valid and invalid settings of GODEBUG.
 DEBUG = [
     "http2client=0", "containermaxprocs=0", "containermaxprocs=1", "updatemaxprocs=0",
     "updatemaxprocs=1", "containermaxprocs=0,http2client=0",
@@ -188,18 +188,18 @@ DEBUG = [
 
 
 def heeds_debug(report, program, debug):
-    """GOMAXPROCS is set just where the runtime, with this GODEBUG, goes by no quota."""
+    """GOMAXPROCS is set only if the runtime does not follow the quota with this GODEBUG."""
     environment = {"GODEBUG": debug}
     goes_by_quota = SOME.bare(program.path, environment)["processors"] == right(SOME)
     said = SOME.explain(program.path, environment=environment)
     seen, _ = SOME.under_loadline(program.path, environment=environment)
     wanted = None if goes_by_quota else str(right(SOME))
-    report.check(f"{program.name}, GODEBUG={debug!r}: GOMAXPROCS {wanted or 'left alone'}",
+    report.check(f"{program.name}, GODEBUG={debug!r}: GOMAXPROCS {wanted or 'not set'}",
                  explained=(said["cpu"]["GOMAXPROCS"], wanted),
                  debug=(seen["GODEBUG"], debug), threads=(seen["processors"], right(SOME)))
 
 
-# Values of variables, such as people write, and where what Go takes ends.
+# Values that people write, and values at the boundary of what Go accepts.
 MEMORY_LIMITS = [
     "0", "1", "1048576", "104857600", "0104857600", "104857600B", "102400KiB", "100MiB", "1GiB",
     "1TiB", "0B", "off", "9223372036854775807", "8388607TiB", "9007199254740991KiB",
@@ -212,14 +212,14 @@ MEMORY_LIMITS = [
     "\u0661", "1\u00a0", "'100MiB'", '"100MiB"', "100MiB\n", "\t100MiB", "off ", "$(LIMIT)",
     "+1MiB", "+1B", "-0MiB", "-KiB", "-B", "+", "+KiB",
 ]
-# Not 16, which is what Go comes to without, nor so much that Go could not start.
+# None is 16, which is the default here, and none is so large that Go cannot start.
 PROCESSORS = [
     "3", "03", "+3", "-3", " 3", "3 ", "3.0", "2.5", "0", "-0", "-1", "+0", "+", "abc", "three",
     "0x3", "3_0", "3\n", "3m", "1", "17", "1000", "0000000000000000000003", "2147483648",
     "4294967299", "9223372036854775808", "18446744073709551619", "99999999999999999999", "1e0",
     "3,", "\u0663", "--3", "-", "max", "auto",
 ]
-# Not 100, which is what Go comes to without.
+# None is 100, which is the default.
 COLLECTORS = [
     "off", "50", "050", "0", "-1", "-5", "-0", "+50", "+", " 50", "50 ", "50%", "OFF", "Off", "on",
     "abc", "1e2", "0x32", "2147483647", "2147483648", "-2147483648", "-2147483649", "4294967346",
@@ -228,7 +228,7 @@ COLLECTORS = [
 
 
 def checks_variables(report, program):
-    """A value is warned about just where Go aborts or takes no notice."""
+    """There is a warning about a value only if Go aborts or ignores it."""
     for name, values, is_taken in [
             ("GOMEMLIMIT", MEMORY_LIMITS, lambda seen: seen is not None),
             ("GOMAXPROCS", PROCESSORS, lambda seen: seen["processors"] != MANY),
@@ -243,12 +243,12 @@ def checks_variables(report, program):
             warned = any(name in warning for warning in said["warnings"])
             if warned == is_taken(seen) or any(said[half].get(name) for half in ("memory", "cpu")):
                 wrong.append(f"{value!r} {'is taken' if is_taken(seen) else 'is not taken'}")
-        report.check(f"{program.name}: {name} is warned about just where Go does not take it, "
+        report.check(f"{program.name}: {name} has a warning exactly if Go does not accept it, "
                      f"{len(values)} values", wrong=(wrong, []))
 
 
 class Running:
-    """A program that says how many threads it has whenever it is asked."""
+    """A program that prints the number of its threads on request."""
 
     def __init__(self, program, *options, **environment):
         settings = ["=".join(setting) for setting in environment.items()]
@@ -268,7 +268,7 @@ class Running:
 
 
 def follow_changes(report, built):
-    """A quota is changed under running programs: those left to the runtime follow, others do not."""
+    """Changes the quota of running programs. Those whose runtime decides follow it, others do not."""
     def named(name):
         return next(program for program in built if program.name == name)
 
@@ -299,7 +299,7 @@ def follow_changes(report, built):
             time.sleep(0.05)
         seconds = time.monotonic() - begin
         for running in following:
-            report.check(f"{running.title}: follows when the quota becomes {quota}, all in {seconds:.1f} s",
+            report.check(f"{running.title}: follows when the quota changes to {quota}, all in {seconds:.1f} s",
                          threads=([running.at_start, latest[running]], [3, wanted]))
     for running in fixed:
         report.check(f"{running.title}: does not follow",
@@ -310,8 +310,8 @@ def follow_changes(report, built):
 
 
 def before_gomemlimit(report, program):
-    """Go 1.18, which no registry has any more, is 1.19 with another version in its build
-    information: GOMEMLIMIT is set for its children, and -v says that it has no effect."""
+    """No registry has Go 1.18, so this is 1.19 with another version in its build information.
+    GOMEMLIMIT is set for the children of the program, and -v says that it has no effect."""
     older = dataclasses.replace(program, kind="as1.18")
     content = program.path.read_bytes()
     start = content.index(b"\xff Go buildinf:")
@@ -321,7 +321,7 @@ def before_gomemlimit(report, program):
     said = HALF.explain(older.path)
     seen, messages = HALF.under_loadline(older.path)
     wanted = [str(MEMORY * 8 // 10), "1"]
-    report.check("a Go before 1.19: GOMEMLIMIT is set, and it is said that it has no effect",
+    report.check("a Go before 1.19: GOMEMLIMIT is set, and a note says that it has no effect",
                  version=(said["program"]["go_version"][:6], "go1.18"),
                  explained=([said["memory"]["GOMEMLIMIT"], said["cpu"]["GOMAXPROCS"]], wanted),
                  seen=([seen["GOMEMLIMIT"], seen["GOMAXPROCS"]], wanted),
@@ -333,7 +333,7 @@ def check_all(report, built):
     with_libraries = [program for program in built if program.kind != "replaced" and program.modules]
     with made([*PLACES, LIVE]):
         for program in built:
-            # There automaxprocs is but a name.
+            # In these, automaxprocs is an empty package.
             for place in PLACES * (program.kind not in ("vendored", "replaced")):
                 report.case(decides, program, place)
         for program in plain:

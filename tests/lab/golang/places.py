@@ -1,4 +1,4 @@
-"""Cgroups with limits of the suite's own, and programs run in them."""
+"""Cgroups with limits, and programs that run in them."""
 
 import contextlib
 import dataclasses
@@ -17,15 +17,15 @@ CONTROLLERS = ["cpu", "memory"]
 CGROUP = f"loadline-golang-{os.getpid()}"
 PERIOD = 100_000
 MEMORY = 200 << 20
-# As many CPUs as programs are told of.
+# The number of CPUs that programs see.
 MANY = 16
 CPUS_ALLOWED = f"Cpus_allowed_list:\t0-{MANY - 1}\n"
 ROOT = HOME / "root"
-# Seconds for anything, which takes less than one where nothing else runs.
-PATIENCE = 30
+# Seconds for anything. It takes less than one on an idle machine.
+PATIENCE = 90
 
-# Docker's layout without a cgroup namespace: the mounts show the container's cgroup as their root,
-# under which /proc/self/cgroup has it.
+# The layout of Docker without a cgroup namespace: the root of each mount is the cgroup of the container,
+# but /proc/self/cgroup has the full path.
 ONLY_A_PART = """
 cgroup=$1 mounts=$2; shift 2
 mount -t tmpfs none "$mounts"
@@ -41,14 +41,14 @@ exec "$@"
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """A cgroup and the one above it, with CPU quotas; the memory limit is where the quota is."""
+    """A cgroup and its parent, with CPU quotas. The memory limit is where the quota is."""
 
     name: str
     leaf: float = None
     above: float = None
-    # Whether the mounts begin at the leaf.
+    # Whether the root of the mounts is the leaf.
     part: bool = False
-    # How many CPUs a program is told of; none for what the machine has.
+    # The number of CPUs that a program sees; None for those of the machine.
     cpus: int = MANY
     v2: bool = False
 
@@ -58,7 +58,7 @@ class Place:
 
     @property
     def cgroup(self):
-        # Without what mountinfo would show in octal, which automaxprocs does not read.
+        # Only characters that mountinfo does not show in octal, because automaxprocs does not decode it.
         name = "".join(c if c.isalnum() or c == "." else "-" for c in self.name)
         return f"{CGROUP}/{name}/leaf"
 
@@ -77,7 +77,7 @@ class Place:
                 set_quota(cgroup, quota)
 
     def start(self, command, environment=(), **options):
-        """Starts a command inside."""
+        """Starts a command in the cgroup."""
         if self.cpus:
             command = [CPUS, str(self.cpus), *command]
         if self.part:
@@ -93,7 +93,7 @@ class Place:
                                 stderr=subprocess.PIPE, **options)
 
     def run(self, command, environment=()):
-        """Runs a command to its end and gives what it prints as JSON, and what it says besides."""
+        """Runs a command. Returns its output, parsed as JSON, and its messages."""
         child = self.start(command, environment, stdin=subprocess.DEVNULL)
         out, err = child.communicate(timeout=PATIENCE)
         if child.returncode:
@@ -116,7 +116,7 @@ class Place:
 
 @dataclasses.dataclass(frozen=True)
 class Tree(Place):
-    """The same on cgroup v2, as a tree for `--root` alone: nothing can run there."""
+    """The same on cgroup v2, as a tree for `--root`. Nothing can run there."""
 
     v2: bool = True
 
@@ -155,7 +155,7 @@ def set_quota(cgroup, cpus):
 
 
 def make_root():
-    """A tree for `--root` that is this very machine but for the CPUs."""
+    """A tree for `--root` that is this machine, with another number of CPUs."""
     shutil.rmtree(ROOT, ignore_errors=True)
     (ROOT / "proc/self").mkdir(parents=True)
     (ROOT / "sys").symlink_to("/sys")
@@ -166,14 +166,14 @@ def make_root():
 
 @contextlib.contextmanager
 def made(places):
-    """The places, for as long as the context lasts; with it ends all that runs there."""
+    """The places exist inside the `with` block. At its end, all processes in them are killed."""
     if os.geteuid() != 0:
-        raise Cannot("it takes root to make cgroups with limits")
+        raise Cannot("only root can create cgroups with limits")
     for file in ("cpu/cpu.cfs_quota_us", "memory/memory.limit_in_bytes"):
         if not (HIERARCHIES / file).exists():
             raise Cannot(f"this machine has no cgroup v1 hierarchy with {HIERARCHIES / file}")
-    for command, what in [(["unshare", "--mount", "true"], "makes no mount namespaces"),
-                          ([CPUS, str(MANY), "true"], "answers no system calls for others")]:
+    for command, what in [(["unshare", "--mount", "true"], "cannot create mount namespaces"),
+                          ([CPUS, str(MANY), "true"], "cannot answer system calls of others")]:
         if subprocess.run(command).returncode:
             raise Cannot(f"root {what} here")
     make_root()
@@ -183,7 +183,7 @@ def made(places):
             for place in places:
                 place.make()
         except OSError as error:
-            raise Cannot(f"root makes no cgroups here: {error}") from error
+            raise Cannot(f"root cannot create cgroups here: {error}") from error
         yield
     finally:
         remove()

@@ -1,4 +1,4 @@
-"""The Go programs of the suite: what is built with which toolchain, below target/lab/golang."""
+"""The Go programs of the suite, built with different toolchains below target/lab/golang."""
 
 import concurrent.futures
 import dataclasses
@@ -23,7 +23,7 @@ TOOLCHAINS = ["1.19", "1.21", "1.24", "1.25", "1.26", "1.27"]
 NEWEST = TOOLCHAINS[-1]
 AUTOMAXPROCS = "go.uber.org/automaxprocs"
 AUTOMEMLIMIT = "github.com/KimMachineGun/automemlimit"
-# The one that Debian ships.
+# The version that Debian ships.
 AUTOMAXPROCS_VERSION = "v1.4.0"
 
 
@@ -41,16 +41,16 @@ class Program:
     """The program `seen`, built in one way."""
 
     toolchain: str
-    # What go.mod says of the language.
+    # The language version in go.mod.
     language: str = ""
     kind: str = ""
     flags: tuple = ()
     cgo: bool = False
-    # A file instead of the package.
+    # Whether to build a file instead of a package.
     file: bool = False
-    # `//go:debug` lines, and imports by path, both added to the source.
+    # `//go:debug` lines that are added to the source.
     debug: tuple = ()
-    # Modules by path: (version, how the build comes by it).
+    # Modules that are imported: (path, version, where the build finds it).
     modules: tuple = ()
 
     @property
@@ -70,16 +70,16 @@ class Program:
 
     @property
     def follows(self):
-        """Whether this runtime goes by its quota by default (runtime/proc.go, `defaultGOMAXPROCS`
-        of Go 1.25; the defaults of `containermaxprocs` and `updatemaxprocs` are those of the
-        language that go.mod names)."""
+        """Whether this runtime follows its quota by default (runtime/proc.go, `defaultGOMAXPROCS` of
+        Go 1.25; the language version of go.mod decides the defaults of `containermaxprocs` and
+        `updatemaxprocs`)."""
         if any(line.startswith("containermaxprocs=") for line in self.debug):
             return "containermaxprocs=1" in self.debug
         return self.minor >= 25 and minor(self.language) >= 25
 
     @property
     def updates(self):
-        """Whether it does so again and again."""
+        """Whether it also follows changes of the quota."""
         return "updatemaxprocs=0" not in self.debug and self.follows
 
 
@@ -87,13 +87,13 @@ def toolchain(version):
     """The path of the go command."""
     found = subprocess.run([TOP / "tests/lab/go", version], stdout=subprocess.PIPE, text=True)
     if found.returncode:
-        raise Cannot(f"there is no Go {version} to be had")
+        raise Cannot(f"Go {version} cannot be installed")
     return pathlib.Path(found.stdout.strip())
 
 
 def programs():
-    """All of them: each toolchain with go.mod for its own language and for an old one, and the ways
-    to build that change what is in the file."""
+    """All programs: each toolchain with its own language version and with an old one, and build options
+    that change the contents of the file."""
     for version in TOOLCHAINS:
         yield Program(version, version)
         if minor(version) > 21:
@@ -172,7 +172,7 @@ def build(go, program):
 
 
 def go_mod(program, module):
-    """The text of go.mod. What it needs besides is written below the module."""
+    """Returns the text of go.mod. Writes other files that it needs below the module."""
     lines = [f"module example/{program.kind or 'seen'}", f"go {program.language}"]
     vendor = []
     for path, version, how in program.modules:
@@ -193,8 +193,8 @@ def go_mod(program, module):
 
 
 def fill_proxy():
-    """The modules in the layout of a module proxy (go.dev/ref/mod, "GOPROXY protocol"): the real
-    automaxprocs, as Debian has it; for automemlimit, which is to be had nowhere, empty packages."""
+    """Writes the modules in the layout of a module proxy (go.dev/ref/mod, "GOPROXY protocol"): the real
+    automaxprocs of Debian, and empty packages for automemlimit, which no registry here has."""
     package = HOME / "automaxprocs"
     if not package.exists():
         new = HOME / "automaxprocs.new"
@@ -202,10 +202,10 @@ def fill_proxy():
         new.mkdir(parents=True)
         if subprocess.run([TOP / "tests/lab/apt", "download", "golang-uber-automaxprocs-dev"],
                           cwd=new).returncode:
-            raise Cannot("Debian's golang-uber-automaxprocs-dev cannot be had")
+            raise Cannot("Debian's golang-uber-automaxprocs-dev cannot be downloaded")
         for file in new.glob("*.deb"):
             if AUTOMAXPROCS_VERSION[1:] not in file.name:
-                raise Cannot(f"Debian's automaxprocs is another one: {file.name}")
+                raise Cannot(f"Debian's automaxprocs has another version: {file.name}")
             subprocess.run(["dpkg-deb", "--extract", file, new], check=True)
             file.unlink()
         new.rename(package)
@@ -227,5 +227,5 @@ def add_to_proxy(path, version, files):
     (directory / f"{version}.info").write_text(f'{{"Version": "{version}"}}', encoding="utf-8")
     with zipfile.ZipFile(directory / f"{version}.zip", "w") as archive:
         for name, text in {"go.mod": go_mod, **files}.items():
-            # With a time of its own the archive would be another each time.
+            # ZipInfo has a fixed time, so that the archive is the same each time.
             archive.writestr(zipfile.ZipInfo(f"{path}@{version}/{name}"), text)

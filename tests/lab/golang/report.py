@@ -1,4 +1,4 @@
-"""What the scripts of the suite have in common: how they begin and end, and say what they found."""
+"""What the scripts of the suite share: their main function, and how they print results."""
 
 import os
 import signal
@@ -10,10 +10,10 @@ from programs import CANNOT, Cannot
 
 
 def main(check_all):
-    """The whole of a script: builds the programs and has them checked."""
-    # As an exception, so that what runs is ended and its cgroups removed.
+    """Runs a script: builds the programs and checks them."""
+    # Signals become exceptions, so that children are ended and their cgroups removed.
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit("told to stop"))
+        signal.signal(number, lambda *_: sys.exit("stopped by a signal"))
     report = Report()
     try:
         check_all(report, programs.build_all())
@@ -24,12 +24,12 @@ def main(check_all):
 
 
 class Report:
-    """Counts what has failed."""
+    """Prints the results, and counts the failures."""
 
     failed = 0
 
     def check(self, what, **pairs):
-        """Each pair is of what was found and what was expected."""
+        """Each pair is a found and an expected value."""
         wrong = [f"{name}: {found!r}, expected {expected!r}"
                  for name, (found, expected) in pairs.items() if found != expected]
         verdict = f"FAILED: golang: {what}: {'; '.join(wrong)}" if wrong else f"ok: golang: {what}"
@@ -37,11 +37,11 @@ class Report:
         self.failed += bool(wrong)
 
     def case(self, function, *arguments):
-        """Runs what checks, and takes its end by an error for a failure."""
+        """Runs a check. An exception is a failure."""
         try:
             function(self, *arguments)
         except Cannot as reason:
-            # As run.py has it, a case counts as passed unless it is noted.
+            # Records the case. run.py counts it as passed otherwise.
             print(f"ok: golang: {function.__name__} (not run: {reason})", flush=True)
             with open(os.environ.get("LOADLINE_NOT_RUN", os.devnull), "a", encoding="utf-8") as notes:
                 print(f"golang: {function.__name__}: {reason}", file=notes)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Runs loadline on a kernel with cgroup v2, in a virtual machine, and compares what it decides with
-what the kernel enforces. Exits 2 where the machine cannot be set up.
+"""Runs loadline on a kernel with cgroup v2, in a virtual machine, and compares its decisions with what
+the kernel enforces. Exits with 2 if the machine cannot be set up.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from runc import MIB, container, memory
 
 
 class Report:
-    """Prints what has been checked."""
+    """Prints and counts the checks."""
 
     failed = 0
 
@@ -35,20 +35,20 @@ orphan=$(sh -c 'sh -c "exec true" >/dev/null & echo $!')
 reaped $orphan
 """)
     report.check(output == "/tools/loadline\nreaped\n",
-                 "first process: it is loadline, and reaps orphans", output)
+                 "first process: PID 1 is loadline, and it reaps orphans", output)
 
 
 def last_process(guest, report):
     said = guest.ends("kill -TERM 1; while :; do :; done")
     # The wait status of a process that exits with 128 + 15.
     report.check("Attempted to kill init! exitcode=0x00008f00" in said,
-                 "first process: it forwards SIGTERM to the program and ends as it did", said[-400:])
+                 "first process: it forwards SIGTERM, and exits with the code of the program", said[-400:])
 
 
 def container_init(guest, report):
     """loadline as PID 1 of a container: orphans, signals, exit code."""
     program = """
-trap "echo told to stop; exit 7" TERM
+trap "echo stopping; exit 7" TERM
 orphan=$(sh -c "sh -c \\"exec true\\" >/dev/null & echo \\$!")
 . /tools/inside.sh
 readlink /proc/1/exe
@@ -69,13 +69,13 @@ echo $?
 rm /tmp/output
 clear_groups $C
 """)
-    report.check(output == "/tools/loadline\nreaped\nready\ntold to stop\n7\n",
-                 "container: loadline is PID 1, reaps, forwards SIGTERM, exits as the program",
+    report.check(output == "/tools/loadline\nreaped\nready\nstopping\n7\n",
+                 "container: loadline is PID 1, reaps, forwards SIGTERM, and exits with the code of the program",
                  output)
 
 
 def oom_group(guest, report):
-    """Whether the OOM killer takes PID 1 with the program is the cgroup's to say."""
+    """memory.oom.group decides whether the OOM killer kills PID 1 together with the program."""
     for group, code in [(0, 0), (1, 128 + signal.SIGKILL)]:
         _, output = guest.sh(f"""
 group $C/app memory.max=64M memory.oom.group={group}
@@ -86,20 +86,20 @@ echo "code $?"
 counts $C/app
 clear_groups $C
 """)
-        # A loadline that has survived makes 0 of 137, as it was asked to.
+        # If loadline survives, -e 137 makes the code 0.
         report.check(f"code {code}\n" in output and f"\noom_group_kill {group}\n" in output
                      and "\nlocal oom 1\n" in output
-                     # What is killed itself says nothing.
+                     # An init that was killed reports nothing.
                      and output.count("OOM-killed") == 1 - group,
                      f"memory.oom.group={group}: loadline {'is killed too' if group else 'survives'}",
                      output)
 
 
-def deaths(guest, report):
-    """What is said when the kernel kills below a limit of an ancestor, and when it does not."""
+def oom_reports(guest, report):
+    """The reports of OOM kills below the limit of an ancestor, and of other kills."""
     guest.sh("""
 group $C/pod memory.max=64M memory.oom.group=0
-hand_down $C/pod memory
+enable $C/pod memory
 group $C/pod/app
 group $C/pod/other
 """)
@@ -111,48 +111,48 @@ enter $C/pod/app
 loadline -s {" ".join(options)} -- {program}
 echo "code $?"
 """)
-        # Through a terminal.
+        # The output comes through a terminal.
         output = output.replace("\r\n", "\n")
         return re.findall(r"^loadline: .*$", output, re.MULTILINE), output
 
     def check(what, program, code, *parts, options=()):
-        """`parts` are those of the one line that is expected, if one is."""
+        """`parts` must be in the only line that is expected. Without parts, no line is."""
         lines, output = said(program, *options)
         report.check(f"code {code}\n" in output and len(lines) == bool(parts)
                      and all(part in line for line in lines for part in parts),
-                     f"deaths: {what}", output)
+                     f"OOM report: {what}", output)
         return output
 
     limit = 'limit 64 MiB in "/sys/fs/cgroup/pod/memory.max"'
     other = "the program was killed by SIGKILL, but not by the OOM killer"
-    check("by somebody's SIGKILL, before the kernel killed any", "sh -c 'kill -KILL $$'", 137, other)
-    check("the program, by the limit of an ancestor", too_much, 137,
+    check("SIGKILL by a process, before any OOM kill", "sh -c 'kill -KILL $$'", 137, other)
+    check("OOM kill of the program, by the limit of an ancestor", too_much, 137,
           "the kernel OOM-killed the program: ", limit, "--memory-ratio")
-    output = check("a child, and the program goes on", f"sh -c '{too_much}; exit 3'", 3,
+    output = check("OOM kill of a child, while the program goes on", f"sh -c '{too_much}; exit 3'", 3,
                    "the kernel OOM-killed 1 process of the container: ", limit,
                    options=["--report=json"])
-    account = json.loads(re.search(r"^{.*}", output, re.MULTILINE)[0])
-    report.check(account["exit_code"] == 3 and account["memory"]["oom_kills"] == 1
-                 and account["memory"]["limit_bytes"] == 64 * MIB and account["seconds"] > 0,
-                 "deaths: the account counts the child", account)
+    summary = json.loads(re.search(r"^{.*}", output, re.MULTILINE)[0])
+    report.check(summary["exit_code"] == 3 and summary["memory"]["oom_kills"] == 1
+                 and summary["memory"]["limit_bytes"] == 64 * MIB and summary["seconds"] > 0,
+                 "OOM report: the summary counts the child", summary)
     elsewhere = f"echo 0 >/sys/fs/cgroup/pod/other/cgroup.procs; exec {too_much}"
-    check("another container's is none of ours", f"sh -c '(sh -c \"{elsewhere}\"); exit 3'", 3)
-    # In the first second after the count began a kill may have been counted already, whose death took
-    # so long.
+    check("an OOM kill in another container is not reported", f"sh -c '(sh -c \"{elsewhere}\"); exit 3'", 3)
+    # In the first second, the count at the start may already include the kill, because a killed process
+    # takes a while to end.
     for pause, line in [("", "killed by SIGKILL, possibly by the OOM killer"), ("sleep 1.5;", other)]:
-        check(f"by somebody's SIGKILL, after it did{' and a while' * bool(pause)}",
-              f"sh -c '. /tools/inside.sh; rests $PPID; {pause} kill -KILL $$'", 137, line)
-    check("a limit that has been changed",
+        check(f"SIGKILL by a process, after OOM kills{' and a while' * bool(pause)}",
+              f"sh -c '. /tools/inside.sh; wait_until_idle $PPID; {pause} kill -KILL $$'", 137, line)
+    check("a limit that was changed",
           f"sh -c 'echo 48M >/sys/fs/cgroup/pod/memory.max; exec {too_much}'", 137,
           "the kernel OOM-killed the program: ", "limit 48 MiB in", "(64 MiB at start)")
     guest.sh("clear_groups $C")
 
 
 def confine(guest, report):
-    """examples/confine.rs, where v2 is all there is."""
+    """examples/confine.rs on a machine with only v2."""
     run = "confine --memory 64MiB --cpus 0.5 --report /tmp/report --"
     _, output = guest.sh(f"{run} loadline -s -- sh -c 'echo $GOMEMLIMIT $GOMAXPROCS'; echo $?")
-    report.check(output == f"{64 * MIB * 8 // 10} 1\n0\n", "confine: its limits are found", output)
+    report.check(output == f"{64 * MIB * 8 // 10} 1\n0\n", "confine: loadline finds its limits", output)
     code, output = guest.sh(f"""
 {run} dd if=/dev/zero of=/dev/null bs=64M count=1
 code=$?
@@ -160,21 +160,21 @@ cat /tmp/report
 find $C -name 'loadline-*'
 exit $code
 """)
-    told, left = json.JSONDecoder().raw_decode(output)
-    report.check(code == 128 + signal.SIGKILL and told["memory"]["oom_kills"] == 1
-                 and 64 * MIB - SLACK < told["memory"]["peak_bytes"] <= 64 * MIB,
-                 "confine: what is too much is killed, and told", (code, told))
+    report_of_confine, left = json.JSONDecoder().raw_decode(output)
+    report.check(code == 128 + signal.SIGKILL and report_of_confine["memory"]["oom_kills"] == 1
+                 and 64 * MIB - SLACK < report_of_confine["memory"]["peak_bytes"] <= 64 * MIB,
+                 "confine: a command that takes too much is killed, and the report says so", (code, report_of_confine))
     report.check(not output[left:].strip(), "confine: the cgroup is removed", output[left:])
 
 
 def founding_case(guest, report):
-    """The demo's service with a quarter of its rows in a quarter of its memory, in a container."""
+    """The service of the demo with a quarter of its rows and of its memory, in a container."""
     limits = memory(100) | {"cpu": {"quota": 100_000, "period": 100_000}}
     serve = ["/tools/service", "-listen", "127.0.0.1:8080", "-part", "4"]
     requests = 5
 
     def answers(args):
-        """The bytes of each answer, the exit code, and how many were killed."""
+        """The bytes of each answer, the exit code, and the number of OOM kills."""
         _, output = guest.sh(f"""
 group $C/pod
 mkfifo /tmp/output
@@ -199,7 +199,7 @@ clear_groups $C
     sizes, code, kills = answers(serve)
     whole = sizes[0]
     report.check(whole > 16_000_000 and sizes[-1] == 0 and (code, kills) == (137, 1),
-                 "service: bare it is killed", (sizes, code, kills))
+                 "service: without loadline it is killed", (sizes, code, kills))
     sizes, code, kills = answers(["/tools/loadline", "--", *serve])
     report.check(sizes == [whole] * requests and (code, kills) == (143, 0),
                  f"service: under loadline it answers all {requests} requests",
@@ -207,20 +207,20 @@ clear_groups $C
 
 
 def not_run(case, reason):
-    """As run.py has it, the case counts as passed unless it is noted."""
+    """Records the case. run.py counts it as passed otherwise."""
     print(f"ok: {case} (not run: {reason})")
     with open(os.environ.get("LOADLINE_NOT_RUN", os.devnull), "a", encoding="utf-8") as notes:
         print(f"vm: {case}: {reason}", file=notes)
 
 
 def attempt(report, name, case, *arguments):
-    """A case that comes to nothing else has failed, and the next one may still run."""
+    """Runs a case. If its output cannot be parsed, it has failed, and the next case runs."""
     try:
         case(*arguments)
     except Broken as reason:
         raise Broken(f"{name}: {reason}") from reason
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-        report.check(False, name, f"made no sense of what came: {error!r}")
+        report.check(False, name, f"cannot parse the output: {error!r}")
 
 
 def run(guest, report, replace):
@@ -231,11 +231,11 @@ def run(guest, report, replace):
             not_run(environment.name, f"the kernel has no cgroup v1 for memory: {output.strip()}")
         else:
             attempt(report, environment.name, environment.check, guest, report, replace)
-    guest.sh("mount -t cgroup2 cgroup2 $C; hand_down $C memory cpu")
+    guest.sh("mount -t cgroup2 cgroup2 $C; enable $C memory cpu")
     for environment in v2_environments():
         attempt(report, environment.name, environment.check, guest, report, replace)
-    for case in [container_init, oom_group, deaths, confine, founding_case, live.idle_begins,
-                 live.memory_warn, live.changed, live.told, live.ended, live.idle_ends, last_process]:
+    for case in [container_init, oom_group, oom_reports, confine, founding_case, live.idle_begins,
+                 live.memory_warn, live.resize_log, live.resize_signal, live.resize_exit, live.idle_ends, last_process]:
         attempt(report, case.__name__, case, guest, report)
 
 
@@ -244,8 +244,8 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fixtures", action="store_true", help="replace the captured trees")
     options = parser.parse_args()
-    # As an exception, so that the machine is ended.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to stop"))
+    # SIGTERM becomes an exception, so that the machine is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by SIGTERM"))
     try:
         machine.set_up()
     except CannotRun as reason:

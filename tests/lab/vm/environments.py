@@ -1,7 +1,7 @@
-"""Places that a process may find itself in, and what loadline has to find and the kernel to enforce.
+"""Environments of a process: loadline must find their limits, and the kernel must enforce them.
 
-Each has a tree in tests/fixtures, captured inside: its expected.json says what there is to find,
-for tests/limits.rs in the tree and for us in the running machine.
+Each has a tree in tests/fixtures that was captured inside. tests/limits.rs compares its expected.json
+with the tree, and this suite compares it with the running machine.
 """
 
 import json
@@ -14,28 +14,28 @@ import machine
 from runc import HALF_A_CPU, MIB, container, memory
 
 FIXTURES = machine.TOP / "tests/fixtures"
-# What a shell and dd take of a limit beside dd's buffer.
+# Memory of a shell and of dd, without the buffer of dd.
 SLACK = 2 * MIB
 
 
 class Environment:
-    """Cgroups with limits, and a way for a process into them."""
+    """Cgroups with limits, and how a process enters them."""
 
     def __init__(self, name, setup, into, clear="clear_groups $C"):
         self.name = name
         self.setup = setup
-        # Ends by running the script /tmp/inside.
+        # The last command runs the script /tmp/inside.
         self.into = into
         self.clear = clear
         self.fixture = FIXTURES / name
         self.expected = json.loads((self.fixture / "expected.json").read_text())
 
     def enforcement(self):
-        """What the program under loadline does to meet its limits."""
+        """The commands with which the program reaches its limits."""
         limit, source = (self.expected["memory"][key] for key in ["limit_bytes", "source"])
         if limit is not None:
             directory, file = os.path.split(source)
-            # Beyond memory.high processes are slowed down, so it is not much that they are given.
+            # The kernel slows processes down above memory.high, so the second size is only a little larger.
             fits, too_much = (limit - SLACK, limit + (MIB if file == "memory.high" else 0))
             yield f"record memory; overfill {directory} {fits} {too_much}"
         if self.expected["cpu"]["limit_cpus"] is not None:
@@ -68,24 +68,24 @@ exit $code
             self.write(tree)
         found = json.loads(seen["explain"])
         wrong = differences(self.expected, found)
-        report.check(not wrong, f"{self.name}: what is found and decided", wrong)
+        report.check(not wrong, f"{self.name}: the limits and the decisions", wrong)
         variables = [self.expected["memory"]["GOMEMLIMIT"], self.expected["cpu"]["GOMAXPROCS"]]
         variables = [value or "unset" for value in variables]
-        report.check(seen["variables"].split() == variables, f"{self.name}: what the program gets",
+        report.check(seen["variables"].split() == variables, f"{self.name}: the variables of the program",
                      f"{seen['variables']!r}, expected {variables}")
         captured, kept = essence(tree), essence(self.read())
         wrong = {name: (captured.get(name), kept.get(name)) for name in {*captured, *kept}
                  if captured.get(name) != kept.get(name)}
-        report.check(not wrong, f"{self.name}: the captured tree is as kept in tests/fixtures", wrong)
+        report.check(not wrong, f"{self.name}: the captured tree is the same as in tests/fixtures", wrong)
         if "memory" in seen:
             self.check_memory(seen["memory"], report)
         if "cpu" in seen:
-            # Beside it may be what loadline says of the kill before.
+            # The output may contain the report of the kill before.
             report.check("throttled" in seen["cpu"].splitlines(), f"{self.name}: the quota is enforced",
                          seen["cpu"])
 
     def check_memory(self, seen, report):
-        """What fits leaves no trace; what is a little more meets this very cgroup's limit."""
+        """Checks that the first size leaves no trace, and that the second meets the limit of this cgroup."""
         def numbers(name):
             return [int(number) for number in re.findall(rf"^{name} (\d+)$", seen, re.MULTILINE)]
 
@@ -113,7 +113,7 @@ exit $code
 
 
 def differences(expected, found):
-    """What is not as expected.json has it, read as tests/limits.rs does."""
+    """The differences from expected.json, as in tests/limits.rs."""
     wrong = [f"{part}.{key} is {found[part][key]}, expected {value}"
              for part in ["memory", "cpu"] for key, value in expected[part].items()
              if found[part][key] != value]
@@ -124,14 +124,14 @@ def differences(expected, found):
 
 
 def essence(tree):
-    """A tree without what differs from run to run."""
+    """A tree without the parts that differ from run to run."""
     kept = dict(tree)
     for name in tree:
         if name in ("/proc/meminfo", "/proc/self/status") or name.endswith("/cgroup.procs"):
             del kept[name]
         elif name.endswith("/memory.stat"):
             kept[name] = re.search(r"^hierarchical_memory_limit \d+$", tree[name], re.MULTILINE)[0]
-    # Of each cgroup mount the root, the mount point and what follows the dash but for its name.
+    # Of each cgroup mount: the root, the mount point, the type and the options.
     mounts = [line.split(" - ") for line in tree.get("/proc/self/mountinfo", "").splitlines()]
     kept["/proc/self/mountinfo"] = [(*left.split()[3:5], right.split()[0], right.split()[2])
                                     for left, right in mounts if right.startswith("cgroup")]
@@ -140,7 +140,7 @@ def essence(tree):
 
 INSIDE = ["sh", "/tmp/inside"]
 RUN_INSIDE = "exec sh /tmp/inside"
-# A namespace of its own with a mount of its own, as containers have.
+# A new cgroup namespace and a new mount, as in containers.
 NAMESPACE = ("exec /tools/unshare --cgroup --mount sh -c "
              "'. /tools/inside.sh; umount $0; mount -t cgroup2 cgroup $0; {}exec sh /tmp/inside' $C")
 
@@ -170,7 +170,7 @@ group $C/unified/app
         setup.format("memory") + """
 group $C/memory/pod memory.limit_in_bytes=64M
 group $C/memory/pod/app
-hand_down $C/unified cpu
+enable $C/unified cpu
 group $C/unified/app cpu.max=50000
 """, f"enter $C/memory/pod/app $C/unified/app; {RUN_INSIDE}",
         "clear_groups $C/unified; echo -cpu >$C/unified/cgroup.subtree_control; "
@@ -178,13 +178,13 @@ group $C/unified/app cpu.max=50000
 
 
 def v2_environments():
-    """What a process may find itself in where there is v2 alone."""
+    """Environments on a machine with only v2."""
     yield Environment("v2_vm_no_limit", "group $C/app", f"enter $C/app; {RUN_INSIDE}")
     yield Environment("v2_vm_real_root", "", RUN_INSIDE)
     yield Environment("v2_vm_leaf_limit", "group $C/app memory.max=64M",
                       f"enter $C/app; {RUN_INSIDE}")
     yield Environment("v2_vm_ancestor_limit",
-                      "group $C/pod memory.max=64M; hand_down $C/pod memory cpu; group $C/pod/app",
+                      "group $C/pod memory.max=64M; enable $C/pod memory cpu; group $C/pod/app",
                       f"enter $C/pod/app; {RUN_INSIDE}")
     yield Environment("v2_vm_memory_high_below_max",
                       "group $C/app memory.max=64M memory.high=48M",
@@ -193,7 +193,7 @@ def v2_environments():
                       f"enter $C/app; {RUN_INSIDE}")
     yield Environment(
         "v2_vm_cpu_max_of_an_ancestor",
-        "group $C/pod cpu.max=80000; hand_down $C/pod memory cpu; group $C/pod/app cpu.max=150000",
+        "group $C/pod cpu.max=80000; enable $C/pod memory cpu; group $C/pod/app cpu.max=150000",
         f"enter $C/pod/app; {RUN_INSIDE}")
     yield Environment("v2_vm_controllers_not_enabled_in_the_leaf",
                       "group $C/pod memory.max=64M cpu.max=50000; group $C/pod/app",
@@ -201,15 +201,15 @@ def v2_environments():
     yield Environment("v2_vm_namespace", "group $C/app memory.max=64M cpu.max=50000",
                       f"enter $C/app; {NAMESPACE.format('')}")
     yield Environment("v2_vm_namespace_hides_the_ancestor",
-                      "group $C/pod memory.max=64M; hand_down $C/pod memory cpu; group $C/pod/app",
+                      "group $C/pod memory.max=64M; enable $C/pod memory cpu; group $C/pod/app",
                       f"enter $C/pod/app; {NAMESPACE.format('')}")
     yield Environment("v2_vm_namespace_with_the_mount_from_outside",
                       "group $C/app memory.max=64M",
                       "enter $C/app; exec /tools/unshare --cgroup sh /tmp/inside")
     yield Environment("v2_vm_init_leaf", "group $C/pod memory.max=64M cpu.max=50000",
                       "enter $C/pod; " + NAMESPACE.format(
-                          "group $0/init; enter $0/init; hand_down $0 memory cpu; "))
+                          "group $0/init; enter $0/init; enable $0 memory cpu; "))
     yield Environment("v2_vm_runc", "", container(INSIDE, memory(64) | HALF_A_CPU))
     yield Environment("v2_vm_runc_without_a_namespace",
-                      "group $C/pod memory.max=64M; hand_down $C/pod memory cpu",
+                      "group $C/pod memory.max=64M; enable $C/pod memory cpu",
                       container(INSIDE, HALF_A_CPU, private=False))

@@ -1,9 +1,8 @@
-# Takes MEBIBYTES of memory, or more and more, in smaller steps near the end. It says at each step how
-# many they are and how long the machine has been up. Then it runs the command THEN, if there is one.
+# Allocates MEBIBYTES of memory, or more and more without end, in smaller steps near the limit. At each
+# step it prints the total and the uptime of the machine. Then it runs the command THEN, if it is set.
 #
-# It reads STAT, as whoever watches a container does: before Linux 6.8 one who reads it while another
-# process brings it up to date, as reclaim does, is given old numbers, and it is out of date for less
-# time the less there is to be done.
+# At each step it also reads STAT, which is memory.stat. Before Linux 6.8, a reader gets old numbers while
+# another process, such as reclaim, flushes them. Frequent reads keep the flushes short.
 BEGIN {
     while (MEBIBYTES == "" || taken < MEBIBYTES) {
         step = taken < 48 ? 1 : 0.125

@@ -1,7 +1,7 @@
 # shellcheck shell=busybox
-# What the scripts that run in the virtual machine have in common, for busybox's sh.
+# Functions for the scripts in the virtual machine, for the shell of busybox.
 
-# What follows in the output is about this.
+# record NAME: begins a part of the output with this name.
 record() {
     printf '\035%s\n' "$1"
 }
@@ -16,9 +16,9 @@ group() {
     done
 }
 
-# hand_down CGROUP CONTROLLER...: gives its children the files of controllers, as soon as they have
-# come back from v1.
-hand_down() {
+# enable CGROUP CONTROLLER...: enables controllers for the children of a cgroup, as soon as v1 has
+# released them.
+enable() {
     cgroup=$1
     shift
     for controller in "$@"; do
@@ -26,22 +26,23 @@ hand_down() {
     done
 }
 
-# Moves this shell, a subshell too (0 is whoever writes), into a cgroup of each hierarchy.
+# enter CGROUP...: moves this shell into these cgroups. 0 means the process that writes, so this works in
+# a subshell too.
 enter() {
     for cgroup in "$@"; do
         echo 0 >"$cgroup/cgroup.procs"
     done
 }
 
-# Removes all cgroups below, as soon as what was in them has ended.
+# clear_groups CGROUP: removes all cgroups below, as soon as their processes have ended.
 clear_groups() {
     find "$1" -mindepth 1 -type d | sort -r | while read -r cgroup; do
         until rmdir "$cgroup" 2>/dev/null; do :; done
     done
 }
 
-# release CONTROLLER DIRECTORY: takes it from v1. The kernel keeps a hierarchy for good that is
-# unmounted before its last removed cgroup is gone.
+# release CONTROLLER DIRECTORY: releases a controller from v1. If a hierarchy is unmounted before its last
+# removed cgroup is gone, the kernel keeps it forever.
 release() {
     clear_groups "$2"
     until awk -v name="$1" '$1 == name && $3 == 1 { gone = 1 } END { exit !gone }' /proc/cgroups; do
@@ -55,21 +56,21 @@ show() {
     cat "$1"
 }
 
-# The files of all cgroups in sight that hold a limit.
+# Lists the limit files of all visible cgroups.
 limit_files() {
     find /sys/fs/cgroup -name cgroup.controllers -o -name memory.max -o -name memory.high \
         -o -name cpu.max -o -name memory.limit_in_bytes -o -name 'cpu.cfs_*_us'
     find /sys/fs/cgroup -name memory.limit_in_bytes | sed 's/limit_in_bytes$/stat/'
 }
 
-# Shows what loadline may read about this shell: a tree that it can be given as --root.
+# Prints the files that loadline may read about this shell: a tree for --root.
 capture() {
     for file in cgroup mountinfo status; do
         show /proc/$$/$file /proc/self/$file
     done
     show /proc/meminfo
     limit_files | sort | while read -r file; do show "$file"; done
-    # That of a root is long, and not looked at.
+    # The one of the root is long, and loadline does not read it.
     find /sys/fs/cgroup -mindepth 2 -name cgroup.procs | while read -r file; do
         ! grep -qx $$ "$file" || show "$file"
     done
@@ -93,7 +94,8 @@ counts() {
     fi
 }
 
-# overfill CGROUP FITS TOO_MUCH: allocates both, one after the other, and counts around them.
+# overfill CGROUP FITS TOO_MUCH: allocates the first size, then the second, with the counts before and
+# after each.
 overfill() {
     counts "$1"
     for size in "$2" "$3"; do
@@ -103,7 +105,7 @@ overfill() {
     done
 }
 
-# Is busy until the quota of the cgroup has stopped it once more.
+# burn CGROUP: is busy until the quota of the cgroup throttles it once more.
 burn() {
     throttled() { sed -n 's/^nr_throttled //p' "$1/cpu.stat"; }
     before=$(throttled "$1") && [ -n "$before" ] || return
@@ -111,44 +113,44 @@ burn() {
     echo throttled
 }
 
-# Whether a process that has ended is reaped, given time.
+# reaped PID: waits until a process that has ended is reaped.
 reaped() {
     # shellcheck disable=SC2016 # the parameter is that of the inner shell
     timeout 20 sh -c 'while [ -e /proc/$0 ]; do :; done' "$1" && echo "reaped"
 }
 
-# Waits until a loadline is at rest: in ppoll(2) where it follows something, otherwise in
-# rt_sigtimedwait(2) without a time. Not by timeout, whose watcher would become its child.
-rests() {
+# wait_until_idle PID: waits until a loadline sleeps: in ppoll(2) if it watches something, otherwise in
+# rt_sigtimedwait(2) without a timeout. timeout(1) would add a child of loadline.
+wait_until_idle() {
     for _ in $(seq 2000); do
         ! grep -q '^271 \|^128 0x[0-9a-f]* 0x[0-9a-f]* 0x0 ' "/proc/$1/syscall" || return 0
     done
-    echo "$1 does not come to rest"
+    echo "$1 does not become idle"
 }
 
-# How often a process has gone to sleep so far.
+# sleeps PID: prints how often a process has gone to sleep so far.
 sleeps() {
     awk '/^voluntary_ctxt_switches/ { print $2 }' "/proc/$1/status"
 }
 
-# Seconds since the machine was started.
+# Prints the seconds since the machine was started.
 seconds() {
     cut -d ' ' -f 1 /proc/uptime
 }
 
-# Shows what comes from descriptor 3, up to the line that matches a pattern, or as much as there is.
+# show_until PATTERN: prints the lines of descriptor 3, up to one that matches, or up to the end.
 show_until() {
     # shellcheck disable=SC3045 # busybox has it
     while read -r -t 20 line <&3; do
         echo "$line"
-        # shellcheck disable=SC2254 # it is a pattern
+        # shellcheck disable=SC2254 # this is a pattern
         case $line in $1) return ;; esac
     done
-    echo "nothing came like $1"
+    echo "no line matches $1"
 }
 
-# with_cache SIZE: has so much page cache charged to the cgroup of this shell. The disk's is kept for
-# as long as somebody has it open.
+# with_cache SIZE: charges this much page cache to the cgroup of this shell. The kernel keeps the page
+# cache of the disk while a process has it open.
 with_cache() {
     exec 3</dev/nvme0n1
     echo 1 >/proc/sys/vm/drop_caches

@@ -1,29 +1,29 @@
-"""What loadline follows while a program runs: memory that runs out, and limits that change."""
+"""What loadline watches while a program runs: memory pressure, and limits that change."""
 
 import re
 
 from runc import HALF_A_CPU, MIB, container, memory
 
-# MiB that the programs have which grow.
+# The limit of the programs that grow, in MiB.
 LIMIT = 64
 GROW = "exec awk -v STAT=/sys/fs/cgroup/pod/memory.stat -f /tools/grow.awk"
-# Takes more than 95% of that, has page cache pushed out until it is warned of, and ends.
+# Takes more than 95% of the limit, makes the kernel reclaim page cache until the warning comes, and exits.
 ALMOST = GROW.replace("-f", f"-v MEBIBYTES={LIMIT - 4} -v THEN='sh /tmp/then' -f")
 UNTIL_WARNED = """
 timeout 20 sh -c 'until [ -s /tmp/log ]; do head -c 8m /dev/nvme0n1 >/dev/null; done'"""
-# Reads the disk, twice and again as large as the limit, and says how often loadline woke up.
+# Reads the disk three times, which is twice as large as the limit, and prints how often loadline woke up.
 FLOOD = """
 . /tools/inside.sh
-rests 1
+wait_until_idle 1
 before=$(sleeps 1)
 for _ in 1 2 3; do cat /dev/nvme0n1 >/dev/null; done
 echo "slept $(($(sleeps 1) - before)) times"
 """
 WARNING = "memory is running out, and the kernel may kill the whole container: "
 STORM = 10_000
-# Leaves the cgroup of what is idle.
+# Does not remove the cgroup of the idle case.
 CLEAR = "clear_groups $C/pod; until rmdir $C/pod; do :; done"
-# Ends a container of which the output is read from descriptor 3, and shows the rest of that.
+# Ends a container whose output is descriptor 3, and prints the rest of the output.
 END = f"""runc kill app TERM
 cat <&3
 wait $!
@@ -33,7 +33,7 @@ rm /tmp/output
 
 
 def said(output):
-    """What loadline said, through a terminal."""
+    """The messages of loadline, which come through a terminal."""
     return re.findall(r"^loadline: (.*?)\r?$", output, re.MULTILINE)
 
 
@@ -42,7 +42,7 @@ def number(pattern, output):
 
 
 class Run:
-    """A program under loadline --memory-warn, as PID 1 in a cgroup below pod, which has the limit."""
+    """A program under loadline --memory-warn, which is PID 1. The limit is on the cgroup pod."""
 
     def __init__(self, guest, program, then="", cgroup="pod", cache="2m", group=0, log=""):
         _, output = guest.sh(f"""
@@ -93,44 +93,44 @@ def memory_warn(guest, report):
 
     run = Run(guest, ALMOST, UNTIL_WARNED)
     check(run, run.has_said(WARNING) and run.log == "" and run.code == 0,
-          "it is taken back from the log when the program ends well")
+          "the warning is removed from the log when the program exits")
     run = Run(guest, GROW, group=1)
     check(run, run.has_said(WARNING) and limit in run.said[0] and run.has_logged(run.said[0])
           and run.code == 137 and number(r"oom_group_kill (\d+)", run.output) == 1,
-          "all that is left of a container killed as a whole is the warning")
+          "the warning is left if the container is killed as a whole")
     amounts = [float(amount) for amount in
                re.findall(r"container: ([\d.]+) MiB cannot be reclaimed", run.output)]
-    # On the screen and in the log.
+    # Once on the screen and once in the log.
     check(run, len(amounts) == 2 and all(LIMIT * 0.95 <= amount <= LIMIT for amount in amounts),
           "it says how much cannot be reclaimed")
 
     run = Run(guest, GROW)
     check(run, run.has_said(WARNING, killed) and run.has_logged(run.said[1]) and run.code == 137,
-          "where the init survives the post-mortem takes its place")
+          "if the init survives, the OOM report replaces the warning")
 
     run = Run(guest, ALMOST, f"{UNTIL_WARNED}; echo mine >>/tmp/log")
     check(run, run.has_said(WARNING) and run.log.split()[-1:] == ["mine"] and WARNING in run.log
-          and run.code == 0, "but not when the program has written to the log")
+          and run.code == 0, "text that the program has written to the log stays")
     run = Run(guest, GROW, log="theirs")
     check(run, run.has_said(WARNING, killed) and run.log == "theirs",
-          "a log in which there is something already is left alone")
+          "a log that is not empty is not changed")
 
     run = Run(guest, GROW, cgroup="pod/app")
     check(run, run.has_said(WARNING, killed) and all(limit in line for line in run.said)
           and run.has_logged(run.said[1]), "with the limit of an ancestor")
 
     run = Run(guest, GROW, cache="24m")
-    check(run, run.has_said(WARNING, killed), "it comes where page cache was pushed out before that")
+    check(run, run.has_said(WARNING, killed), "it comes even if page cache was reclaimed before")
 
     run = Run(guest, FLOOD)
     check(run, run.has_said() and run.log == "" and run.code == 0
-          and number(r"max (\d+)", run.output) > 100, "page cache is no want of memory")
+          and number(r"max (\d+)", run.output) > 100, "page cache causes no warning")
     check(run, number(r"slept (-?\d+) times", run.output) == 1,
-          "page cache wakes the init once in a minute")
+          "page cache wakes the init at most once a minute")
 
 
-def changed(guest, report):
-    """The limits of a container are changed by who made it."""
+def resize_log(guest, report):
+    """The limits of a container are changed from outside."""
     program = 'trap "exit 5" TERM; echo ready; sleep 1000 & wait'
     _, output = guest.sh(f"""
 mkfifo /tmp/output
@@ -139,7 +139,7 @@ mkfifo /tmp/output
 exec 3</tmp/output
 show_until ready
 init=$(head -n 1 $C/pod/app/cgroup.procs)
-rests $init
+wait_until_idle $init
 group $C/pod/app memory.max=96M "cpu.max=150000 100000"
 show_until '*limits changed*'
 group $C/pod/app "cpu.max=max 100000"
@@ -153,7 +153,7 @@ done
 echo "$begin $(seconds)" | awk '{{ print "took", $2 - $1 }}'
 echo 80M >$C/pod/app/memory.max
 show_until '*memory 80 MiB*'
-rests $init
+wait_until_idle $init
 echo "slept $(($(sleeps $init) - before)) times"
 record end
 {END}
@@ -167,18 +167,18 @@ record end
     report.check(len(lines) == 2 and all(map(str.startswith, lines, expected))
                  and lines[0].endswith("; the program keeps its values")
                  and lines[1].endswith("; the program is not affected"),
-                 "--on-resize=log: says what there is now, and whether it matters", before)
+                 "--on-resize=log: reports the new limits, and whether they affect the program", before)
     lines, took, slept = said(storm), number(r"took ([\d.]+)", storm), number(r"slept (\d+) times", storm)
-    # One in a quarter of a second, before which it is woken by the first write and again by the time.
+    # One decision in a quarter of a second. The first write and the timer each wake the init once.
     most = took * 4 + 2
     report.check("memory 80 MiB" in lines[-1] and len(lines) <= most and slept <= 2 * most,
                  f"--on-resize=log: {STORM} writes within {took:.1f} s are at most {most:.0f} decisions",
                  storm)
-    report.check(end.split() == ["code", "5"], "--on-resize=log: the program ends as ever", end)
+    report.check(end.split() == ["code", "5"], "--on-resize=log: the program exits as usual", end)
 
 
-def told(guest, report):
-    """examples/resize, a Go program, takes the signal."""
+def resize_signal(guest, report):
+    """examples/resize, a Go program, gets the signal."""
     loadline = ["loadline", "--on-resize=signal:USR1", "--", "/tools/resize", "/tools/loadline"]
     _, output = guest.sh(f"""
 mkfifo /tmp/output
@@ -199,8 +199,8 @@ show_until '*none, was*'
                  "--on-resize=signal: a Go program follows its memory limit", output)
 
 
-def ended(guest, report):
-    """The limit of an ancestor, in sight as there is no namespace."""
+def resize_exit(guest, report):
+    """The limit of an ancestor, which is visible without a cgroup namespace."""
     _, output = guest.sh(f"""
 group $C/pod memory.max={LIMIT}M
 group $C/pod/app
@@ -223,16 +223,16 @@ rm /tmp/output
     report.check(len(lines) == 1 and "limits changed: memory 32 MiB; a start now" in lines[0]
                  and lines[0].endswith("; asking the program to exit")
                  and number(r"code (\d+)", output) == 5,
-                 "--on-resize=exit: by the limit of an ancestor the program is told to end", output)
+                 "--on-resize=exit: the limit of an ancestor ends the program", output)
 
 
 def idle_begins(guest, _report):
-    """With all of it on, in the background of the other cases."""
+    """An init with all options, in the background of the other cases."""
     guest.sh(f"""
 group $C/idle memory.max={LIMIT}M cpu.max=50000
 (enter $C/idle; exec loadline -s --memory-warn --on-resize=log --report -- sleep 1000) >/tmp/idle 2>&1 &
 echo $! >/tmp/idle.pid
-rests $!
+wait_until_idle $!
 sleeps $! >/tmp/idle.sleeps
 seconds >/tmp/idle.since
 """)
@@ -249,4 +249,4 @@ cat /tmp/idle
 clear_groups $C
 """)
     report.check("slept 0 times" in output and "reaped" in output and len(said(output)) == 1,
-                 "idle with all of it on: no wake-up in ten seconds", output)
+                 "an idle init with all options: no wake-up in ten seconds", output)

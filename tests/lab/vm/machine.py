@@ -1,7 +1,7 @@
-"""A virtual machine with Debian's cloud kernel: set up below target/lab, started, talked to.
+"""A virtual machine with Debian's cloud kernel: sets it up below target/lab, starts it, and runs scripts.
 
-qemu interprets every instruction (TCG), as nested KVM hangs on many machines. PID 1 of the
-machine is loadline; the program it starts, tests/lab/vm/init, runs shell scripts for us.
+qemu emulates the processor (TCG), because nested KVM hangs on many machines. PID 1 of the machine is
+loadline, which starts tests/lab/vm/init, which runs the scripts.
 """
 
 import base64
@@ -28,7 +28,7 @@ CONSOLE, TRANSCRIPT = LAB / "console.log", LAB / "transcript.log"
 DISK = 128 << 20
 QEMU = "qemu-system-x86_64"
 KERNEL = "linux-image-cloud-amd64"
-# busybox for the scripts, unshare for its --cgroup, runc, and the libraries of these two.
+# busybox for the scripts, unshare because it has --cgroup, runc, and the libraries of both.
 USERLAND = ["busybox-static", "util-linux", "runc", "libseccomp2", "libc6"]
 MULTIARCH = "lib/x86_64-linux-gnu"
 MUSL = "x86_64-unknown-linux-musl"
@@ -38,11 +38,11 @@ import demo
 
 
 class CannotRun(Exception):
-    """Something is missing that cannot be had here."""
+    """Something is missing and cannot be installed."""
 
 
 class Broken(Exception):
-    """The machine has ended or hangs."""
+    """The machine has stopped or hangs."""
 
 
 def apt(action, *packages, directory=LAB):
@@ -51,7 +51,7 @@ def apt(action, *packages, directory=LAB):
 
 
 def packages():
-    """Unpacks Debian's packages, unless they are there; nothing of them is installed."""
+    """Unpacks Debian's packages, unless this was done before. They are not installed."""
     if PACKAGES.exists():
         return
     names = [KERNEL, *USERLAND]
@@ -60,7 +60,7 @@ def packages():
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir()
     apt("download", *names, directory=new)
-    # The first is but a name for the newest kernel, which it depends on.
+    # The first is a meta package that depends on the newest kernel.
     meta, = new.glob(f"{KERNEL}_*.deb")
     depends = subprocess.run(["dpkg-deb", "--field", meta, "Depends"], check=True, text=True,
                              capture_output=True).stdout
@@ -74,11 +74,11 @@ def packages():
 
 
 def unpacked(*places):
-    """A file of the packages, which newer releases of Debian have below usr."""
+    """A file of the packages. Newer releases of Debian have it below usr."""
     for place in [*places, *(f"usr/{place}" for place in places)]:
         if (PACKAGES / place).exists():
             return PACKAGES / place
-    raise CannotRun(f"Debian's packages hold none of {', '.join(places)}")
+    raise CannotRun(f"Debian's packages contain none of {', '.join(places)}")
 
 
 def confine():
@@ -94,7 +94,7 @@ def confine():
 
 
 def initramfs(more):
-    """Puts all that is needed inside into one archive (initramfs, in the kernel's documentation)."""
+    """Packs all files of the machine into one archive (initramfs, see the kernel documentation)."""
     service, _ = demo.build_service("1.19")
     resize, _ = demo.build_service("1.19", "resize")
     files = {
@@ -127,7 +127,7 @@ def initramfs(more):
 
 
 def set_up(more=None):
-    """`more` are files to have inside: a place for each."""
+    """Prepares the machine. `more` are additional files, by their path inside."""
     if platform.machine() != "x86_64":
         raise CannotRun(f"the kernel and the emulator are for x86_64, this is {platform.machine()}")
     LAB.mkdir(parents=True, exist_ok=True)
@@ -138,18 +138,18 @@ def set_up(more=None):
 
 
 class Machine:
-    """The machine while it runs, with devices that qemu is told of by these arguments."""
+    """A running machine, with additional arguments of qemu for devices."""
 
     def __init__(self, *devices):
         kernel, = PACKAGES.glob("boot/vmlinuz-*")
         self.transcript = open(TRANSCRIPT, "w", encoding="utf-8")
         self.qemu = subprocess.Popen(
-            # It ends with us, however we end.
+            # The kernel kills it if this process ends, in whatever way.
             ["setpriv", "--pdeathsig", "KILL", QEMU, "-accel", "tcg", "-cpu", "max", "-smp", "2",
              "-m", "1024", "-nodefaults", "-display", "none", "-no-reboot",
              "-serial", f"file:{CONSOLE}", "-serial", "stdio",
              *devices,
-             # A disk of zeros, of a kind that the kernel has a driver for: what is read is page cache.
+             # A disk of zeros. Reading it fills the page cache.
              "-blockdev", f"null-co,node-name=zeros,size={DISK},read-zeroes=on",
              "-device", "nvme,drive=zeros,serial=zeros",
              "-kernel", kernel, "-initrd", INITRAMFS,
@@ -157,13 +157,13 @@ class Machine:
              "-append", "console=ttyS0 quiet panic=-1 rdinit=/tools/loadline -- /tools/init"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         try:
-            self._answer(60)
+            self._answer(180)
         except BaseException:
             self.close()
             raise
 
-    def sh(self, script, patience=60):
-        """Runs a script inside and gives its exit code and what it wrote."""
+    def sh(self, script, patience=180):
+        """Runs a script inside. Returns its exit code and its output."""
         script = f". /tools/inside.sh\nC=/sys/fs/cgroup\n{script}"
         print("\n".join(f"$ {line}" for line in script.splitlines()), file=self.transcript)
         begin = time.monotonic()
@@ -186,8 +186,8 @@ class Machine:
                 raise Broken("the machine ended" if ready else f"no answer within {patience} s")
         return int(found[1]), answer[:found.start()].decode(errors="replace")
 
-    def ends(self, script, patience=60):
-        """Runs a script that makes the machine end, and gives what its console said."""
+    def ends(self, script, patience=180):
+        """Runs a script that stops the machine. Returns the text of the console."""
         try:
             self.sh(script, patience)
         except Broken:

@@ -1,4 +1,4 @@
-"""Containers of runc in the virtual machine."""
+"""Containers that runc runs in the virtual machine."""
 
 import json
 
@@ -7,7 +7,7 @@ HALF_A_CPU = {"cpu": {"quota": 50_000, "period": 100_000}}
 
 
 def container(args, resources, private=True):
-    """Runs a container of runc in the cgroup pod/app, whose files are those of the machine."""
+    """A script that runs a container in the cgroup pod/app, with the files of the machine."""
     namespaces = ["pid", "mount", "ipc", "uts", *(["cgroup"] if private else [])]
     bind = [{"destination": place, "source": place, "type": "bind", "options": ["bind", "ro"]}
             for place in ["/bin", "/tools", "/tmp"]]

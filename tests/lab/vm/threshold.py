@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Measures, on a kernel with cgroup v2, how much of a memory limit cannot be reclaimed whenever
-memory.events tells that the limit was met: by programs that are well, at GOMEMLIMIT, beside page
-cache that fills the rest, and by programs that are about to be killed. Between the two lies the
-threshold of a warning. Prints tables; every line that was read is kept in target/lab/vm/pressure.
+"""Measures, on a kernel with cgroup v2, how much of a memory limit cannot be reclaimed when
+memory.events reports that the limit was met. It compares healthy programs, at GOMEMLIMIT and with page
+cache in the rest, with programs that are about to be killed. The threshold of a warning lies between
+them. Prints tables, and keeps all lines in target/lab/vm/pressure.
 
---only PATTERN runs what matches it by its name, --tables prints the tables of the last run again, and
---polls tells what poll(2) makes of memory.events.
+--only PATTERN runs the programs whose names match, --tables prints the tables of the last run again, and
+--polls prints how poll(2) behaves with memory.events.
 """
 
 import argparse
@@ -28,20 +28,20 @@ VERSIONS = ["1.19", "1.24", "1.27"]
 # loadline's default, in percent of the limit.
 GOMEMLIMIT = 80
 LIMITS = [64, 128, 256, 400]
-# How long a program that is well runs, and how often it is looked at meanwhile.
+# How many seconds a healthy program runs, and how many milliseconds there are between two measurements.
 SECONDS, EVERY = 8, 50
-# A program that is to be killed has so long.
+# The seconds within which a program must be killed.
 DOOMED = 60
 # Percent of the limit.
 THRESHOLDS = [80, 85, 88, 90, 92, 94, 95, 96, 97, 98, 99]
-# Milliseconds without listening after a wake-up that gives no warning, by what is missing to the
-# threshold in percent of the limit.
+# Milliseconds without polling after a wake-up without a warning, by the distance to the threshold in
+# percent of the limit.
 PAUSES = {
     "60 s": lambda missing: 60000, "1 s": lambda missing: 1000, "200 ms": lambda missing: 200,
     "50 ms": lambda missing: 50, "10 ms a percent": lambda missing: max(10, 10 * missing),
     "none": lambda missing: 0,
 }
-# What is summed. The kernel has `kernel` since 5.18: all below, and slab that can be reclaimed.
+# The fields of the sums. `kernel` exists since Linux 5.18; it is the sum of these and of reclaimable slab.
 PARTS = ["kernel_stack", "pagetables", "sec_pagetables", "percpu", "vmalloc", "sock"]
 
 
@@ -58,7 +58,7 @@ def whole(line):
 
 
 def rest(line):
-    """What is charged, without what is known as reclaimable."""
+    """The charged memory, without the memory that is known to be reclaimable."""
     return line["current"] - (line["file"] - line["shmem"]) - line["slab_reclaimable"]
 
 
@@ -76,11 +76,11 @@ class Run:
         self.dies = dies
         self.gomemlimit = gomemlimit
         self.group = group
-        # Run in the cgroup beforehand, to fill the page cache.
+        # A command that runs in the cgroup before, to fill the page cache.
         self.before = before
         self.swap = swap
         self.cpus = cpus
-        # Whether the one inside opens memory.stat only when it is woken.
+        # Whether the gauge inside opens memory.stat only after a wake-up.
         self.afresh = afresh
 
     def script(self):
@@ -247,7 +247,7 @@ def swapping():
 
 
 def table_of(text):
-    """The lines of a gauge, as dictionaries; the last may be cut short by a kill."""
+    """The lines of a gauge, as dictionaries. A kill may cut the last one."""
     lines = [line.split() for line in text.strip().splitlines()]
     heads = lines[0] if lines else []
     return [dict(zip(heads, [line[0], *map(int, line[1:2]), line[2], *map(int, line[3:])]))
@@ -255,24 +255,24 @@ def table_of(text):
 
 
 class Seen:
-    """What came of a run."""
+    """The results of a run."""
 
     def __init__(self, kept):
         self.name, self.dies, self.limit = kept["name"], kept["dies"], kept["limit"] * MIB
-        # The shell tells of signals on lines of their own.
+        # The shell prints signals on separate lines.
         self.code = next((line for line in kept["code"].split("\n") if line.isdigit()), "?")
         self.outside, self.inside = table_of(kept["outside"]), table_of(kept["inside"])
         self.begin = self.outside[0]["ms"]
         self.killed = next((line["ms"] for line in self.outside if line["oom_kill"] > 0), None)
         self.before = table_of(kept["outside"].split("\n")[0] + "\n" + kept["before"])
         after = self.before[0]["ms"] if self.before else 0
-        # The first that loadline would see: of the program, not of what filled the cache.
+        # Only events of the program, not of the command that filled the cache.
         self.events = self._events(self.outside, after)
         self.own = self._events(self.inside, after)
         self.max = self.outside[-1]["max"] - (self.before[0]["max"] if self.before else 0)
 
     def _events(self, lines, after):
-        """Those with a `max` more than before, until the first kill."""
+        """The lines with a higher `max` than before, until the first kill."""
         events, seen = [], None
         for line in lines:
             if line["kind"] == "e" and line["ms"] >= after and line["max"] != seen and line["max"] > 0 \
@@ -291,7 +291,7 @@ class Seen:
         return [line for line in self.outside if line["oom_kill"] <= 0]
 
     def warned(self, threshold, pause, sum_=whole):
-        """When loadline would warn, inside the cgroup, if it stops listening after a wake-up."""
+        """When loadline would warn, inside the cgroup, if it stops polling for a while after a wake-up."""
         deaf = 0
         for line in self.own:
             if line["ms"] < deaf:
@@ -333,7 +333,7 @@ def tell_doomed(runs):
 
 
 def tell_thresholds(well_runs, doomed_runs):
-    """How many would warn, by threshold and by how long loadline is deaf after a wake-up."""
+    """How many runs would warn, by threshold and by the pause after a wake-up."""
     survived = [run for run in well_runs if not run.killed]
     for name, sum_ in SUMS.items():
         print(f"\n## Warnings with the sum `{name}`, by the pause after a wake-up that gives none\n")
@@ -356,7 +356,7 @@ def tell_thresholds(well_runs, doomed_runs):
 def tables():
     runs = [Seen(json.loads(file.read_text())) for file in sorted(KEPT.glob("*.json"))]
     well_runs = [run for run in runs if not run.dies]
-    # What was to live and was killed all the same has to be warned of too.
+    # Healthy programs that were killed need a warning too.
     doomed_runs = [run for run in runs if run.killed]
     tell_well(well_runs)
     tell_doomed([run for run in runs if run.dies])
@@ -365,7 +365,7 @@ def tables():
 
 
 def build():
-    """The programs, and where they go."""
+    """Builds the programs. Returns them by their path inside the machine."""
     KEPT.mkdir(parents=True, exist_ok=True)
     gauge = KEPT / "gauge"
     subprocess.run(["gcc", "-static", "-O2", "-s", "-Wall", "-Wextra", "-Werror", "-o", gauge,
@@ -388,9 +388,9 @@ def start():
     guest = Machine("-drive", f"file={DISK},format=raw,if=none,id=disk,cache=unsafe",
                     "-device", "nvme,drive=disk,serial=disk")
     try:
-        # A sparse file, so that its pages come as fast as they can.
+        # A sparse file, which is read as fast as possible.
         code, said = guest.sh("""
-mount -t cgroup2 cgroup2 $C; hand_down $C memory cpu
+mount -t cgroup2 cgroup2 $C; enable $C memory cpu
 mke2fs -F -m 0 /dev/nvme0n1 2000000 >/dev/null && mkdir /disk && mount -t ext4 /dev/nvme0n1 /disk &&
 truncate -s 1G /disk/big && dd if=/dev/zero of=/disk/swap bs=1M count=300 2>/dev/null && mkswap /disk/swap
 echo 0 >/sys/kernel/mm/transparent_hugepage/khugepaged/defrag; uname -r
@@ -407,7 +407,7 @@ echo 0 >/sys/kernel/mm/transparent_hugepage/khugepaged/defrag; uname -r
 def polls(guest):
     print(guest.sh("""
 group $C/outer memory.swap.max=0
-hand_down $C/outer memory
+enable $C/outer memory
 group $C/outer/in memory.max=8M
 truncate -s 64M /disk/small
 gauge polls $C/outer /disk/small
@@ -429,7 +429,7 @@ def measure(guest, only):
         (KEPT / f"{number:03}.json").write_text(json.dumps(kept))
         seen = Seen(kept)
         killed = "killed" if seen.killed else "not killed"
-        # What a program says that did not end as it should have.
+        # The output of a program that did not end as expected.
         said = kept["said"].strip() if seen.dies != bool(seen.killed) else ""
         print(f"{run.name}: exit {seen.code}, {killed}, max {seen.max}, {len(seen.events)} and "
               f"{len(seen.own)} wake-ups, at them up to {seen.highest(seen.events):.1f}%, "
@@ -443,8 +443,8 @@ def main():
     parser.add_argument("--tables", action="store_true")
     parser.add_argument("--polls", action="store_true")
     options = parser.parse_args()
-    # As an exception, so that the machine is ended.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to stop"))
+    # SIGTERM becomes an exception, so that the machine is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by SIGTERM"))
     if not options.tables:
         try:
             machine.set_up(build())

@@ -1,13 +1,13 @@
-// What runs in the lab's containers. It prints what Go was told and what it makes of that, then
-// every signal that arrives, and ends by SIGTERM or SIGINT with a status of its own.
+// The program in the containers of the lab. It prints the environment and the settings of the Go runtime,
+// then every signal that arrives. At SIGTERM or SIGINT it exits with its own exit code.
 //
 //	inside grow BYTES
 //
-// takes memory outside of Go's heap, which no GOMEMLIMIT can hold, and succeeds if nobody kills it.
+// allocates memory outside of Go's heap, which GOMEMLIMIT cannot limit. It succeeds if it is not killed.
 //
 //	inside leave
 //
-// leaves another of itself behind, in a session of its own, and ends with the same status.
+// starts another process of itself in a new session, and exits with the same exit code.
 package main
 
 import (
@@ -24,7 +24,7 @@ import (
 	"unsafe"
 )
 
-// Status is the exit status, which no signal and no error of Go has.
+// Status is the exit code. No signal and no error of Go results in the same one.
 const Status = 7
 
 // Report is the first line of the output.
@@ -56,7 +56,7 @@ func report() Report {
 	}
 }
 
-// foreground tells whether this process may read from the terminal that is its standard input.
+// foreground returns whether this process can read from the terminal that is its standard input.
 func foreground() bool {
 	var group int32
 	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, 0, syscall.TIOCGPGRP, uintptr(unsafe.Pointer(&group)))
@@ -74,7 +74,7 @@ func grow(bytes int) {
 	}
 }
 
-// leave waits until the other takes signals, which is when it closes its side of the pipe.
+// leave waits until the other process handles signals, which then closes its side of the pipe.
 func leave() {
 	ready, closed, err := os.Pipe()
 	if err != nil {
@@ -114,8 +114,8 @@ func main() {
 		syscall.Close(3)
 	}
 	for s := range signals {
-		// Go's runtime preempts itself with the one; the other follows what is to end a process, and
-		// where two threads take the two, either may be told of first.
+		// The Go runtime preempts itself with SIGURG. SIGCONT follows a termination signal, and the order
+		// of the two is not fixed if two threads receive them.
 		if s == syscall.SIGURG || s == syscall.SIGCONT {
 			continue
 		}

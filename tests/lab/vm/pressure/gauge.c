@@ -1,8 +1,8 @@
-/* Looks at the memory of a cgroup (v2): `gauge CGROUP MILLISECONDS SECONDS` writes a line whenever
- * memory.events changes, and after so many milliseconds without; with 0 of them at changes alone.
- * A fourth word, `afresh`, has it open what it reads each time, but for memory.events.
- * `gauge polls CGROUP FILE` tells what poll(2) makes of memory.events: it moves children into
- * CGROUP/in, whose limit is small, and lets them read FILE, which is larger. */
+/* Reads the memory files of a v2 cgroup. `gauge CGROUP MILLISECONDS SECONDS` prints a line when
+ * memory.events changes, and after this many milliseconds without a change; with 0, only at changes. With a
+ * fourth argument, `afresh`, it opens all files except memory.events again each time.
+ * `gauge polls CGROUP FILE` prints how poll(2) behaves with memory.events: it moves children into
+ * CGROUP/in, which has a small limit, and they read FILE, which is larger. */
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 static const char *const NAMES[] = {"memory.events", "memory.stat", "memory.current", "memory.max"};
-/* In the order of a line; tests/lab/vm/threshold.py reads them by name. */
+/* The columns, in this order. tests/lab/vm/threshold.py finds them by name. */
 static const char *const EVENTS[] = {"max", "oom", "oom_kill"};
 static const char *const STAT[] = {
     "anon", "file", "shmem", "kernel", "kernel_stack", "pagetables", "sec_pagetables", "percpu",
