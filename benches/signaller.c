@@ -1,16 +1,15 @@
-/* Sends signals to inits and sees what becomes of them. Each init is PID 1 of a PID namespace of its
- * own, and dies with this process. COMMANDS are separated by `::`; every round takes them in an order
- * drawn anew.
+/* Sends signals to inits and reports what happens to them. Each init is PID 1 of its own PID namespace, and
+ * dies with this process. COMMANDS are separated by `::`; every round runs them in a new random order.
  *
- * signaller latency ROUNDS COMMANDS: starts all of them; each has to have `signaller receive` as its
- * program. Says a line a round, with the nanoseconds from just before SIGUSR1 was sent to the init
- * until the program had it, in the order of the arguments; -1 where it did not come.
+ * signaller latency ROUNDS COMMANDS: starts all of them; the program of each must be `signaller receive`.
+ * Prints a line for each round, with the nanoseconds from just before SIGUSR1 is sent to the init until the
+ * program has it, in the order of the arguments; -1 if it did not arrive.
  *
- * signaller window STARTS COMMANDS: starts each so often, and sends SIGTERM later from time to time,
- * from when the init has blocked it to 2 ms after that. Says for each start the number of the command, the
- * delay in microseconds, and the exit code or `lost`.
+ * signaller window STARTS COMMANDS: starts each command STARTS times and sends SIGTERM after a delay, which
+ * grows from 0 to 2 ms after the init has blocked the signal. Prints for each start the index of the command,
+ * the delay in microseconds, and the exit code or `lost`.
  *
- * signaller receive: says when SIGUSR1 arrives, in the clock's own bytes. */
+ * signaller receive: writes the time at which SIGUSR1 arrives, as a binary int64_t. */
 
 #define _GNU_SOURCE
 #include "turns.h"
@@ -30,14 +29,14 @@ enum {
     PATIENCE_MS = 5000,
     LIFETIME_SECONDS = 300,
     WINDOW_NS = 2000000,
-    /* What has hung so often is asked no more: it would hang each time. */
+    /* A command that hung so often is not tried again. */
     MOST_HANGS = 3,
     LOST = -1,
     HANGS = -2,
-    /* After that long without an end it is looked at whether there can be one. */
-    LOOK_MS = 50,
-    /* The exit code where the kernel lets us make no namespace. */
-    CANNOT = 2,
+    /* How often to check whether an init that has not exited still can. */
+    CHECK_MS = 50,
+    /* The exit code if the kernel permits no PID namespace. */
+    UNAVAILABLE = 2,
 };
 
 static void fail(const char *what)
@@ -46,8 +45,8 @@ static void fail(const char *what)
     exit(1);
 }
 
-/* A file of a process, as far as it fits; empty once the process has gone. */
-static const char *of(pid_t pid, const char *file)
+/* The start of a file in /proc/PID; empty if the process is gone. */
+static const char *proc_file(pid_t pid, const char *file)
 {
     static char text[8192];
     char path[64];
@@ -62,7 +61,7 @@ static const char *of(pid_t pid, const char *file)
 
 static const char *field(pid_t pid, const char *name)
 {
-    const char *found = strstr(of(pid, "status"), name);
+    const char *found = strstr(proc_file(pid, "status"), name);
     return found ? found + strlen(name) : "";
 }
 
@@ -75,24 +74,24 @@ static pid_t child_of(pid_t pid)
 {
     char file[64];
     snprintf(file, sizeof file, "task/%d/children", pid);
-    return atoi(of(pid, file));
+    return atoi(proc_file(pid, file));
 }
 
-/* Sleeps, with no SIGTERM that would wake it. */
-static int rests(pid_t pid)
+/* Whether a process sleeps and no SIGTERM is pending. */
+static int is_idle(pid_t pid)
 {
     return *field(pid, "\nState:\t") == 'S' && !in_set(pid, "\nSigPnd:\t", SIGTERM)
            && !in_set(pid, "\nShdPnd:\t", SIGTERM);
 }
 
-/* Whether nobody has the signal any more: the init rests, and so does its program. */
+/* Whether the signal is lost: the init and its program are idle. */
 static int lost(pid_t init)
 {
     pid_t program = child_of(init);
     char name[64];
-    snprintf(name, sizeof name, "%s", of(init, "comm"));
-    /* Before its exec the program has the name of the init. */
-    return program && rests(init) && rests(program) && strcmp(of(program, "comm"), name);
+    snprintf(name, sizeof name, "%s", proc_file(init, "comm"));
+    /* Before its exec the program has the name of the init, and may still receive the signal. */
+    return program && is_idle(init) && is_idle(program) && strcmp(proc_file(program, "comm"), name);
 }
 
 static pid_t start(char **command, int output)
@@ -100,7 +99,7 @@ static pid_t start(char **command, int output)
     pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, NULL, NULL, NULL, NULL);
     if (pid == -1) {
         if (errno == EPERM)
-            exit(CANNOT);
+            exit(UNAVAILABLE);
         fail("clone");
     }
     if (pid == 0) {
@@ -121,7 +120,7 @@ static void end(pid_t init)
     waitpid(init, NULL, 0);
 }
 
-/* Reads one time from a program. */
+/* Reads a time that a program sent. */
 static int64_t received(int pipe)
 {
     int64_t time;
@@ -146,9 +145,9 @@ static void receive(void)
     _exit(1);
 }
 
-/* Keeps this process, the inits and their programs on the processor that it is on. On several it is
- * chance, and one that lasts, which of two processes has to wake the other's processor. */
-static void stay(void)
+/* Pins this process, the inits and their programs to the current CPU. On several CPUs, chance decides for a
+ * whole run which process has to wake another's CPU. */
+static void pin_to_cpu(void)
 {
     cpu_set_t here;
     CPU_ZERO(&here);
@@ -159,7 +158,7 @@ static void stay(void)
 
 static void latency(long rounds, const struct commands *commands)
 {
-    stay();
+    pin_to_cpu();
     size_t size = commands->size;
     pid_t inits[MOST];
     int pipes[MOST], hangs[MOST] = {0};
@@ -175,7 +174,7 @@ static void latency(long rounds, const struct commands *commands)
     }
     for (long round = 0; round < rounds; round++) {
         int64_t times[MOST];
-        const size_t *order = drawn_order(size);
+        const size_t *order = random_order(size);
         for (size_t turn = 0; turn < size; turn++) {
             size_t i = order[turn];
             times[i] = LOST;
@@ -196,19 +195,19 @@ static void latency(long rounds, const struct commands *commands)
         end(inits[i]);
 }
 
-/* The exit code, or what there is in place of one. */
+/* The exit code, or LOST or HANGS. */
 static int outcome(pid_t init)
 {
-    int pidfd = (int)syscall(SYS_pidfd_open, init, 0), resting = 0, status;
+    int pidfd = (int)syscall(SYS_pidfd_open, init, 0), idle_checks = 0, status;
     if (pidfd == -1)
         fail("pidfd_open");
     struct pollfd wait = {.fd = pidfd, .events = POLLIN};
     int64_t patience = now() + PATIENCE_MS * INT64_C(1000000);
-    while (poll(&wait, 1, LOOK_MS) == 0) {
-        /* Twice, as between two looks anything may have gone on. */
-        resting = lost(init) ? resting + 1 : 0;
+    while (poll(&wait, 1, CHECK_MS) == 0) {
+        /* Checked twice, as the processes may have been between two system calls. */
+        idle_checks = lost(init) ? idle_checks + 1 : 0;
         int late = now() > patience;
-        if (resting == 2 || late) {
+        if (idle_checks == 2 || late) {
             close(pidfd);
             end(init);
             return late ? HANGS : LOST;
@@ -219,12 +218,12 @@ static int outcome(pid_t init)
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-/* Starts an init and sends SIGTERM, so long after it has blocked the signal. */
+/* Starts an init, and sends SIGTERM `delay` nanoseconds after it has blocked the signal. */
 static int try_once(char **command, int64_t delay)
 {
     pid_t init = start(command, -1);
-    /* Before that a loss is not its doing. While it waits for signals the kernel shows them as not
-     * blocked: then we came late, and there is a child. */
+    /* A signal that is lost before that is not the fault of the init. During sigtimedwait(2) the kernel shows
+     * the signals as not blocked; by then there is a child. */
     int64_t patience = now() + PATIENCE_MS * INT64_C(1000000);
     while (!in_set(init, "\nSigBlk:\t", SIGTERM) && !child_of(init))
         if (now() > patience)
@@ -241,7 +240,7 @@ static void window(long starts, const struct commands *commands)
     int hangs[MOST] = {0};
     for (long number = 0; number < starts; number++) {
         int64_t delay = starts > 1 ? WINDOW_NS * number / (starts - 1) : 0;
-        const size_t *order = drawn_order(commands->size);
+        const size_t *order = random_order(commands->size);
         for (size_t turn = 0; turn < commands->size; turn++) {
             size_t i = order[turn];
             int code = hangs[i] == MOST_HANGS ? HANGS : try_once(commands->words[i], delay);

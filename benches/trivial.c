@@ -1,3 +1,3 @@
-/* The program that the inits start where only their own cost counts. */
+/* The program that the inits start to measure their own cost. */
 
 int main(void) { return 0; }

@@ -1,6 +1,5 @@
-/* What the programs that measure have in common: the clock, the commands that are measured in turn,
- * and an order drawn anew for each round, so that whatever else the machine does, and whatever one
- * leaves to the next, falls on all of them alike. */
+/* What spawner and signaller share: the clock, the commands, and a new random order for each round, so that
+ * other work on the machine, and what one command leaves in caches, affects all commands alike. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -35,8 +34,8 @@ static int64_t now(void)
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-/* An order of the first `size` numbers, other ones in every process. */
-static const size_t *drawn_order(size_t size)
+/* A random order of the numbers below `size`, seeded by the clock. */
+static const size_t *random_order(size_t size)
 {
     static size_t order[MOST];
     static uint64_t state;
