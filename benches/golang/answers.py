@@ -175,25 +175,28 @@ def best_by_hand(part):
 def report(data):
     runs = max(part["runs"] for part in data.values())
     text = f"""
-How large an answer does the service of the demo survive? The cgroup is the same, of {MEMORY_MIB} MiB without swap and
-{demo_case.CPUS} CPU, and so are the {demo_case.REQUESTS} requests in a row; the number of rows differs. A run survives if all {demo_case.REQUESTS} answers are
+How large an answer does the service of the demo survive? The cgroup is the same, with {MEMORY_MIB} MiB, no swap and {demo_case.CPUS}
+CPU, and so are the {demo_case.REQUESTS} requests in a row; the number of rows differs. A run survives if all {demo_case.REQUESTS} answers are
 complete and the kernel kills nothing. Near the edge that is chance: it depends on when the collector runs.
 So this shows the share of runs that survive at each size, and not one largest size.
 
 ![The share of runs that survive at each answer size, for three versions of Go]({PICTURE})
 
-Each point is {runs} runs; the light bands are 95% Wilson intervals. GOMAXPROCS by hand is what loadline sets, so
-that only GOMEMLIMIT differs; bare, both are unset. 100% is the value that the downward API of Kubernetes
-gives (`resourceFieldRef: limits.memory`). The tables add other parts of the limit, from {OTHER_SIZES_MB[0]} MB in steps of {OTHER_SIZES_MB.step},
-and GOMEMLIMIT alone, from {UNSET_SIZES_MB[0]} MB in steps of {UNSET_SIZES_MB.step}.
+Each mark is {runs} runs at one size. The thin lines are 95% Wilson intervals of the marks between 0% and 100%;
+{runs} of {runs} means at least {wilson(runs, runs)[0]:.0%}, and 0 of {runs} at most {wilson(0, runs)[1]:.0%}. The curve is the most likely one that never rises:
+marks that rise are averaged with their neighbours. "Half survive" is the size at which it crosses 50%; the
+bounds hold 95 of 100 bootstrap draws of the runs at each size.
 
-The sizes are fixed, {SIZES_MB[0]} to {SIZES_MB[-1]} MB, with one exception: after {LOST_SIZES} sizes in a row at which no run survives, larger
-ones are not measured, as larger answers need more memory. The settings take turns at each size, those with
-GOMAXPROCS unset after all others. A busy machine matters little to who survives, since the CPU quota is
-small and the memory limit is the cgroup's own, but it does matter to the seconds.
+GOMAXPROCS by hand is what loadline sets, so that only GOMEMLIMIT differs; bare, both are unset. 100% is the
+value that the downward API of Kubernetes gives (`resourceFieldRef: limits.memory`). The tables add GOMEMLIMIT
+alone, in steps of {UNSET_SIZES_MB.step} MB, and other parts of the limit, from {OTHER_SIZES_MB[0]} MB in steps of {OTHER_SIZES_MB.step} MB.
 
-"Half survive" is the size at which the curve crosses 50%, with straight lines between the points, after
-points that rise have been averaged with their neighbours. The bounds hold 95 of 100 bootstrap draws.
+The sizes are fixed, {SIZES_MB[0]} to {SIZES_MB[-1]} MB, with one exception: after {LOST_SIZES} sizes in a row at which no run survives,
+larger ones are not measured and the cells stay empty. This is a shortcut: survival does not fall with every
+step, because a few MB more can shift the collections, so a larger size might survive now and then. The
+settings take turns at each size, those with GOMAXPROCS unset after all others. The CPU quota and the
+memory limit are those of the cgroup, so other work on the machine should change little about who survives;
+it does change the seconds.
 """
     for full, part in data.items():
         names = sorted(part["counts"], key=order)
@@ -227,6 +230,8 @@ def targets(data):
 
 
 COLORS = {BARE: "#b42318", "100%": "#8a5a00", "90%": "#6b3fa0", LOADLINE: "#0b57b0"}
+# The labels of the curves are so many MB apart.
+LABEL_MB = 4
 MARKS = {BARE: "X", "100%": "D", "90%": "s", LOADLINE: "o"}
 
 
@@ -236,20 +241,40 @@ def draw(data, folder):
     for axes, (full, part) in zip(panels[:, 0], data.items()):
         axes.axhline(50, color=labs.LINES, linewidth=1)
         for name, color in COLORS.items():
-            points = part["counts"][name]
-            sizes = [size for size, _, _ in points]
-            bounds = [[100 * bound for bound in wilson(*point[1:])] for point in points]
-            label = title(name).replace("*", "")
-            axes.fill_between(sizes, *zip(*bounds), color=color, alpha=0.1, linewidth=0)
-            axes.plot(sizes, [100 * survived / runs for _, survived, runs in points], color=color, zorder=3,
-                      marker=MARKS[name], markersize=5, linewidth=1.8, label=label, clip_on=False)
+            draw_setting(axes, name, color, part["counts"][name])
+        draw_halves(axes, part["counts"])
+        axes.set_xlim(SIZES_MB[0] - 2, SIZES_MB[-1] + 2)
         axes.set_ylim(0, 100)
         axes.set_yticks([0, 50, 100], ["0%", "50%", "100%"])
-        axes.set_title(f"Go {full}", loc="right", fontsize=10, fontweight="bold", y=0.82)
+        axes.set_title(f"Go {full}", loc="right", fontsize=10, fontweight="bold", y=0.8)
     panels[0, 0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.08), ncols=len(COLORS), frameon=False)
     panels[len(data) // 2, 0].set_ylabel("runs that survive")
     runs = max(part["runs"] for part in data.values())
-    panels[-1, 0].set_xlabel(f"size of the JSON answer, MB (each point: {runs} runs; band: 95% interval)")
+    panels[-1, 0].set_xlabel(f"size of the JSON answer, MB (each mark: {runs} runs; number: the size that half of the runs survive)")
     figure.subplots_adjust(hspace=0.3)
     labs.save(figure, folder / PICTURE)
     plot.close(figure)
+
+
+def draw_setting(axes, name, color, points):
+    """The share of each point, with its interval if only some runs survive, and the curve that never rises."""
+    sizes = [size for size, _, _ in points]
+    axes.plot(sizes, [100 * share for share in falling(points)], color=color, linewidth=1.8,
+              clip_on=False, zorder=3)
+    axes.plot(sizes, [100 * survived / runs for _, survived, runs in points], color=color, marker=MARKS[name],
+              markersize=5, linewidth=0, clip_on=False, zorder=4)
+    for size, survived, runs in points:
+        if 0 < survived < runs:
+            axes.plot([size, size], [100 * bound for bound in wilson(survived, runs)], color=color, alpha=0.4,
+                      linewidth=1.2)
+    axes.plot([], [], color=color, marker=MARKS[name], markersize=5, linewidth=1.8, label=title(name).replace("*", ""))
+
+
+def draw_halves(axes, counts):
+    """Labels where the curves cross 50%, moved apart if they are too close."""
+    at = 0
+    for half, name in sorted((half_size(counts[name]), name) for name in COLORS):
+        if 0 < half < math.inf:
+            at = max(half, at + LABEL_MB)
+            axes.text(at, 50, f"{half:.0f}", color=COLORS[name], fontsize=9, fontweight="bold", ha="center", va="center",
+                      zorder=5, bbox={"facecolor": labs.CARD, "edgecolor": COLORS[name], "boxstyle": "round,pad=0.2"})
