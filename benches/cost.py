@@ -28,7 +28,7 @@ VARIABLES = {"GOMEMLIMIT": str((400 << 20) * 8 // 10), "GOMAXPROCS": "1"}
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 STARTS = 9
 # Timeout in seconds for what takes milliseconds.
-PATIENCE = 20
+TIMEOUT = 20
 
 NO_INIT, FLOOR, READING = "no init", "floor", "reading floor"
 READING_EXEC = "reading floor, exec"
@@ -145,9 +145,9 @@ class Idle:
 
     def __enter__(self):
         self.process.stdout.readline()
-        patience = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while not (self.status("State").startswith("S") and self.children()):
-            if time.monotonic() > patience:
+            if time.monotonic() > deadline:
                 raise RuntimeError(f"does not become idle: {self.process.args}")
             time.sleep(0.001)
         # loadline does optional setup a moment after the start: wait until the init stays asleep.
@@ -161,7 +161,7 @@ class Idle:
         for child in self.children():
             os.kill(child, signal.SIGKILL)
         try:
-            self.process.wait(PATIENCE)
+            self.process.wait(TIMEOUT)
         finally:
             self.process.kill()
             self.process.wait()
@@ -217,13 +217,13 @@ def check_variables(plan):
     """Checks that loadline and the reading floors set both variables, and that nothing else does, so that
     the work measured is the work claimed."""
     for name, words in plan["commands"].items():
-        said = subprocess.run([*words, "/usr/bin/env"], env=ENVIRONMENT, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True,
-                              timeout=PATIENCE).stdout
-        found = dict(line.split("=", 1) for line in said.splitlines())
+        output = subprocess.run([*words, "/usr/bin/env"], env=ENVIRONMENT, stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True,
+                                timeout=TIMEOUT).stdout
+        found = dict(line.split("=", 1) for line in output.splitlines())
         expected = VARIABLES if name in (READING, READING_EXEC) or name.startswith("loadline") else {}
         if {variable: found[variable] for variable in VARIABLES if variable in found} != expected:
-            raise RuntimeError(f"{name}: expected {expected} in the environment of the program: {said}")
+            raise RuntimeError(f"{name}: expected {expected} in the environment of the program: {output}")
 
 
 def throttled():
@@ -246,12 +246,12 @@ def times(plan):
     for words in plan["commands"].values():
         command += [*words, plan["trivial"], "::"]
     before = throttled()
-    said = subprocess.run(command[:-1], env=ENVIRONMENT, stdin=subprocess.DEVNULL, check=True,
-                          stdout=subprocess.PIPE, text=True).stdout
-    in_test = [after - past for past, after in zip(before, throttled())]
-    rounds = [[int(time) for time in line.split()] for line in said.splitlines()]
+    output = subprocess.run(command[:-1], env=ENVIRONMENT, stdin=subprocess.DEVNULL, check=True,
+                            stdout=subprocess.PIPE, text=True).stdout
+    counts = [after - past for past, after in zip(before, throttled())]
+    rounds = [[int(time) for time in line.split()] for line in output.splitlines()]
     samples = dict(zip(plan["commands"], zip(*rounds)))
-    return {"samples": samples, "throttled": in_test, "rounds": plan["rounds"]}
+    return {"samples": samples, "throttled": counts, "rounds": plan["rounds"]}
 
 
 def system_calls(plan):
@@ -261,7 +261,7 @@ def system_calls(plan):
         with tempfile.NamedTemporaryFile("r", encoding="utf-8") as log:
             subprocess.run(["strace", "-o", log.name, "--", *plan["commands"][name], plan["trivial"]],
                            env=ENVIRONMENT, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True,
-                           timeout=PATIENCE)
+                           timeout=TIMEOUT)
             calls = re.findall(r"^(\w+)\(", log.read(), re.MULTILINE)
         # The first call is the execve of the init. After the next one, an init that execs is the program.
         calls = calls[1:]
@@ -281,7 +281,7 @@ def instructions(plan):
                 ended = subprocess.run(
                     ["valgrind", "--tool=callgrind", f"--callgrind-out-file={log.name}", "--",
                      *plan["commands"][name], plan["trivial"]], env=ENVIRONMENT, stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=PATIENCE)
+                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=TIMEOUT)
                 total = re.search(r"^totals: (\d+)$", log.read(), re.MULTILINE)
                 if total and ended.returncode == 0:
                     runs.append(int(total[1]))
@@ -424,7 +424,7 @@ def targets(data):
         target("RSS while the program runs", rss, RSS, f"{rss:g} kB, at most {RSS}"),
         target("private dirty memory of that", dirty, DIRTY, f"{dirty:g} kB, at most {DIRTY}"),
         target("wake-ups when idle", data["wakeups"][LOADLINE], 0,
-            f"{data['wakeups'][LOADLINE]} in {data['idle_seconds']} s, at most 0"),
+               f"{data['wakeups'][LOADLINE]} in {data['idle_seconds']} s, at most 0"),
         timed("start to finish, as a ratio to tini-static", data["ratios"]["of tini-static"][LOADLINE], OF_TINI),
         timed("start to finish, as a ratio to the reading floor", data["ratios"]["of reading"], OF_READING),
         timed("with `--exec`, as a ratio to the reading floor", data["ratios"]["exec of reading"],

@@ -26,7 +26,7 @@
 #include <unistd.h>
 
 enum {
-    PATIENCE_MS = 5000,
+    TIMEOUT_MS = 5000,
     LIFETIME_SECONDS = 300,
     WINDOW_NS = 2000000,
     /* A command that hung so often is not tried again. */
@@ -125,7 +125,7 @@ static int64_t received(int pipe)
 {
     int64_t time;
     struct pollfd wait = {.fd = pipe, .events = POLLIN};
-    if (poll(&wait, 1, PATIENCE_MS) != 1 || read(pipe, &time, sizeof time) != sizeof time)
+    if (poll(&wait, 1, TIMEOUT_MS) != 1 || read(pipe, &time, sizeof time) != sizeof time)
         return LOST;
     return time;
 }
@@ -202,11 +202,11 @@ static int outcome(pid_t init)
     if (pidfd == -1)
         fail("pidfd_open");
     struct pollfd wait = {.fd = pidfd, .events = POLLIN};
-    int64_t patience = now() + PATIENCE_MS * INT64_C(1000000);
+    int64_t deadline = now() + TIMEOUT_MS * INT64_C(1000000);
     while (poll(&wait, 1, CHECK_MS) == 0) {
         /* Checked twice, as the processes may have been between two system calls. */
         idle_checks = lost(init) ? idle_checks + 1 : 0;
-        int late = now() > patience;
+        int late = now() > deadline;
         if (idle_checks == 2 || late) {
             close(pidfd);
             end(init);
@@ -224,9 +224,9 @@ static int try_once(char **command, int64_t delay)
     pid_t init = start(command, -1);
     /* A signal that is lost before that is not the fault of the init. During sigtimedwait(2) the kernel shows
      * the signals as not blocked; by then there is a child. */
-    int64_t patience = now() + PATIENCE_MS * INT64_C(1000000);
+    int64_t deadline = now() + TIMEOUT_MS * INT64_C(1000000);
     while (!in_set(init, "\nSigBlk:\t", SIGTERM) && !child_of(init))
-        if (now() > patience)
+        if (now() > deadline)
             fail(command[0]);
     int64_t blocked = now();
     while (now() - blocked < delay)

@@ -25,7 +25,7 @@ BURST = 1000
 # SIGRTMIN + 1 in glibc.
 REALTIME = 35
 # Timeouts in seconds: for what takes milliseconds, and to create or reap thousands of processes.
-PATIENCE, LONG_PATIENCE = 5, 30
+TIMEOUT, LONG_TIMEOUT = 5, 30
 
 
 class Hangs(Exception):
@@ -106,7 +106,7 @@ class PidOne:
 
     def __enter__(self):
         try:
-            self.expect_line(b"ready", LONG_PATIENCE)
+            self.expect_line(b"ready", LONG_TIMEOUT)
             [self.pid] = children(self.outside.pid)
             return self
         except BaseException:
@@ -126,8 +126,8 @@ class PidOne:
             raise Hangs
         return os.read(self.outside.stdout.fileno(), 65536)
 
-    def expect_line(self, line, patience):
-        deadline = time.monotonic() + patience
+    def expect_line(self, line, timeout):
+        deadline = time.monotonic() + timeout
         while line + b"\n" not in self.output:
             more = self.read(deadline)
             if not more:
@@ -136,7 +136,7 @@ class PidOne:
 
     def read_all(self):
         """Reads the output until its end."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while more := self.read(deadline):
             self.output += more
 
@@ -145,7 +145,7 @@ class PidOne:
 
     def wait_until(self, done):
         """Polls a condition that nothing notifies about."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while not done():
             if time.monotonic() > deadline:
                 raise Hangs
@@ -228,7 +228,7 @@ def reap(running, count, result):
     begin = time.monotonic()
     # Makes the program end them.
     running.signal(signal.SIGUSR1)
-    deadline = begin + LONG_PATIENCE
+    deadline = begin + LONG_TIMEOUT
     for orphan in orphans:
         # kill(2) still finds a zombie. Checking one after the other costs little while all exist.
         while exists(orphan) and time.monotonic() < deadline:

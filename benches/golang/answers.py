@@ -191,12 +191,11 @@ GOMAXPROCS by hand is what loadline sets, so that only GOMEMLIMIT differs; bare,
 value that the downward API of Kubernetes gives (`resourceFieldRef: limits.memory`). The tables add GOMEMLIMIT
 alone, in steps of {UNSET_SIZES_MB.step} MB, and other parts of the limit, from {OTHER_SIZES_MB[0]} MB in steps of {OTHER_SIZES_MB.step} MB.
 
-The sizes are fixed, {SIZES_MB[0]} to {SIZES_MB[-1]} MB, with one exception: after {LOST_SIZES} sizes in a row at which no run survives,
-larger ones are not measured and the cells stay empty. This is a shortcut: survival does not fall with every
-step, because a few MB more can shift the collections, so a larger size might survive now and then. The
-settings take turns at each size, those with GOMAXPROCS unset after all others. The CPU quota and the
-memory limit are those of the cgroup, so other work on the machine should change little about who survives;
-it does change the seconds.
+The sizes are {SIZES_MB[0]} to {SIZES_MB[-1]} MB. After {LOST_SIZES} sizes in a row at which no run survives, larger ones are not measured,
+and the cells stay empty. This is a shortcut: survival does not fall with every step, so a larger size might
+survive now and then. The settings take turns at each size, those with GOMAXPROCS unset after all others.
+The CPU quota and the memory limit are those of the cgroup, so other work on the machine should change
+little about who survives; it does change the seconds.
 """
     for full, part in data.items():
         names = sorted(part["counts"], key=order)
@@ -250,7 +249,8 @@ def draw(data, folder):
     panels[0, 0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.08), ncols=len(COLORS), frameon=False)
     panels[len(data) // 2, 0].set_ylabel("runs that survive")
     runs = max(part["runs"] for part in data.values())
-    panels[-1, 0].set_xlabel(f"size of the JSON answer, MB (each mark: {runs} runs; number: the size that half of the runs survive)")
+    panels[-1, 0].set_xlabel(
+        f"size of the JSON answer, MB (each mark: {runs} runs; number: the size that half of the runs survive)")
     figure.subplots_adjust(hspace=0.3)
     labs.save(figure, folder / PICTURE)
     plot.close(figure)
@@ -276,5 +276,6 @@ def draw_halves(axes, counts):
     for half, name in sorted((half_size(counts[name]), name) for name in COLORS):
         if 0 < half < math.inf:
             at = max(half, at + LABEL_MB)
-            axes.text(at, 50, f"{half:.0f}", color=COLORS[name], fontsize=9, fontweight="bold", ha="center", va="center",
-                      zorder=5, bbox={"facecolor": labs.CARD, "edgecolor": COLORS[name], "boxstyle": "round,pad=0.2"})
+            axes.text(at, 50, f"{half:.0f}", color=COLORS[name], fontsize=9, fontweight="bold", zorder=5,
+                      ha="center", va="center",
+                      bbox={"facecolor": labs.CARD, "edgecolor": COLORS[name], "boxstyle": "round,pad=0.2"})

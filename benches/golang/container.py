@@ -20,7 +20,7 @@ MIB = 1 << 20
 # Two cgroups of half a CPU each leave one of two CPUs to the client.
 SIDE_BY_SIDE = 2
 # Seconds for a program to exit after SIGTERM.
-PATIENCE = 60
+TIMEOUT = 60
 
 
 class Setting:
@@ -50,9 +50,9 @@ def go(version):
     if found.returncode:
         raise labs.Unavailable(f"Go {version} cannot be installed")
     command = found.stdout.strip()
-    said = subprocess.run([command, "version"], env=go_environment(), check=True,
-                          stdout=subprocess.PIPE, text=True).stdout
-    return command, said.split()[2].removeprefix("go")
+    output = subprocess.run([command, "version"], env=go_environment(), check=True,
+                            stdout=subprocess.PIPE, text=True).stdout
+    return command, output.split()[2].removeprefix("go")
 
 
 def go_environment():
@@ -110,9 +110,9 @@ def serve(lab, setting, command, memory, cpus):
         )
         running = Running(started)
         try:
-            said = []
+            output = []
             for line in started.stderr:
-                said.append(line)
+                output.append(line)
                 if "listening on " in line:
                     running.address = line.split()[-1]
                     break
@@ -122,11 +122,11 @@ def serve(lab, setting, command, memory, cpus):
             yield running
         finally:
             started.terminate()
-            started.wait(timeout=PATIENCE)
+            started.wait(timeout=TIMEOUT)
             started.stderr.close()
         running.report = json.loads(report.read_text())
         if not running.address and not running.report["memory"]["oom_kills"]:
-            raise RuntimeError(f"{command[0]} did not start: {''.join(said)}")
+            raise RuntimeError(f"{command[0]} did not start: {''.join(output)}")
 
 
 def killed(report):
@@ -145,5 +145,5 @@ def side_by_side(jobs):
 
 def fetch(address, path):
     """Requests a path and returns the answer as text."""
-    with urllib.request.urlopen(f"http://{address}{path}", timeout=PATIENCE) as answer:
+    with urllib.request.urlopen(f"http://{address}{path}", timeout=TIMEOUT) as answer:
         return answer.read().decode()

@@ -25,7 +25,7 @@ DEFAULT = 80
 # A program that takes so many times its median without a limit is too slow, and is stopped.
 TOO_SLOW = 5
 # Seconds for a run without a limit.
-PATIENCE = 120
+TIMEOUT = 120
 
 FREE, UNSET = "no limit", "unset"
 
@@ -40,7 +40,7 @@ def settings(quick):
             yield container.Setting(f"{part}%", {"GOMEMLIMIT": str(limit)})
 
 
-def once(lab, program, setting, live, patience):
+def once(lab, program, setting, live, timeout):
     """One run: its outcome, and how long it took."""
     with tempfile.TemporaryDirectory(dir=lab.scratch) as scratch:
         report = pathlib.Path(scratch) / "report.json"
@@ -52,19 +52,19 @@ def once(lab, program, setting, live, patience):
         )
         ended = None
         try:
-            _, said = started.communicate(timeout=patience)
+            _, output = started.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
             started.terminate()
-            _, said = started.communicate(timeout=container.PATIENCE)
+            _, output = started.communicate(timeout=container.TIMEOUT)
             ended = "slow"
-        told = json.loads(report.read_text())
-    if setting.loadline is not None and f"GOMEMLIMIT={(MEMORY_MIB << 20) * DEFAULT // 100} " not in said:
-        raise RuntimeError(f"loadline did not set {DEFAULT}% of the limit: {said}")
-    if container.killed(told):
+        result = json.loads(report.read_text())
+    if setting.loadline is not None and f"GOMEMLIMIT={(MEMORY_MIB << 20) * DEFAULT // 100} " not in output:
+        raise RuntimeError(f"loadline did not set {DEFAULT}% of the limit: {output}")
+    if container.killed(result):
         ended = "oom"
-    elif ended is None and told["exit_code"]:
-        raise RuntimeError(f"{program} failed: {said}")
-    return {"ended": ended or "ok", "seconds": told["seconds"], "peak": told["memory"]["peak_bytes"]}
+    elif ended is None and result["exit_code"]:
+        raise RuntimeError(f"{program} failed: {output}")
+    return {"ended": ended or "ok", "seconds": result["seconds"], "peak": result["memory"]["peak_bytes"]}
 
 
 def measure(lab):
@@ -72,12 +72,12 @@ def measure(lab):
     versions = VERSIONS[-1:] if lab.quick else VERSIONS
     live_sizes = LIVE_MIB[:1] if lab.quick else LIVE_MIB
     runs = 1 if lab.quick else RUNS
-    result = {}
+    data = {}
     for version in versions:
         program, full = container.build(lab, version, "benches/golang/churn")
         rows = []
         for live in live_sizes:
-            free = [once(lab, program, container.Setting(FREE), live, PATIENCE) for _ in range(runs)]
+            free = [once(lab, program, container.Setting(FREE), live, TIMEOUT) for _ in range(runs)]
             reference = statistics.median(run["seconds"] for run in free)
             cells = {FREE: free}
             # The settings take turns, so that other work on the machine affects all of them alike.
@@ -86,10 +86,10 @@ def measure(lab):
                     ran = once(lab, program, setting, live, TOO_SLOW * reference)
                     cells.setdefault(setting.name, []).append(ran)
             rows.append({"live": live, "cells": cells})
-            lab.say(f"golang: headroom, Go {full}, {live} MiB alive: " + ", ".join(
+            lab.say(f"headroom: Go {full}, {live} MiB alive: " + ", ".join(
                 f"{name} {cell(ran, reference)}" for name, ran in cells.items()))
-        result[full] = rows
-    return result
+        data[full] = rows
+    return data
 
 
 def cell(runs, reference):

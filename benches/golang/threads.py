@@ -30,9 +30,9 @@ DEMO_THREADS = [1, 2]
 
 
 def load(lab, generator, address, seconds, *options):
-    told = subprocess.run([generator, "-address", f"http://{address}/", "-seconds", str(seconds), *options],
+    output = subprocess.run([generator, "-address", f"http://{address}/", "-seconds", str(seconds), *options],
                           check=True, stdout=subprocess.PIPE, text=True, timeout=60 + seconds).stdout
-    return json.loads(told)
+    return json.loads(output)
 
 
 def threads_of(lab, program, setting, quota):
@@ -76,11 +76,11 @@ def measure_quotas(lab):
                     setting = container.Setting(name, variables(threads))
                     with container.serve(lab, setting, [program], None, quota) as running:
                         whole = load(lab, generator, running.address, full_seconds, "-clients", str(CLIENTS))
-                    held = running.report["cpu"]
+                    cpu = running.report["cpu"]
                     with container.serve(lab, setting, [program], None, quota) as running:
                         part = load(lab, generator, running.address, partial_seconds, "-rate", f"{rate:.1f}")
                     cells.setdefault(name, []).append({
-                        "full": whole, "full_cpu": held,
+                        "full": whole, "full_cpu": cpu,
                         "partial": part, "partial_cpu": running.report["cpu"],
                     })
             result.append({"go": full, "language": language, "quota": quota, "rate": rate, "unset": unset,
@@ -99,14 +99,14 @@ def measure_demo(lab):
         for threads in DEMO_THREADS:
             setting = container.Setting(str(threads), {"GOMEMLIMIT": limit, **variables(threads)})
             jobs.append(lambda setting=setting: (setting.name, demo_case.ask(lab, setting, service)))
-    with_default = demo_case.ask(lab, container.Setting("loadline", loadline=[]), service)["variables"]["GOMAXPROCS"]
+    chosen = demo_case.ask(lab, container.Setting("loadline", loadline=[]), service)["variables"]["GOMAXPROCS"]
     cells = {}
     for name, ran in container.side_by_side(jobs):
         cells.setdefault(name, []).append(ran)
     lab.say(f"threads: the demo with Go {full}: " + ", ".join(
         f"{sum(ran['survived'] for ran in runs)} of {len(runs)} survive with GOMAXPROCS={name}"
         for name, runs in cells.items()))
-    return {"go": full, "chosen": with_default, "cells": cells}
+    return {"go": full, "chosen": chosen, "cells": cells}
 
 
 def measure(lab):
