@@ -17,7 +17,7 @@ import tempfile
 import time
 
 from inits import inits, probe
-from lab import LINES, MUTED, TEXT, Target, Unavailable, awake, pyplot, quartiles, ratio, save, table, to_its_end
+from lab import MUTED, TEXT, Target, Unavailable, awake, pyplot, quartiles, ratio, save, table, to_its_end
 
 TITLE = "What an init costs"
 
@@ -432,7 +432,7 @@ def targets(data):
     ]
 
 
-OURS, PEER, REFERENCE = "#1f6feb", "#8c959f", LINES
+OURS, PEER, REFERENCE = "#1f6feb", "#6e7781", "#afb8c1"
 
 
 def colour(name):

@@ -79,7 +79,7 @@ def head(parts):
             facts.setdefault(name, []).append(value)
     # Parts that were measured on different machines show all values.
     fact_rows = [(name, ", ".join(dict.fromkeys(values))) for name, values in facts.items()]
-    part_rows = [(part.module.TITLE, part.run["date"], f"`{part.run['loadline']}`", f"{part.run['seconds'] / 60:.0f}",
+    part_rows = [(part.module.TITLE, part.run["date"], f"`{part.run['loadline']}`", f"{part.run['seconds'] / 60:.1f}",
                   part.run["load"]) for part in parts]
     return f"""# Benchmarks
 

@@ -89,7 +89,7 @@ Bare, the service {"survived" if bare["survived"] else "was killed"} after {bare
 
 def targets(data):
     bare, under = data["bare"], data["loadline"]
-    text = f"{bare['answers']} answers bare, {under['answers']} of {demo_case.REQUESTS} under loadline"
+    text = f"{bare['answers']} of {demo_case.REQUESTS} answers bare, {under['answers']} under loadline"
     return [("the service of the demo survives under loadline", under["survived"], text)]
 
 
