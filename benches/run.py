@@ -72,15 +72,21 @@ class Part:
 
 def head(parts):
     """How to repeat the run, and on what machine each part was measured."""
-    minutes = sum(part.run["seconds"] for part in parts) / 60
-    facts = {}
+    minutes = sum(part.run["seconds"] or 0 for part in parts) / 60
+    facts, versions = {}, {}
     for part in parts:
-        for name, value in {**part.run["machine"], **dict(sorted(part.run["versions"].items()))}.items():
-            facts.setdefault(name, []).append(value)
+        for names, known in ((part.run["machine"], facts), (part.run["versions"], versions)):
+            for name, value in names.items():
+                known.setdefault(name, []).append(value)
+    facts |= dict(sorted(versions.items()))
     # Parts that were measured on different machines show all values.
     fact_rows = [(name, ", ".join(dict.fromkeys(values))) for name, values in facts.items()]
-    part_rows = [(part.module.TITLE, part.run["date"], f"`{part.run['loadline']}`", f"{part.run['seconds'] / 60:.1f}",
-                  part.run["load"]) for part in parts]
+    part_rows = []
+    for part in parts:
+        run = part.run
+        # Both are unknown for data that was restored from an older document.
+        duration, load = ("" if run["seconds"] is None else f"{run['seconds'] / 60:.1f}"), run["load"]
+        part_rows.append((part.module.TITLE, run["date"], f"`{run['loadline']}`", duration, "" if load is None else load))
     return f"""# Benchmarks
 
 `make bench` measures all of this and writes this file. It runs as root on a machine with Rust, gcc,

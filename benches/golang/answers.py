@@ -185,7 +185,8 @@ So this shows the share of runs that survive at each size, and not one largest s
 Each mark is {runs} runs at one size. The thin lines are 95% Wilson intervals of the marks between 0% and 100%;
 {runs} of {runs} means at least {wilson(runs, runs)[0]:.0%}, and 0 of {runs} at most {wilson(0, runs)[1]:.0%}. The curve is the most likely one that never rises:
 marks that rise are averaged with their neighbours. "Half survive" is the size at which it crosses 50%; the
-bounds hold 95 of 100 bootstrap draws of the runs at each size.
+bounds hold 95 of 100 bootstrap draws of the runs at each size, and ignore that other sizes may differ. If all
+runs survive at one size and none at the next, half survive somewhere in between.
 
 GOMAXPROCS by hand is what loadline sets, so that only GOMEMLIMIT differs; bare, both are unset. 100% is the
 value that the downward API of Kubernetes gives (`resourceFieldRef: limits.memory`). The tables add GOMEMLIMIT
@@ -236,7 +237,7 @@ MARKS = {BARE: "X", "100%": "D", "90%": "s", LOADLINE: "o"}
 
 def draw(data, folder):
     plot = labs.pyplot()
-    figure, panels = plot.subplots(len(data), 1, sharex=True, squeeze=False, figsize=(8.6, 1.2 + 1.75 * len(data)))
+    figure, panels = plot.subplots(len(data), 1, sharex=True, squeeze=False, figsize=(8.6, 1.2 + 1.85 * len(data)))
     for axes, (full, part) in zip(panels[:, 0], data.items()):
         axes.axhline(50, color=labs.LINES, linewidth=1)
         for name, color in COLORS.items():
@@ -245,13 +246,13 @@ def draw(data, folder):
         axes.set_xlim(SIZES_MB[0] - 2, SIZES_MB[-1] + 2)
         axes.set_ylim(0, 100)
         axes.set_yticks([0, 50, 100], ["0%", "50%", "100%"])
-        axes.set_title(f"Go {full}", loc="right", fontsize=10, fontweight="bold", y=0.8)
-    panels[0, 0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.08), ncols=len(COLORS), frameon=False)
+        axes.set_title(f"Go {full}", loc="left", fontsize=10, fontweight="bold", y=1.02)
+    panels[0, 0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.2), ncols=len(COLORS), frameon=False)
     panels[len(data) // 2, 0].set_ylabel("runs that survive")
     runs = max(part["runs"] for part in data.values())
     panels[-1, 0].set_xlabel(
         f"size of the JSON answer, MB (each mark: {runs} runs; number: the size that half of the runs survive)")
-    figure.subplots_adjust(hspace=0.3)
+    figure.subplots_adjust(hspace=0.45)
     labs.save(figure, folder / PICTURE)
     plot.close(figure)
 
