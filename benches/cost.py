@@ -1,8 +1,7 @@
 """What an init costs: bytes, memory, wake-ups, time, instructions and system calls.
 
-All of it is measured as in a container, in a cgroup with limits that is the root of its cgroup
-namespace, by this file run as a script inside it: the limits are such that loadline sets both
-variables, and that is checked before anything is measured.
+It is measured in a cgroup with limits that is the root of its cgroup namespace, as in a container; this
+file runs as a script in there. loadline must set both variables from these limits, which is checked first.
 """
 
 import collections
@@ -18,42 +17,45 @@ import tempfile
 import time
 
 from inits import inits, probe
-from lab import Bar, Cannot, awake, pyplot, quartiles, ratio, save, table, to_its_end
+from lab import MUTED, TEXT, Target, Unavailable, awake, pyplot, quartiles, ratio, save, table, to_its_end
 
-NAME = "cost"
 TITLE = "What an init costs"
 
 MEMORY = "400Mi"
-# Below the CPUs of any machine with two, or GOMAXPROCS would not have to be set.
+# Below the number of CPUs of any machine with two; otherwise loadline does not set GOMAXPROCS.
 CPUS = 1
-SET = {"GOMEMLIMIT": str((400 << 20) * 8 // 10), "GOMAXPROCS": "1"}
+VARIABLES = {"GOMEMLIMIT": str((400 << 20) * 8 // 10), "GOMAXPROCS": "1"}
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 STARTS = 9
-# Seconds for what takes milliseconds.
-PATIENCE = 20
+# Timeout in seconds for what takes milliseconds.
+TIMEOUT = 20
 
-NO_INIT, FLOOR, READING = "no init", "floor", "floor that reads the limits"
-BECOMING = "floor that reads and becomes"
+NO_INIT, FLOOR, READING = "no init", "floor", "reading floor"
+READING_EXEC = "reading floor, exec"
 LOADLINE, EXEC, PLAIN = "loadline", "loadline --exec", "loadline, plain build"
-# What is timed on a host as well.
+# The commands that are timed on a host too.
 ON_HOST = [FLOOR, READING, LOADLINE, EXEC, "tini-static"]
-# What stays while the program runs.
+# The inits that stay while the program runs.
 STAYING = [FLOOR, READING, LOADLINE, PLAIN, "tini", "tini-static", "dumb-init", "catatonit"]
-ALL = [NO_INIT, FLOOR, READING, BECOMING, LOADLINE, EXEC, *STAYING[3:]]
-BYTES, RSS, DIRTY = 65536, 84, 24
-OF_TINI, OF_READING, EXEC_OF_READING = 0.6, 1.2, 1.0
-# Measured before, with the same musl for all, and quoted.
+ALL = [NO_INIT, FLOOR, READING, READING_EXEC, LOADLINE, EXEC, *STAYING[3:]]
+# The rows of the summary, and the inits that are linked dynamically.
+SUMMARY = [LOADLINE, EXEC, "tini-static", "tini", "dumb-init", "catatonit", NO_INIT]
+DYNAMIC = ["tini", "dumb-init"]
+# The gate: bytes of the amd64 file, kB of memory, and ratios of the time from start to finish.
+BYTES, RSS, DIRTY = 98304, 120, 32
+OF_TINI, OF_READING, EXEC_OF_READING = 0.55, 1.25, 1.05
+# Measured before, with the same musl for all.
 ON_MUSL = [("tini 0.19, static", "60,184", "80 / 20"), ("dumb-init 1.2.5", "67,160", ""),
            ("catatonit 0.1.7", "59,064", ""), ("pid1-rs", "684,768", "728")]
 
 
 def measure(lab):
     if os.cpu_count() <= CPUS:
-        raise Cannot("with one CPU there is no quota below it")
+        raise Unavailable("a quota below the number of CPUs needs two CPUs")
     lab.install("musl-tools", "strace", "valgrind")
     sources = lab.top / "benches"
-    kinds = {FLOOR: [], READING: ["-DREADING"], BECOMING: ["-DREADING", "-DBECOMING"]}
-    floors = {name: lab.compile(sources / "floor.c", name.replace(" ", "-"), *kind, compiler="musl-gcc")
+    kinds = {FLOOR: [], READING: ["-DREADING"], READING_EXEC: ["-DREADING", "-DEXEC"]}
+    floors = {name: lab.compile(sources / "floor.c", re.sub(r"\W+", "-", name), *kind, compiler="musl-gcc")
               for name, kind in kinds.items()}
     trivial = lab.compile(sources / "trivial.c", "trivial", compiler="musl-gcc")
     spawner = lab.compile(sources / "spawner.c", "spawner")
@@ -66,27 +68,27 @@ def measure(lab):
         "spawner": str(spawner), "probe": probe(lab), "rounds": 50 if lab.quick else 3000,
         "idle_seconds": 10 if lab.quick else 30,
     }
-    # A mapped page of a file that was just written and is not on the disk yet counts as dirty.
+    # Mapped pages of a new file count as dirty until they are on disk.
     for path in {words[0] for words in commands.values() if words}:
         with open(path, "rb") as file:
             os.fsync(file)
     lab.say("cost: start to finish")
     with awake():
-        data = confined(lab, plan, times)
+        data = in_cgroup(lab, plan, times)
         on_host = {name: plan["commands"][name] for name in ON_HOST}
-        data["on host"] = confined(lab, plan | {"commands": on_host, "is_host": True}, times)
+        data["on host"] = in_cgroup(lab, plan | {"commands": on_host, "is_host": True}, times)
     lab.say(f"cost: memory, work, and {plan['idle_seconds']} idle seconds")
-    data |= confined(lab, plan, everything_else)
+    data |= in_cgroup(lab, plan, everything_else)
     data["bytes"] = {name: pathlib.Path(words[0]).stat().st_size
                      for name, words in commands.items() if name in STAYING}
     data["machine"] = os.uname().machine
-    # Reckoned here, as a draw of whole rounds takes a while.
+    # The bootstrap takes a while, so its results are stored.
     data["ratios"] = {
         "of tini-static": {name: ratio(samples, data["samples"]["tini-static"], draws=300)
                            for name, samples in data["samples"].items()},
         "of reading": ratio(data["samples"][LOADLINE], data["samples"][READING]),
         "exec of reading": ratio(data["samples"][EXEC], data["samples"][READING]),
-        "exec of becoming": ratio(data["samples"][EXEC], data["samples"][BECOMING]),
+        "exec of reading exec": ratio(data["samples"][EXEC], data["samples"][READING_EXEC]),
     }
     data["times"] = {name: quartiles(samples) for name, samples in data.pop("samples").items()}
     samples = data.pop("on host")["samples"]
@@ -95,27 +97,27 @@ def measure(lab):
     return data
 
 
-def confined(lab, plan, function):
-    """What a function of this file gives in a cgroup with limits, and in namespaces of its own unless
-    it is to be as on a host."""
+def in_cgroup(lab, plan, function):
+    """Runs a function of this file in a cgroup with limits, in its own cgroup and mount namespace unless the
+    plan says `is_host`, and returns the result."""
     with tempfile.TemporaryDirectory(dir=lab.scratch) as scratch:
         files = [pathlib.Path(scratch) / name for name in ("plan.json", "result.json")]
         files[0].write_text(json.dumps(plan), encoding="utf-8")
-        apart = [] if plan.get("is_host") else ["unshare", "--cgroup", "--mount"]
-        inside = [*apart, sys.executable, "-B", __file__, function.__name__, *files]
+        namespaces = [] if plan.get("is_host") else ["unshare", "--cgroup", "--mount"]
+        inside = [*namespaces, sys.executable, "-B", __file__, function.__name__, *files]
         code = to_its_end([*lab.limits(MEMORY, CPUS), *inside])
         if code == 125:
-            raise Cannot("no cgroup with limits can be made here")
+            raise Unavailable("no cgroup with limits can be made here")
         if code:
-            raise RuntimeError(f"{function.__name__} ended with {code}; the reason is above")
+            raise RuntimeError(f"{function.__name__} exited with {code}; see the output above")
         return json.loads(files[1].read_text(encoding="utf-8"))
 
 
 # Inside the cgroup.
 
-def mount_anew():
-    """The hierarchies, as the cgroup namespace has them: its root is our cgroup. In a mount namespace
-    of our own."""
+def remount_cgroups():
+    """Mounts the cgroup hierarchies as this cgroup namespace shows them: our cgroup is the root. Needs a mount
+    namespace of our own."""
     for line in pathlib.Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
         mount, _, source = line.partition(" - ")
         kind, _, options = source.split(" ", 2)
@@ -127,13 +129,13 @@ def mount_anew():
         else:
             continue
         point = mount.split()[4]
-        # The same cannot be mounted over itself.
+        # The kernel refuses to mount a hierarchy over itself.
         subprocess.run(["umount", "--lazy", point], check=True)
         subprocess.run(["mount", "-t", kind, *chosen, "none", point], check=True)
 
 
 class Idle:
-    """An init whose program waits for ever, once both have come to rest."""
+    """An init whose program waits for a signal, once both are idle."""
 
     def __init__(self, words, program):
         self.process = subprocess.Popen(
@@ -143,23 +145,23 @@ class Idle:
 
     def __enter__(self):
         self.process.stdout.readline()
-        patience = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while not (self.status("State").startswith("S") and self.children()):
-            if time.monotonic() > patience:
-                raise RuntimeError(f"does not come to rest: {self.process.args}")
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"does not become idle: {self.process.args}")
             time.sleep(0.001)
-        # An init may see to itself a moment after the start: at rest is what is not woken for a while.
+        # loadline does optional setup a moment after the start: wait until the init stays asleep.
         past = None
         while past != (past := self.switches()):
             time.sleep(0.1)
         return self
 
     def __exit__(self, *_):
-        # By its end, as the floors pass nothing on.
+        # Kill the program, as the floors forward no signals.
         for child in self.children():
             os.kill(child, signal.SIGKILL)
         try:
-            self.process.wait(PATIENCE)
+            self.process.wait(TIMEOUT)
         finally:
             self.process.kill()
             self.process.wait()
@@ -175,13 +177,13 @@ class Idle:
         return re.search(rf"^{field}:\s*(.+)$", self.read("status"), re.MULTILINE)[1]
 
     def memory(self):
-        """Of the pages that are mapped now: RSS, PSS and private dirty, in kB."""
+        """RSS, PSS and private dirty memory, in kB."""
         rollup = self.read("smaps_rollup")
         return [int(re.search(rf"^{field}:\s*(\d+) kB", rollup, re.MULTILINE)[1])
                 for field in ("Rss", "Pss", "Private_Dirty")]
 
     def switches(self):
-        """How often it has gone to sleep or was made to."""
+        """How often it went to sleep or was preempted."""
         return int(self.status("voluntary_ctxt_switches")) + int(self.status("nonvoluntary_ctxt_switches"))
 
 
@@ -197,7 +199,7 @@ def memory(plan):
 
 
 def wakeups(plan):
-    """Of all inits at the same time."""
+    """The context switches of all inits in the same idle time."""
     idles = []
     try:
         for name in STAYING:
@@ -212,20 +214,20 @@ def wakeups(plan):
 
 
 def check_variables(plan):
-    """loadline has to have read the limits, and to have set what it ought to, or it was measured
-    at less than its work. The floors that read do the same work, and nobody else any of it."""
+    """Checks that loadline and the reading floors set both variables, and that nothing else does, so that
+    the work measured is the work claimed."""
     for name, words in plan["commands"].items():
-        said = subprocess.run([*words, "/usr/bin/env"], env=ENVIRONMENT, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True,
-                              timeout=PATIENCE).stdout
-        found = dict(line.split("=", 1) for line in said.splitlines())
-        expected = SET if name in (READING, BECOMING) or name.startswith("loadline") else {}
-        if {variable: found[variable] for variable in SET if variable in found} != expected:
-            raise RuntimeError(f"{name}: the program has not {expected}: {said}")
+        output = subprocess.run([*words, "/usr/bin/env"], env=ENVIRONMENT, stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True,
+                                timeout=TIMEOUT).stdout
+        found = dict(line.split("=", 1) for line in output.splitlines())
+        expected = VARIABLES if name in (READING, READING_EXEC) or name.startswith("loadline") else {}
+        if {variable: found[variable] for variable in VARIABLES if variable in found} != expected:
+            raise RuntimeError(f"{name}: expected {expected} in the environment of the program: {output}")
 
 
 def throttled():
-    """How often the quota has held up this cgroup, and in how many periods it ran."""
+    """The number of throttled periods of this cgroup, and of all periods."""
     for line in pathlib.Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
         _, controllers, path = line.split(":", 2)
         if not controllers or "cpu" in controllers.split(","):
@@ -235,42 +237,42 @@ def throttled():
                 counts = dict(line.split() for line in stat.read_text(encoding="utf-8").splitlines())
                 if "nr_throttled" in counts:
                     return [int(counts["nr_throttled"]), int(counts["nr_periods"])]
-    raise RuntimeError("no cpu.stat tells how often the quota has held up this cgroup")
+    raise RuntimeError("no cpu.stat counts the throttled periods of this cgroup")
 
 
 def times(plan):
-    """Nanoseconds from start to end, of each command a list by rounds."""
+    """Nanoseconds from start to exit: for each command a list by rounds."""
     command = [plan["spawner"], str(plan["rounds"])]
     for words in plan["commands"].values():
         command += [*words, plan["trivial"], "::"]
     before = throttled()
-    said = subprocess.run(command[:-1], env=ENVIRONMENT, stdin=subprocess.DEVNULL, check=True,
-                          stdout=subprocess.PIPE, text=True).stdout
-    held_up = [after - past for past, after in zip(before, throttled())]
-    rounds = [[int(time) for time in line.split()] for line in said.splitlines()]
+    output = subprocess.run(command[:-1], env=ENVIRONMENT, stdin=subprocess.DEVNULL, check=True,
+                            stdout=subprocess.PIPE, text=True).stdout
+    counts = [after - past for past, after in zip(before, throttled())]
+    rounds = [[int(time) for time in line.split()] for line in output.splitlines()]
     samples = dict(zip(plan["commands"], zip(*rounds)))
-    return {"samples": samples, "throttled": held_up, "rounds": plan["rounds"]}
+    return {"samples": samples, "throttled": counts, "rounds": plan["rounds"]}
 
 
 def system_calls(plan):
-    """What the init itself calls from its exec to its end, its program's calls apart."""
+    """The system calls of the init itself from its exec to its exit, without those of its program."""
     counts = {}
     for name in ALL[1:]:
         with tempfile.NamedTemporaryFile("r", encoding="utf-8") as log:
             subprocess.run(["strace", "-o", log.name, "--", *plan["commands"][name], plan["trivial"]],
                            env=ENVIRONMENT, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True,
-                           timeout=PATIENCE)
+                           timeout=TIMEOUT)
             calls = re.findall(r"^(\w+)\(", log.read(), re.MULTILINE)
-        # The first is what started it. What becomes the program is that from the next on.
+        # The first call is the execve of the init. After the next one, an init that execs is the program.
         calls = calls[1:]
-        if name in (EXEC, BECOMING):
+        if name in (EXEC, READING_EXEC):
             calls = calls[:calls.index("execve") + 1]
         counts[name] = len(calls)
     return counts
 
 
 def instructions(plan):
-    """Of the init itself in user space, three times; none where callgrind sees no end of it."""
+    """Instructions of the init itself in user space, in three runs; none if callgrind sees no exit of it."""
     counts = {}
     for name in ALL[1:]:
         runs = []
@@ -279,7 +281,7 @@ def instructions(plan):
                 ended = subprocess.run(
                     ["valgrind", "--tool=callgrind", f"--callgrind-out-file={log.name}", "--",
                      *plan["commands"][name], plan["trivial"]], env=ENVIRONMENT, stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=PATIENCE)
+                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=TIMEOUT)
                 total = re.search(r"^totals: (\d+)$", log.read(), re.MULTILINE)
                 if total and ended.returncode == 0:
                     runs.append(int(total[1]))
@@ -307,12 +309,25 @@ def spread(low, median, high):
 
 
 def label(name):
-    """Its name in the document."""
+    """The name of a command in the document."""
     return "loadline `--exec`" if name == EXEC else name
 
 
+def summary_rows(data):
+    rows = []
+    for name in SUMMARY:
+        size = "the same file" if name == EXEC else f"{data['bytes'][name]:,}" if name in data["bytes"] else ""
+        if name in DYNAMIC:
+            size += " and libc"
+        rss, dirty = "none", "none"
+        if name in data["memory"]:
+            rss, _, dirty = (f"{kilobytes:,g}" for kilobytes in data["memory"][name]["median"])
+        rows.append((label(name), size, rss, dirty, micro(data["times"][name][1])))
+    return rows
+
+
 def report(data):
-    held_up, periods = data["throttled"]
+    throttled_periods, periods = data["throttled"]
     of = {name: with_bounds(found) for name, found in data["ratios"].items() if name != "of tini-static"}
     time_rows = [(label(name), micro(median), f"{micro(low)} to {micro(high)}",
                   with_bounds(data["ratios"]["of tini-static"][name]) if name != "tini-static" else "1")
@@ -329,98 +344,99 @@ def report(data):
     work_rows = []
     for name in ALL[1:]:
         runs = data["instructions"][name]
-        counted = f"{statistics.median(runs):,.0f}" if runs else "not seen"
+        counted = f"{statistics.median(runs):,.0f}" if runs else "not counted"
         if runs and runs[0] != runs[-1]:
             counted += f" ({runs[0]:,} to {runs[-1]:,})"
         work_rows.append((label(name), data["calls"][name], counted))
     return f"""
 ![Time and memory of each init](cost.svg)
 
-The inits are Debian's, the loadline files those of `make release` and of a plain `cargo build` for musl.
-The floors are C on musl ([benches/floor.c](../benches/floor.c)): the least program that blocks the signals,
-starts another with vfork and waits for it; the same that reads the limits of its cgroup and sets both
-variables first; and one that does so and then becomes the program, as `--exec` does.
+{table(["", "bytes", "RSS, kB", "private dirty, kB", "start to finish of a trivial program, us"], *summary_rows(data))}
 
-All is measured in a cgroup with {MEMORY}B and {CPUS} CPU, the root of its cgroup namespace as a container's is;
-loadline has to set both variables there, which is checked. Where an init has the option it is asked to adopt orphans (`-s`), for without that it warns where
-it is not PID 1.
+tini, tini-static, dumb-init and catatonit are Debian's. The loadline files are those of `make release` and
+of a plain `cargo build` for musl. The floors are C programs on musl ([benches/floor.c](../benches/floor.c)):
+the smallest program that blocks signals, starts another with vfork and waits for it; the reading floor,
+which first reads the limits of its cgroup and sets both variables; and one that does so and then execs the
+program, as `--exec` does.
+
+All commands run in a cgroup with {MEMORY}B and {CPUS} CPU that is the root of its cgroup namespace, as in a
+container. A check confirms that loadline sets both variables there. Inits with the option are child
+subreapers (`-s`): without it they warn that they are not PID 1.
 
 ### Start to finish
 
-A trivial static program, from the start of the command to its end as the parent sees it:
-{data['rounds']:,} rounds of all commands, each round in an order of its own. The median in microseconds, the
-quartiles, and the ratio to tini-static with the bounds of 95 of 100 bootstrap draws of whole rounds.
-The processors are kept awake by processes of the idle scheduling class: to wake a virtual one adds some
-50 us to all inits alike, now and then, as whatever else goes on has it. The quota held up {held_up} of the
-{periods} periods of 100 ms that this took.
+A trivial static program, from the start of the command to its exit as the parent sees it: {data['rounds']:,} rounds
+of all commands, in a new random order each. The table shows the median and the quartiles in microseconds,
+and the ratio to tini-static with the bounds of 95 of 100 bootstrap draws of whole rounds. SCHED_IDLE
+processes keep the CPUs awake: waking an idle virtual CPU adds some 50 us to any init, but not every time.
+The quota throttled {throttled_periods} of the {periods} periods of 100 ms.
 
 {table(["", "median, us", "quartiles", "of tini-static"], *time_rows)}
 
-Of the time of the floor that reads the limits and stays loadline takes {of["of reading"]}, and with
-`--exec` {of["exec of reading"]}; of that of the floor that reads and becomes the program, with
-`--exec` {of["exec of becoming"]}.
+loadline takes {of["of reading"]} of the time of the reading floor, and with `--exec` {of["exec of reading"]}.
+`--exec` takes {of["exec of reading exec"]} of the time of the reading floor that execs.
 
-Without a cgroup namespace, as on a host, loadline has to find out first that the cgroup by the name in
-/proc/self/cgroup is its own, by the processes in it; the floor takes that for granted. So measured apart:
+On a host there is no cgroup namespace, and loadline must first confirm that the cgroup named in
+/proc/self/cgroup is its own, by looking for its process there. The floor assumes so. This is measured
+separately:
 
-{table(["on a host", "median, us", "quartiles", "of the floor that reads"], *host_rows)}
+{table(["on a host", "median, us", "quartiles", "of the reading floor"], *host_rows)}
 
 ### Bytes, memory, wake-ups
 
-The size of the file; resident memory while the program waits, in kB (the median of {STARTS} starts, the
-range where there is one); how often the init woke up in {data['idle_seconds']} idle seconds, all inits at the
-same time.
-tini and dumb-init are linked dynamically: the pages of the C library count as resident in each process
-that maps them, and PSS divides them by the number of those.
+The size of the file; memory in kB while the program waits, as the median of {STARTS} starts, with the range if
+they differ; and how often the init woke up in {data['idle_seconds']} idle seconds, all inits at the same time. tini and
+dumb-init are linked dynamically: RSS counts the pages of the C library in full, and PSS divides each by
+the number of processes that map it.
 
-{table(["", "bytes", "RSS", "PSS", "private dirty", "wake-ups"], *memory_rows)}
+{table(["", "bytes", "RSS, kB", "PSS, kB", "private dirty, kB", "wake-ups"], *memory_rows)}
 
-For comparison, others built for musl, as loadline is. These were not measured in this run. In another,
-of the same kind, tini so built took 393 us where tini-static took 725.
+For comparison, other inits built for musl, as loadline is. They were not measured in this run. In an
+earlier one of the same kind, tini on musl took 393 us and tini-static 725 us.
 
 {table(["on musl, static", "bytes", "RSS / private dirty, kB"], *ON_MUSL)}
 
 ### Work
 
-What the init does itself, from its exec to its end, to run the trivial program: system calls as
-strace counts them, and instructions in user space as callgrind does (the median of three runs, the
-range where there is one; under it vfork is fork). It does not see those of an init that becomes its
+The work of the init itself, from its exec to its exit, to run the trivial program: system calls as
+counted by strace, and instructions in user space as counted by callgrind (the median of three runs, with
+the range if they differ; callgrind turns vfork into fork). callgrind cannot count an init that execs its
 program.
 
 {table(["", "system calls", "instructions"], *work_rows)}
 """
 
 
-def bars(data):
-    def bar(name, value, limit, text, timed=False):
-        return Bar(name, value <= limit, text, timed)
+def targets(data):
+    def target(name, value, limit, text, timed=False):
+        return Target(name, value <= limit, text, timed)
 
     def timed(name, found, limit):
-        return bar(name, found["ratio"], limit, f"{with_bounds(found)}, at most {limit}", True)
+        return target(name, found["ratio"], limit, f"{with_bounds(found)}, at most {limit}", True)
 
     size = data["bytes"][LOADLINE]
     rss, _, dirty = data["memory"][LOADLINE]["median"]
     found = []
     if data["machine"] == "x86_64":
-        found.append(bar("bytes of the small amd64 file", size, BYTES, f"{size:,}, at most {BYTES:,}"))
+        found.append(target("size of the amd64 file", size, BYTES, f"{size:,} bytes, at most {BYTES:,}"))
     return [
         *found,
-        bar("resident while the program runs", rss, RSS, f"{rss:g} kB, at most {RSS}"),
-        bar("of that private and dirty", dirty, DIRTY, f"{dirty:g} kB, at most {DIRTY}"),
-        bar("no wake-ups when idle", data["wakeups"][LOADLINE], 0,
-            f"{data['wakeups'][LOADLINE]} in {data['idle_seconds']} s"),
-        timed("start to finish, of tini-static", data["ratios"]["of tini-static"][LOADLINE], OF_TINI),
-        timed("start to finish, of the floor that reads the limits", data["ratios"]["of reading"], OF_READING),
-        timed("with `--exec`, of the floor that reads the limits and stays", data["ratios"]["exec of reading"],
+        target("RSS while the program runs", rss, RSS, f"{rss:g} kB, at most {RSS}"),
+        target("private dirty memory of that", dirty, DIRTY, f"{dirty:g} kB, at most {DIRTY}"),
+        target("wake-ups when idle", data["wakeups"][LOADLINE], 0,
+               f"{data['wakeups'][LOADLINE]} in {data['idle_seconds']} s, at most 0"),
+        timed("start to finish, as a ratio to tini-static", data["ratios"]["of tini-static"][LOADLINE], OF_TINI),
+        timed("start to finish, as a ratio to the reading floor", data["ratios"]["of reading"], OF_READING),
+        timed("with `--exec`, as a ratio to the reading floor", data["ratios"]["exec of reading"],
               EXEC_OF_READING),
     ]
 
 
-OURS, PEER, MARK = "#1f6feb", "#8c959f", "#d0d7de"
+OURS, PEER, REFERENCE = "#1f6feb", "#6e7781", "#afb8c1"
 
 
 def colour(name):
-    return OURS if name.startswith("loadline") else PEER if name in STAYING[4:] else MARK
+    return OURS if name.startswith("loadline") else PEER if name in STAYING[4:] else REFERENCE
 
 
 def draw(data, folder):
@@ -433,20 +449,20 @@ def draw(data, folder):
     left.set_yticks(rows, names)
     for row, name in zip(rows, names):
         low, median, high = (time / 1000 for time in data["times"][name])
-        left.plot([low, high], [row, row], color="black", linewidth=1)
+        left.plot([low, high], [row, row], color=TEXT, linewidth=1)
         left.text(high + max(medians) / 60, row, f"{median:.0f}", va="center")
-    left.set_xlabel("start to finish of a trivial program, us\n(median; the line is the middle half)")
+    left.set_xlabel("start to finish of a trivial program, us\n(median; the line is the interquartile range)")
 
     most = max(seen["median"][0] for seen in data["memory"].values())
     for row, name in zip(rows, names):
         if name not in data["memory"]:
-            right.text(most / 60, row, "nothing stays", va="center", color="#57606a")
+            right.text(most / 60, row, "none", va="center", color=MUTED)
             continue
         resident, _, dirty = data["memory"][name]["median"]
         right.barh(row, resident, color=colour(name))
-        right.barh(row, dirty, color="black", height=0.2)
+        right.barh(row, dirty, color=TEXT, height=0.2)
         right.text(resident + most / 60, row, f"{resident:g}", va="center")
-    right.set_xlabel("resident while the program waits, kB\n(black: private and dirty)")
+    right.set_xlabel("RSS while the program waits, kB\n(black: private dirty)")
     for axes in (left, right):
         axes.tick_params(axis="y", length=0)
         axes.margins(x=0.12)
@@ -460,7 +476,7 @@ def main():
     plan_file, result_file = map(pathlib.Path, sys.argv[2:])
     plan = json.loads(plan_file.read_text(encoding="utf-8"))
     if not plan.get("is_host"):
-        mount_anew()
+        remount_cgroups()
     check_variables(plan)
     result_file.write_text(json.dumps(what(plan)), encoding="utf-8")
 

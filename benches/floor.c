@@ -1,13 +1,12 @@
-/* The least that an init must do at its start, as a lower bound: blocks the signals, starts the program
- * with vfork, waits for it and exits with its code. It forwards no signals and reaps no other processes,
+/* The minimum that an init does at its start, as a lower bound for comparison: it blocks signals, starts the
+ * program with vfork, waits for it, and exits with its code. It forwards no signals and reaps no orphans,
  * so it is not an init.
  *
- * With -DREADING it first reads the limits of its cgroup in the cheapest way that is correct if the
- * hierarchies are mounted at the usual places: the same files for memory and CPU as loadline, and
- * GOMEMLIMIT and GOMAXPROCS by the same rules. It does not look for mounts, does not read the program,
- * and has no options.
+ * With -DREADING it first reads the limits of its cgroup as cheaply as possible: the files of memory and CPU
+ * that loadline reads, at the usual mount points, and sets GOMEMLIMIT and GOMAXPROCS by the same rules. It
+ * does not look up the mounts, does not read the program, and has no options.
  *
- * With -DBECOMING it does not stay, but executes the program in its own place. */
+ * With -DREADING and -DEXEC it does not stay, but execs the program. */
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -45,7 +44,7 @@ static const char *contents(const char *path)
     return text;
 }
 
-/* A number; NONE for `max`, for -1, or if there is none. */
+/* A number; NONE for `max`, for -1, and if there is no number. */
 static uint64_t number(const char *digits)
 {
     if (!digits || *digits < '0' || *digits > '9')
@@ -75,8 +74,8 @@ static void append(char *variable, uint64_t value)
     strcat(variable, first);
 }
 
-/* Makes `directory` the one above, down to `root` bytes of it. */
-static int up(char *directory, size_t root)
+/* Makes `directory` its parent; 0 if that would be shorter than `root` bytes. */
+static int to_parent(char *directory, size_t root)
 {
     char *slash = strrchr(directory, '/');
     if ((size_t)(slash - directory) < root)
@@ -85,8 +84,8 @@ static int up(char *directory, size_t root)
     return 1;
 }
 
-/* The path of the cgroup in a hierarchy, by the words between the colons of its line. */
-static int membership(const char *list, const char *controller, const char *mount, char *directory)
+/* The directory of our cgroup in a hierarchy, whose line in /proc/self/cgroup contains `controller`. */
+static int cgroup_directory(const char *list, const char *controller, const char *mount, char *directory)
 {
     const char *line = strstr(list, controller);
     if (!line)
@@ -104,9 +103,9 @@ static int membership(const char *list, const char *controller, const char *moun
     return 1;
 }
 
-static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
+static uint64_t lower(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
-static char **limits_in(char **environment)
+static char **with_limits(char **environment)
 {
     static char memory[4096], cpu[4096];
     size_t count = 0;
@@ -122,11 +121,11 @@ static char **limits_in(char **environment)
     if (!list)
         return variables;
     const char *v1_memory = "/sys/fs/cgroup/memory", *v1_cpu = "/sys/fs/cgroup/cpu", *v2 = "/sys/fs/cgroup";
-    int memory_v1 = membership(list, ":memory:", v1_memory, memory);
-    int cpu_v1 = membership(list, ":cpu:", v1_cpu, cpu) || membership(list, ":cpu,cpuacct:", v1_cpu, cpu);
-    if (!memory_v1 && !membership(list, "0::", v2, memory))
+    int memory_v1 = cgroup_directory(list, ":memory:", v1_memory, memory);
+    int cpu_v1 = cgroup_directory(list, ":cpu:", v1_cpu, cpu) || cgroup_directory(list, ":cpu,cpuacct:", v1_cpu, cpu);
+    if (!memory_v1 && !cgroup_directory(list, "0::", v2, memory))
         return variables;
-    if (!cpu_v1 && !membership(list, "0::", v2, cpu))
+    if (!cpu_v1 && !cgroup_directory(list, "0::", v2, cpu))
         return variables;
 
     uint64_t limit = NONE;
@@ -136,12 +135,12 @@ static char **limits_in(char **environment)
         const char *stat = contents(memory), *name = "\nhierarchical_memory_limit ";
         const char *found = stat ? strstr(stat, name) : NULL;
         if (found)
-            limit = least(limit, number(found + strlen(name)));
+            limit = lower(limit, number(found + strlen(name)));
     } else {
         do {
-            limit = least(limit, number_in(memory, "/memory.max"));
-            limit = least(limit, number_in(memory, "/memory.high"));
-        } while (up(memory, strlen(v2)));
+            limit = lower(limit, number_in(memory, "/memory.max"));
+            limit = lower(limit, number_in(memory, "/memory.high"));
+        } while (to_parent(memory, strlen(v2)));
     }
     if (limit <= total) {
         append(memory_limit, limit / 5 * 4 + limit % 5 * 4 / 5);
@@ -161,8 +160,8 @@ static char **limits_in(char **environment)
             period = number(space ? space + 1 : NULL);
         }
         if (quota != NONE && period != NONE && period)
-            threads = least(threads, (quota + period - 1) / period);
-    } while (up(cpu, strlen(cpu_v1 ? v1_cpu : v2)));
+            threads = lower(threads, (quota + period - 1) / period);
+    } while (to_parent(cpu, strlen(cpu_v1 ? v1_cpu : v2)));
     if (threads < cpus) {
         append(max_procs, threads ? threads : 1);
         variables[count++] = max_procs;
@@ -182,9 +181,9 @@ int main(int count, char **arguments)
     if (!arguments[first])
         return 1;
 #ifdef READING
-    environ = limits_in(environ);
+    environ = with_limits(environ);
 #endif
-#ifdef BECOMING
+#ifdef EXEC
     sigprocmask(SIG_SETMASK, &inherited, NULL);
     execv(arguments[first], arguments + first);
     return errno == ENOENT ? 127 : 126;

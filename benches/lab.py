@@ -1,6 +1,4 @@
-"""What the parts of the benchmark have in common: where things are, how they are built and
-installed, how a figure and its spread are told, and how a picture is drawn.
-"""
+"""What the parts of the benchmark share: paths, builds and packages, statistics, tables and pictures."""
 
 import contextlib
 import ctypes
@@ -19,22 +17,24 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 sys.path.append(str(TOP / "examples"))
 import demo
 
-# What a script of ours says when the machine lacks something that it needs.
-CANNOT = 2
+# The exit code of our scripts when the machine lacks something that they need.
+UNAVAILABLE = 2
+# The colours of the pictures: the card, what is written on it, what is less important, and thin lines.
+CARD, TEXT, MUTED, LINES = "#ffffff", "#1f2328", "#57606a", "#d0d7de"
 PR_SET_PDEATHSIG = 1
-# No processor is kept awake for longer, whatever goes wrong.
+# Stops the processes that keep CPUs awake, should this process fail to.
 AWAKE_SECONDS = 300
-# After that long what was told to stop hangs.
+# How long a command may take to exit after SIGTERM.
 STOPPING_SECONDS = 10
 
 
-class Cannot(Exception):
-    """This machine cannot show it."""
+class Unavailable(Exception):
+    """This machine lacks something that the measurement needs."""
 
 
-class Bar(typing.NamedTuple):
-    """What the project promises. One that is `timed` depends on how quiet the machine is, and on
-    how much is measured: with --quick it is shown, but not judged."""
+class Target(typing.NamedTuple):
+    """What the project promises. A `timed` one depends on how quiet the machine is and how many samples
+    there are: with --quick it is shown, but not judged."""
 
     name: str
     ok: bool
@@ -43,7 +43,7 @@ class Bar(typing.NamedTuple):
 
 
 class Lab:
-    """What a part may use."""
+    """What a part uses: files, programs, packages."""
 
     def __init__(self, quick):
         self.top = TOP
@@ -52,48 +52,48 @@ class Lab:
         self.plain = TOP / "target/artifact/plain/loadline"
         # Set by `build`.
         self.confine = None
-        # One for all runs: what is there can be made again.
+        # Shared by all runs; everything in it can be built again.
         self.scratch = TOP / "target/bench/scratch"
         self.scratch.mkdir(parents=True, exist_ok=True)
-        # The versions of what a part has used, for the document.
+        # The versions of the tools that a part has used, for the document.
         self.versions = {}
 
     def say(self, text):
-        """Progress, for whoever waits."""
+        """Prints progress."""
         print(f"bench: {text}", file=sys.stderr, flush=True)
 
     def build(self):
-        """Makes what is measured."""
-        self.say("building loadline, small and plain, and what confines")
+        """Builds both files of loadline, and examples/confine.rs."""
+        self.say("building loadline, the plain build, and examples/confine")
         run(["make", "--no-print-directory", "artifact", "plain"], stdout=sys.stderr)
         self.confine = demo.build_confine()
 
     def install(self, *packages):
-        """Installs Debian packages where they are missing, and notes their versions."""
+        """Installs Debian packages if they are missing, and records their versions."""
         found = subprocess.run([TOP / "tests/lab/apt", "install", *packages])
         if found.returncode:
-            raise Cannot(f"{', '.join(packages)} cannot be had from Debian")
+            raise Unavailable(f"Debian's {', '.join(packages)} cannot be installed")
         for package in packages:
             version = output(["dpkg-query", "-W", "-f", "${Version}", package])
             self.versions[package] = f"Debian's {version}"
 
     def compile(self, source, name, *flags, compiler="gcc"):
-        """A program from one file of C, static and stripped, below the scratch folder."""
+        """Compiles one C file to a static, stripped program in the scratch directory."""
         program = self.scratch / name
         run([compiler, "-static", "-Os", "-s", "-Wall", "-Wextra", "-Werror", *flags, "-o", program, source])
         return program
 
     def limits(self, memory, cpus, report=None):
-        """The words before a command that is to run in a fresh cgroup."""
+        """The arguments that run the command after them in a new cgroup."""
         return [str(self.confine), "--memory", memory, "--cpus", str(cpus),
                 *(["--report", str(report)] if report else []), "--"]
 
 
 @contextlib.contextmanager
 def awake():
-    """Keeps every processor from going to sleep, by a process of the idle class for each, which
-    gives way to whatever else wants to run. To wake a virtual processor takes longer than much of
-    what is measured, and whether one sleeps is up to whatever else goes on."""
+    """Keeps every CPU from going idle, with one SCHED_IDLE process each, which yields to all other
+    processes. Waking an idle virtual CPU takes longer than much of what is measured, and whether one is
+    idle depends on other work on the machine."""
     prctl = ctypes.CDLL(None).prctl
     pids = []
     try:
@@ -119,15 +119,15 @@ def awake():
 
 
 def run(command, **how):
-    """Runs what has to work."""
+    """Runs a command that must succeed."""
     try:
         subprocess.run(command, cwd=TOP, check=True, **how)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise Cannot(f"{' '.join(map(str, command))}: {error}") from error
+        raise Unavailable(f"{' '.join(map(str, command))}: {error}") from error
 
 
 def to_its_end(command):
-    """Runs a command that has things to put away, and gives its exit code."""
+    """Runs a command that cleans up after itself, and returns its exit code."""
     with subprocess.Popen(command, cwd=TOP) as child:
         try:
             return child.wait()
@@ -142,7 +142,7 @@ def output(command):
 
 
 def machine():
-    """What the figures depend on, as pairs of a name and a value."""
+    """The machine that was measured on, as names and values for the document."""
     cpuinfo = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
     model = re.search(r"^(?:model name|Model)\s*: (.+)$", cpuinfo, re.MULTILINE)
     meminfo = pathlib.Path("/proc/meminfo").read_text(encoding="utf-8")
@@ -150,7 +150,8 @@ def machine():
     release = pathlib.Path("/etc/os-release").read_text(encoding="utf-8")
     unified = pathlib.Path("/sys/fs/cgroup/cgroup.controllers").exists()
     return {
-        "processor": f"{model[1] if model else 'unknown'} ({system.machine}), {os.cpu_count()} CPUs",
+        "processor": f"{model[1] if model else 'unknown'} ({system.machine}), {os.cpu_count()} CPUs"
+                     + " of a virtual machine" * (" hypervisor" in cpuinfo),
         "memory": f"{int(re.search(r'MemTotal: +([0-9]+)', meminfo)[1]) / (1 << 20):.0f} GiB",
         "system": re.search(r'^PRETTY_NAME="(.+)"$', release, re.MULTILINE)[1],
         "kernel": system.release,
@@ -160,11 +161,12 @@ def machine():
 
 
 def commit():
-    """Which loadline it is; `+` where what is at hand is not what was committed."""
+    """The last commit that changed the sources of loadline; with `+` if they differ from it."""
     try:
         sources = ["src", "Cargo.toml", "Cargo.lock", "Makefile"]
         changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", *sources], cwd=TOP)
-        return output(["git", "rev-parse", "--short", "HEAD"]) + "+" * bool(changed.returncode)
+        last = output(["git", "log", "-1", "--format=%h", "--", *sources])
+        return last + "+" * bool(changed.returncode)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 
@@ -173,7 +175,7 @@ def today():
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
 
 
-# Figures. A spread is always that of the middle half: outliers on a busy machine have no bound.
+# Statistics. A spread is always the interquartile range: outliers on a busy machine are unbounded.
 
 def quartiles(samples):
     """The lower quartile, the median and the upper quartile."""
@@ -189,15 +191,15 @@ def percentile(samples, part):
 
 
 def ratio(samples, others, draws=1000, seed=1):
-    """The ratio of two medians, with the bounds that hold 95 of 100 of its bootstrap draws. Both
-    are lists of what was measured in turn, round by round: whole rounds are drawn."""
-    drawn = random.Random(seed)
+    """The ratio of two medians, with the bounds of 95 of 100 bootstrap draws. Both lists are in the order
+    of the rounds, in which the commands took turns: the draws are of whole rounds."""
+    source = random.Random(seed)
     size = len(samples)
     if size != len(others):
-        raise ValueError("not measured in turn")
+        raise ValueError("the lists differ in their number of rounds")
     ratios = []
     for _ in range(draws):
-        rounds = drawn.choices(range(size), k=size)
+        rounds = source.choices(range(size), k=size)
         ratios.append(statistics.median([samples[i] for i in rounds])
                       / statistics.median([others[i] for i in rounds]))
     ratios.sort()
@@ -208,24 +210,27 @@ def ratio(samples, others, draws=1000, seed=1):
 # Markdown and pictures.
 
 def table(head, *rows, right=True):
-    """A table whose cells but the first of a row stand to the right."""
+    """A Markdown table; all columns but the first are aligned right."""
     side = "---:" if right else "---"
     lines = [head, ["---"] + [side] * (len(head) - 1), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
 def pyplot():
-    """matplotlib's, set so that the same data gives the same file, with its text as text."""
+    """matplotlib's pyplot, set up so that the same data gives the same file, and text stays text. The
+    pictures are light cards with a border, so that they are readable on light and on dark pages."""
     found = subprocess.run([TOP / "tests/lab/matplotlib"], stdout=subprocess.PIPE, text=True)
     if found.returncode:
-        raise Cannot("matplotlib cannot be had from PyPI")
+        raise Unavailable("PyPI's matplotlib cannot be installed")
     if found.stdout.strip() not in sys.path:
         sys.path.insert(0, found.stdout.strip())
     os.environ.setdefault("MPLCONFIGDIR", str(TOP / "target/lab/matplotlib-config"))
     import matplotlib
     matplotlib.use("svg")
     matplotlib.rcParams.update({
-        "svg.fonttype": "none", "svg.hashsalt": "loadline", "savefig.facecolor": "white",
+        "svg.fonttype": "none", "svg.hashsalt": "loadline", "savefig.facecolor": CARD,
+        "savefig.edgecolor": LINES, "savefig.pad_inches": 0.15, "axes.facecolor": CARD,
+        "text.color": TEXT, "axes.labelcolor": TEXT, "axes.edgecolor": TEXT, "xtick.color": TEXT, "ytick.color": TEXT,
         "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "sans-serif"],
         "axes.spines.top": False, "axes.spines.right": False, "font.size": 10,
     })
@@ -234,8 +239,9 @@ def pyplot():
 
 
 def save(figure, path):
-    """Writes a picture without the date and the version of what drew it."""
+    """Writes a picture without a date and the version of matplotlib."""
+    figure.patch.set_linewidth(1.5)
     figure.savefig(path, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
-    # Without the blanks at the ends of lines, which git complains of.
+    # Without trailing blanks, which git warns about.
     lines = path.read_text(encoding="utf-8").splitlines()
     path.write_text("".join(f"{line.rstrip()}\n" for line in lines), encoding="utf-8")

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Measures loadline against other inits and writes docs/benchmarks.md with its pictures.
+"""Measures loadline beside other inits, and writes docs/benchmarks.md with its pictures.
 
-Each part is a module beside this file: NAME, TITLE, measure(lab) -> data for JSON, report(data) ->
-Markdown, bars(data) -> what is promised, and perhaps draw(data, folder) -> SVG files. What a part has
-measured is written to target/bench/NAME.json as soon as it has ended; the document is made of all
-that is there. With --quick everything is run with the least counts, and all goes to
-target/bench/quick. The exit code is 1 where a promise is missed. Run by `make bench`.
+Each part is a module with TITLE, measure(lab) -> data for JSON, report(data) -> Markdown, and optionally
+targets(data) -> what the project promises, draw(data, folder) -> SVG files, and QUICK = False if --quick
+leaves the part out. The data of a part is written to target/bench/PART.json as soon as it is measured.
+The document is made from all files that exist. --quick runs every part with the smallest counts, and
+writes everything below target/bench/quick. The exit code is 1 if a target is missed. Run by `make bench`.
 """
 
 import argparse
@@ -18,23 +18,32 @@ import time
 import traceback
 
 import lab as labs
-from lab import CANNOT, Bar, Cannot, Lab
+from lab import UNAVAILABLE, Lab, Target, Unavailable
 
-# In the order of the document.
-PARTS = [
-    "cost",
-    "signals",
-    "golang",
-]
+# The sections of the document, and the modules of their parts.
+SECTIONS = {
+    "What an init costs": ["cost"],
+    "Signals and zombies": ["signals"],
+    "The test suite with other inits": ["peers"],
+    "What a Go service gets": ["golang.over_time", "golang.answers", "golang.headroom", "golang.threads"],
+}
 
 
-class Result:
-    """What there is of a part: the module, and its JSON file, which is data and the run's circumstances."""
+def name_of(module):
+    return module.rpartition(".")[2]
 
-    def __init__(self, name, folder):
-        self.module = importlib.import_module(name)
-        self.name = name
-        self.file = folder / f"{name}.json"
+
+PARTS = [name_of(module) for modules in SECTIONS.values() for module in modules]
+
+
+class Part:
+    """A module, and its JSON file: the data, and when and on which machine it was measured."""
+
+    def __init__(self, module, section, folder):
+        self.module = importlib.import_module(module)
+        self.section = section
+        self.name = name_of(module)
+        self.file = folder / f"{self.name}.json"
         self.run = json.loads(self.file.read_text(encoding="utf-8")) if self.file.exists() else None
 
     def measure(self, lab):
@@ -43,65 +52,85 @@ class Result:
         data = self.module.measure(lab)
         self.run = {
             "date": labs.today(), "loadline": labs.commit(), "seconds": round(time.monotonic() - begin),
-            "machine": labs.machine(), "versions": lab.versions, "data": data,
+            "load": round(os.getloadavg()[1], 1), "machine": labs.machine(), "versions": lab.versions,
+            "data": data,
         }
         self.file.write_text(json.dumps(self.run, indent=1) + "\n", encoding="utf-8")
 
-    def bars(self):
-        return [Bar(*bar) for bar in self.module.bars(self.run["data"])]
+    def targets(self):
+        if not hasattr(self.module, "targets"):
+            return []
+        return [Target(*target) for target in self.module.targets(self.run["data"])]
+
+    def heading(self):
+        """The part's own heading; none if it is the whole section."""
+        return "" if self.module.TITLE == self.section else f"### {self.module.TITLE}\n"
+
+    def text(self):
+        return f"{self.heading()}\n{self.module.report(self.run['data']).strip()}\n"
 
 
-def head(results):
-    """How to repeat it, and on what it was done."""
-    newest = max((result.run for result in results), key=lambda run: run["date"])
-    minutes = sum(result.run["seconds"] for result in results) / 60
-    versions = {}
-    for result in results:
-        versions.update(result.run["versions"])
-    facts = [("date", newest["date"]), ("loadline", f"commit {newest['loadline']}"),
-             *newest["machine"].items(), *sorted(versions.items())]
+def head(parts):
+    """How to repeat the run, and on what machine each part was measured."""
+    minutes = sum(part.run["seconds"] or 0 for part in parts) / 60
+    facts, versions = {}, {}
+    for part in parts:
+        for names, known in ((part.run["machine"], facts), (part.run["versions"], versions)):
+            for name, value in names.items():
+                known.setdefault(name, []).append(value)
+    facts |= dict(sorted(versions.items()))
+    # Parts that were measured on different machines show all values.
+    fact_rows = [(name, ", ".join(dict.fromkeys(values))) for name, values in facts.items()]
+    part_rows = []
+    for part in parts:
+        run = part.run
+        # Both are unknown for data that was restored from an older document.
+        duration, load = ("" if run["seconds"] is None else f"{run['seconds'] / 60:.1f}"), run["load"]
+        part_rows.append((part.module.TITLE, run["date"], f"`{run['loadline']}`", duration, "" if load is None else load))
     return f"""# Benchmarks
 
-All of this is measured by one command, `make bench`, as root on a machine with Rust, gcc, Python and
-apt; it installs what else it needs, takes {minutes:.0f} minutes and writes this file. `benches/run.py --only
-PART` measures one part again, `--report` only writes the file again from what was measured. The
-figures are of a small virtual machine that does other things as well: what is compared was measured
-in turn, in one run, and ratios mean more than times.
+`make bench` measures all of this and writes this file. It runs as root on a machine with Rust, gcc,
+Python and apt, installs what else it needs, and takes {minutes:.0f} minutes. `benches/run.py --only PART` measures
+one part again, and `--report` only writes this file again from the data in target/bench.
 
-{labs.table(["", ""], *facts, right=False)}
+The machine is a small virtual machine that also does other work. So the commands that are compared take
+turns within one run, and ratios mean more than times. Each part names the commit of loadline that was
+measured: the last one that changed its sources (`+`: with changes that are not committed). Load is the
+load average of five minutes at the end of the part; the part itself adds to it.
+
+{labs.table(["part", "measured on", "loadline", "minutes", "load"], *part_rows)}
+
+{labs.table(["", ""], *fact_rows, right=False)}
 """
 
 
-def promises(results, quick):
+def targets_table(parts, quick):
     rows = []
-    for result in results:
-        for bar in result.bars():
-            verdict = "yes" if bar.ok else "**no**"
-            rows.append((bar.name, bar.text, "not judged" if quick and bar.timed else verdict))
+    for part in parts:
+        for target in part.targets():
+            verdict = "yes" if target.ok else "**no**"
+            rows.append((target.name, target.text, "not judged" if quick and target.timed else verdict))
     if not rows:
         return ""
-    return f"""## What is promised
+    return f"""## Targets
 
-{labs.table(["promise", "measured", "kept"], *rows, right=False)}
+{labs.table(["target", "measured", "met"], *rows, right=False)}
 """
 
 
-def section(result, results):
-    text = f"## {result.module.TITLE}\n\n"
-    if len({(other.run["date"], other.run["loadline"]) for other in results}) > 1:
-        text += f"Measured on {result.run['date']} with loadline {result.run['loadline']}.\n\n"
-    return text + result.module.report(result.run["data"]).strip() + "\n"
-
-
-def write(results, folder, quick):
-    """The document and its pictures."""
+def write(parts, folder, quick):
+    """Writes the document and its pictures."""
     folder.mkdir(parents=True, exist_ok=True)
-    for result in results:
-        if hasattr(result.module, "draw"):
-            result.module.draw(result.run["data"], folder)
-    parts = [head(results), promises(results, quick), *(section(result, results) for result in results)]
+    texts = [head(parts), targets_table(parts, quick)]
+    for section in SECTIONS:
+        own = [part for part in parts if part.section == section]
+        if own:
+            texts += [f"## {section}\n", *(part.text().lstrip() for part in own)]
+        for part in own:
+            if hasattr(part.module, "draw"):
+                part.module.draw(part.run["data"], folder)
     document = folder / "benchmarks.md"
-    document.write_text("\n".join(part for part in parts if part), encoding="utf-8")
+    document.write_text("\n".join(text for text in texts if text), encoding="utf-8")
     return document
 
 
@@ -111,71 +140,71 @@ def check(passed, what, detail=""):
 
 
 def note(name, reason):
-    """What this machine could not run, for tests/run.py, which takes each `ok` for a case."""
+    """Reports a part that cannot run on this machine to tests/run.py, which takes each `ok` for a case."""
     print(f"ok: bench: {name} (not run: {reason})", flush=True)
     with open(os.environ.get("LOADLINE_NOT_RUN", os.devnull), "a", encoding="utf-8") as notes:
         print(f"bench: {name}: {reason}", file=notes)
 
 
-def measure(results, lab):
-    """Runs the parts and gives how many have failed."""
+def measure(parts, lab):
+    """Runs the parts and returns how many failed."""
     failed = 0
-    for result in results:
-        lab.say(f"{result.name}: {result.module.TITLE}")
-        result.run = None
+    for part in parts:
+        lab.say(f"{part.name}: {part.module.TITLE}")
+        part.run = None
         try:
-            result.measure(lab)
-        except Cannot as reason:
-            note(result.name, reason)
-        except Exception as error:  # Whatever it is, the other parts are run.
+            part.measure(lab)
+        except Unavailable as reason:
+            note(part.name, reason)
+        except Exception as error:  # The other parts run whatever it is.
             traceback.print_exc()
-            failed += check(False, f"{result.name} was measured", repr(error))
+            failed += check(False, f"{part.name} was measured", repr(error))
         else:
-            check(True, f"{result.name} was measured, in {result.run['seconds']} seconds")
+            check(True, f"{part.name} was measured in {part.run['seconds']} seconds")
     return failed
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", action="append", choices=PARTS, metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--quick", action="store_true", help="the least that exercises everything")
-    parser.add_argument("--report", action="store_true", help="measure nothing, write the document again")
+    parser.add_argument("--quick", action="store_true", help="the smallest run that covers everything")
+    parser.add_argument("--report", action="store_true", help="measure nothing, only write the document again")
     options = parser.parse_args()
-    # As an exception, so that what runs is ended and put away.
+    # An exception, so that child processes are stopped and cgroups removed.
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit("bench: told to stop"))
+        signal.signal(number, lambda *_: sys.exit("bench: stopped by a signal"))
 
     raw = labs.TOP / "target/bench" / ("quick" if options.quick else "")
     docs = raw / "docs" if options.quick else labs.TOP / "docs"
     raw.mkdir(parents=True, exist_ok=True)
     lab = Lab(options.quick)
-    results = [Result(name, raw) for name in PARTS]
-    wanted = [result for result in results if not options.only or result.name in options.only]
+    parts = [Part(module, section, raw) for section, modules in SECTIONS.items() for module in modules]
+    if options.quick:
+        parts = [part for part in parts if getattr(part.module, "QUICK", True)]
+    wanted = [part for part in parts if not options.only or part.name in options.only]
     failed = 0
     try:
         labs.pyplot()
         if not options.report:
             lab.build()
             failed += measure(wanted, lab)
-    except Cannot as reason:
+    except Unavailable as reason:
         print(f"bench: not run: {reason}", flush=True)
-        return CANNOT
+        return UNAVAILABLE
 
-    results = [result for result in results if result.run]
-    if not results:
+    parts = [part for part in parts if part.run]
+    if not parts:
         print("bench: nothing has been measured")
         return 1
-    document = write(results, docs, options.quick)
+    document = write(parts, docs, options.quick)
     text = document.read_text(encoding="utf-8")
-    for result in results:
-        failed += check(f"\n## {result.module.TITLE}\n" in text,
-                        f"{result.name} is in {document.relative_to(labs.TOP)}")
-    for result in results:
-        for bar in result.bars():
-            if bar.timed and options.quick:
-                print(f"bench: not judged with --quick: {bar.name}: {bar.text}")
-            elif result in wanted:
-                failed += check(bar.ok, bar.name, bar.text)
+    for part in parts:
+        failed += check(f"# {part.module.TITLE}\n" in text, f"{part.name} is in {document.relative_to(labs.TOP)}")
+        for target in part.targets():
+            if target.timed and options.quick:
+                print(f"bench: not judged with --quick: {target.name}: {target.text}")
+            elif part in wanted:
+                failed += check(target.ok, target.name, target.text)
     return 1 if failed else 0
 
 

@@ -1,15 +1,15 @@
-/* Sends signals to inits and checks whether they arrive. Each init is PID 1 of a new PID namespace, and
- * dies with this process. COMMANDS are separated by `::`. Every round runs them in a new random order.
+/* Sends signals to inits and reports what happens to them. Each init is PID 1 of its own PID namespace, and
+ * dies with this process. COMMANDS are separated by `::`; every round runs them in a new random order.
  *
  * signaller latency ROUNDS COMMANDS: starts all of them; the program of each must be `signaller receive`.
- * Prints a line for each round, with the nanoseconds from just before SIGUSR1 is sent to the init until
- * the program gets it, in the order of the arguments; -1 if it did not arrive.
+ * Prints a line for each round, with the nanoseconds from just before SIGUSR1 is sent to the init until the
+ * program has it, in the order of the arguments; -1 if it did not arrive.
  *
- * signaller window STARTS COMMANDS: starts each command STARTS times, and sends SIGTERM between 0 and 2 ms
- * after the init has blocked it, later with every start. Prints for each start the number of the command,
+ * signaller window STARTS COMMANDS: starts each command STARTS times and sends SIGTERM after a delay, which
+ * grows from 0 to 2 ms after the init has blocked the signal. Prints for each start the index of the command,
  * the delay in microseconds, and the exit code or `lost`.
  *
- * signaller receive: writes the time when SIGUSR1 arrives, as a binary number of nanoseconds. */
+ * signaller receive: writes the time at which SIGUSR1 arrives, as a binary int64_t. */
 
 #define _GNU_SOURCE
 #include "turns.h"
@@ -26,17 +26,17 @@
 #include <unistd.h>
 
 enum {
-    PATIENCE_MS = 5000,
+    TIMEOUT_MS = 5000,
     LIFETIME_SECONDS = 300,
     WINDOW_NS = 2000000,
-    /* A command that has hung this often is not started again. */
+    /* A command that hung so often is not tried again. */
     MOST_HANGS = 3,
     LOST = -1,
     HANGS = -2,
-    /* After this time without an exit, checks whether the signal is lost. */
-    LOOK_MS = 50,
-    /* The exit code if the kernel does not allow a new namespace. */
-    CANNOT = 2,
+    /* How often to check whether an init that has not exited still can. */
+    CHECK_MS = 50,
+    /* The exit code if the kernel permits no PID namespace. */
+    UNAVAILABLE = 2,
 };
 
 static void fail(const char *what)
@@ -45,8 +45,8 @@ static void fail(const char *what)
     exit(1);
 }
 
-/* A file of a process, up to the size of the buffer; empty if the process is gone. */
-static const char *of(pid_t pid, const char *file)
+/* The start of a file in /proc/PID; empty if the process is gone. */
+static const char *proc_file(pid_t pid, const char *file)
 {
     static char text[8192];
     char path[64];
@@ -61,7 +61,7 @@ static const char *of(pid_t pid, const char *file)
 
 static const char *field(pid_t pid, const char *name)
 {
-    const char *found = strstr(of(pid, "status"), name);
+    const char *found = strstr(proc_file(pid, "status"), name);
     return found ? found + strlen(name) : "";
 }
 
@@ -74,24 +74,24 @@ static pid_t child_of(pid_t pid)
 {
     char file[64];
     snprintf(file, sizeof file, "task/%d/children", pid);
-    return atoi(of(pid, file));
+    return atoi(proc_file(pid, file));
 }
 
-/* Sleeps, without being woken by SIGTERM. */
-static int rests(pid_t pid)
+/* Whether a process sleeps and no SIGTERM is pending. */
+static int is_idle(pid_t pid)
 {
     return *field(pid, "\nState:\t") == 'S' && !in_set(pid, "\nSigPnd:\t", SIGTERM)
            && !in_set(pid, "\nShdPnd:\t", SIGTERM);
 }
 
-/* Whether the signal is lost: it is pending nowhere, and the init and its program sleep. */
+/* Whether the signal is lost: the init and its program are idle. */
 static int lost(pid_t init)
 {
     pid_t program = child_of(init);
     char name[64];
-    snprintf(name, sizeof name, "%s", of(init, "comm"));
-    /* Before execve(2) the program has the name of the init. */
-    return program && rests(init) && rests(program) && strcmp(of(program, "comm"), name);
+    snprintf(name, sizeof name, "%s", proc_file(init, "comm"));
+    /* Before its exec the program has the name of the init, and may still receive the signal. */
+    return program && is_idle(init) && is_idle(program) && strcmp(proc_file(program, "comm"), name);
 }
 
 static pid_t start(char **command, int output)
@@ -99,7 +99,7 @@ static pid_t start(char **command, int output)
     pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, NULL, NULL, NULL, NULL);
     if (pid == -1) {
         if (errno == EPERM)
-            exit(CANNOT);
+            exit(UNAVAILABLE);
         fail("clone");
     }
     if (pid == 0) {
@@ -120,12 +120,12 @@ static void end(pid_t init)
     waitpid(init, NULL, 0);
 }
 
-/* Reads one time from a program. */
+/* Reads a time that a program sent. */
 static int64_t received(int pipe)
 {
     int64_t time;
     struct pollfd wait = {.fd = pipe, .events = POLLIN};
-    if (poll(&wait, 1, PATIENCE_MS) != 1 || read(pipe, &time, sizeof time) != sizeof time)
+    if (poll(&wait, 1, TIMEOUT_MS) != 1 || read(pipe, &time, sizeof time) != sizeof time)
         return LOST;
     return time;
 }
@@ -145,9 +145,9 @@ static void receive(void)
     _exit(1);
 }
 
-/* Keeps this process, the inits and their programs on one processor. On several, a process sometimes has
- * to wake the processor of the other, and whether it has to stays the same for as long as both run. */
-static void stay(void)
+/* Pins this process, the inits and their programs to the current CPU. On several CPUs, chance decides for a
+ * whole run which process has to wake another's CPU. */
+static void pin_to_cpu(void)
 {
     cpu_set_t here;
     CPU_ZERO(&here);
@@ -158,7 +158,7 @@ static void stay(void)
 
 static void latency(long rounds, const struct commands *commands)
 {
-    stay();
+    pin_to_cpu();
     size_t size = commands->size;
     pid_t inits[MOST];
     int pipes[MOST], hangs[MOST] = {0};
@@ -174,7 +174,7 @@ static void latency(long rounds, const struct commands *commands)
     }
     for (long round = 0; round < rounds; round++) {
         int64_t times[MOST];
-        const size_t *order = drawn_order(size);
+        const size_t *order = random_order(size);
         for (size_t turn = 0; turn < size; turn++) {
             size_t i = order[turn];
             times[i] = LOST;
@@ -195,19 +195,19 @@ static void latency(long rounds, const struct commands *commands)
         end(inits[i]);
 }
 
-/* The exit code, or 128 plus the signal. */
+/* The exit code, or LOST or HANGS. */
 static int outcome(pid_t init)
 {
-    int pidfd = (int)syscall(SYS_pidfd_open, init, 0), resting = 0, status;
+    int pidfd = (int)syscall(SYS_pidfd_open, init, 0), idle_checks = 0, status;
     if (pidfd == -1)
         fail("pidfd_open");
     struct pollfd wait = {.fd = pidfd, .events = POLLIN};
-    int64_t patience = now() + PATIENCE_MS * INT64_C(1000000);
-    while (poll(&wait, 1, LOOK_MS) == 0) {
-        /* Twice, because something may have changed between two reads. */
-        resting = lost(init) ? resting + 1 : 0;
-        int late = now() > patience;
-        if (resting == 2 || late) {
+    int64_t deadline = now() + TIMEOUT_MS * INT64_C(1000000);
+    while (poll(&wait, 1, CHECK_MS) == 0) {
+        /* Checked twice, as the processes may have been between two system calls. */
+        idle_checks = lost(init) ? idle_checks + 1 : 0;
+        int late = now() > deadline;
+        if (idle_checks == 2 || late) {
             close(pidfd);
             end(init);
             return late ? HANGS : LOST;
@@ -218,15 +218,15 @@ static int outcome(pid_t init)
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-/* Starts an init, and sends SIGTERM this long after it has blocked the signal. */
+/* Starts an init, and sends SIGTERM `delay` nanoseconds after it has blocked the signal. */
 static int try_once(char **command, int64_t delay)
 {
     pid_t init = start(command, -1);
-    /* Before that a loss is not its doing. While it waits for signals the kernel shows them as not
-     * blocked: then we came late, and there is a child. */
-    int64_t patience = now() + PATIENCE_MS * INT64_C(1000000);
+    /* A signal that is lost before that is not the fault of the init. During sigtimedwait(2) the kernel shows
+     * the signals as not blocked; by then there is a child. */
+    int64_t deadline = now() + TIMEOUT_MS * INT64_C(1000000);
     while (!in_set(init, "\nSigBlk:\t", SIGTERM) && !child_of(init))
-        if (now() > patience)
+        if (now() > deadline)
             fail(command[0]);
     int64_t blocked = now();
     while (now() - blocked < delay)
@@ -240,7 +240,7 @@ static void window(long starts, const struct commands *commands)
     int hangs[MOST] = {0};
     for (long number = 0; number < starts; number++) {
         int64_t delay = starts > 1 ? WINDOW_NS * number / (starts - 1) : 0;
-        const size_t *order = drawn_order(commands->size);
+        const size_t *order = random_order(commands->size);
         for (size_t turn = 0; turn < commands->size; turn++) {
             size_t i = order[turn];
             int code = hangs[i] == MOST_HANGS ? HANGS : try_once(commands->words[i], delay);

@@ -1,7 +1,7 @@
-"""What an init does with signals and zombies: how long a signal takes through it, whether one is lost
-at the start or in a burst, and what it costs to reap.
+"""What an init does with signals and zombies: how long it takes to forward a signal, whether it loses one at
+the start or in a burst, and what reaping costs.
 
-Every init is PID 1 of a PID namespace of its own. Peers hang here and there: every wait has an end.
+Every init is PID 1 of its own PID namespace. Some inits hang in some cases, so every wait has a timeout.
 """
 
 import collections
@@ -15,22 +15,21 @@ import subprocess
 import time
 
 from inits import inits, probe
-from lab import Bar, Cannot, percentile, quartiles, table
+from lab import Target, Unavailable, percentile, quartiles, table
 
-NAME = "signals"
 TITLE = "Signals and zombies"
 
 NO_INIT, LOADLINE = "no init", "loadline"
 NAMES = [LOADLINE, "tini", "tini-static", "dumb-init", "catatonit"]
 BURST = 1000
-# SIGRTMIN + 1 of a program on glibc.
+# SIGRTMIN + 1 in glibc.
 REALTIME = 35
-# Seconds for what takes milliseconds, and for a multitude to be made or reaped.
-PATIENCE, LONG_PATIENCE = 5, 30
+# Timeouts in seconds: for what takes milliseconds, and to create or reap thousands of processes.
+TIMEOUT, LONG_TIMEOUT = 5, 30
 
 
 class Hangs(Exception):
-    """An init does not go on."""
+    """An init does not respond in time."""
 
 
 def measure(lab):
@@ -50,16 +49,16 @@ def measure(lab):
 
 
 def signal_rows(command):
-    """What signaller says, line by line."""
+    """The lines that signaller prints."""
     ended = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     if ended.returncode == 2:
-        raise Cannot("no PID namespace can be made here")
+        raise Unavailable("no PID namespace can be made here")
     ended.check_returncode()
     return [line.split() for line in ended.stdout.splitlines()]
 
 
 def joined(commands):
-    """Commands as signaller takes them."""
+    """Commands, separated as signaller expects."""
     words = [word for command in commands for word in [*command, "::"]]
     return words[:-1]
 
@@ -78,7 +77,7 @@ def latency(signaller, known, rounds):
 
 
 def window(signaller, program, known, starts):
-    """SIGTERM to an init that has just started: its program must die of it."""
+    """Sends SIGTERM to an init that has just started: its program must die from it."""
     modes = [(name, mode, words) for name, init in known.items()
              for mode, words in (("program", init.as_pid_1()), ("group", init.with_group())) if words]
     commands = [[*words, program, "pause"] for _, _, words in modes]
@@ -89,25 +88,25 @@ def window(signaller, program, known, starts):
     for index, (name, mode, _) in enumerate(modes):
         died = counts[index, str(128 + signal.SIGTERM)]
         lost = counts[index, "lost"]
-        found[name][mode] = {"starts": starts, "lost": lost, "ended otherwise": starts - lost - died}
+        found[name][mode] = {"starts": starts, "lost": lost, "other": starts - lost - died}
     return found
 
 
 class PidOne:
-    """An init that is PID 1 of a PID namespace, with the probe as its program; they and all that
-    comes of them on one processor, if that is wanted."""
+    """An init that is PID 1 of a PID namespace, with the probe as its program; `on_one` keeps them and all
+    their descendants on one CPU."""
 
     def __init__(self, words, program, *arguments, on_one=False):
-        placed = ["taskset", "--cpu-list", str(max(os.sched_getaffinity(0)))] if on_one else []
+        pinned = ["taskset", "--cpu-list", str(max(os.sched_getaffinity(0)))] if on_one else []
         self.outside = subprocess.Popen(
-            [*placed, "unshare", "--pid", "--fork", "--kill-child", "--", *words, program, *arguments],
+            [*pinned, "unshare", "--pid", "--fork", "--kill-child", "--", *words, program, *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        self.said = b""
+        self.output = b""
         self.pid = None
 
     def __enter__(self):
         try:
-            self.expect_line(b"ready", LONG_PATIENCE)
+            self.expect_line(b"ready", LONG_TIMEOUT)
             [self.pid] = children(self.outside.pid)
             return self
         except BaseException:
@@ -115,38 +114,38 @@ class PidOne:
             raise
 
     def __exit__(self, *_):
-        # The init dies with it, and its namespace with the init.
+        # unshare --kill-child kills the init, and so the whole namespace.
         self.outside.kill()
         self.outside.wait()
         self.outside.stdout.close()
 
     def read(self, deadline):
-        """More of what the program says; empty at the end."""
+        """More output of the program; empty at its end."""
         left = max(0, deadline - time.monotonic())
         if not select.select([self.outside.stdout], [], [], left)[0]:
             raise Hangs
         return os.read(self.outside.stdout.fileno(), 65536)
 
-    def expect_line(self, line, patience):
-        deadline = time.monotonic() + patience
-        while line + b"\n" not in self.said:
+    def expect_line(self, line, timeout):
+        deadline = time.monotonic() + timeout
+        while line + b"\n" not in self.output:
             more = self.read(deadline)
             if not more:
                 raise Hangs
-            self.said += more
+            self.output += more
 
-    def rest(self):
-        """All that the program says until nobody can say anything more."""
-        deadline = time.monotonic() + PATIENCE
+    def read_all(self):
+        """Reads the output until its end."""
+        deadline = time.monotonic() + TIMEOUT
         while more := self.read(deadline):
-            self.said += more
+            self.output += more
 
     def signal(self, number):
         os.kill(self.pid, number)
 
-    def until(self, done):
-        """Asks again and again, for what nobody tells."""
-        deadline = time.monotonic() + PATIENCE
+    def wait_until(self, done):
+        """Polls a condition that nothing notifies about."""
+        deadline = time.monotonic() + TIMEOUT
         while not done():
             if time.monotonic() > deadline:
                 raise Hangs
@@ -158,16 +157,16 @@ def children(pid):
     return [int(child) for child in listed.split()]
 
 
-def rests_without(pid, number):
-    """Whether a process sleeps with no such signal waiting for it."""
+def sleeps_without(pid, number):
+    """Whether a process sleeps and the signal is not pending."""
     status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-    waiting = int(fields["SigPnd"], 16) | int(fields["ShdPnd"], 16)
-    return fields["State"].startswith("S") and not waiting >> (number - 1) & 1
+    pending = int(fields["SigPnd"], 16) | int(fields["ShdPnd"], 16)
+    return fields["State"].startswith("S") and not pending >> (number - 1) & 1
 
 
 def burst(words, program):
-    """Realtime signals with values, all sent before the program takes the first."""
+    """Sends realtime signals with values, all before the program takes the first."""
     send = ctypes.CDLL(None, use_errno=True).sigqueue
     send.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_void_p]
     ended = True
@@ -178,20 +177,20 @@ def burst(words, program):
                 if send(init.pid, REALTIME, value):
                     raise OSError(ctypes.get_errno(), "sigqueue")
             try:
-                # Until the init has passed on all that it will.
-                init.until(lambda: rests_without(init.pid, REALTIME))
-                # Now the program reads its queue, until the last signal.
+                # Until the init has forwarded all that it will.
+                init.wait_until(lambda: sleeps_without(init.pid, REALTIME))
+                # SIGTERM makes the program read its queue, up to the last signal.
                 init.signal(signal.SIGTERM)
-                init.until(lambda: b"signal 15\n" in init.said or more(init))
-                init.until(lambda: rests_without(child, REALTIME))
+                init.wait_until(lambda: b"signal 15\n" in init.output or more(init))
+                init.wait_until(lambda: sleeps_without(child, REALTIME))
                 init.signal(signal.SIGUSR1)
-                init.rest()
+                init.read_all()
             except (Hangs, OSError, LookupError):
                 ended = False
-            said = init.said.decode()
+            output = init.output.decode()
     except Hangs:
-        ended, said = False, ""
-    arrived = [line.split() for line in said.splitlines() if line.startswith(f"signal {REALTIME}")]
+        ended, output = False, ""
+    arrived = [line.split() for line in output.splitlines() if line.startswith(f"signal {REALTIME}")]
     values = [int(line[3]) for line in arrived if len(line) == 4]
     return {"sent": BURST, "arrived": len(arrived), "lost": BURST - len(arrived),
             "with value": sum(value in range(BURST) for value in set(values)),
@@ -199,14 +198,14 @@ def burst(words, program):
 
 
 def more(init):
-    """Takes what the program has said by now."""
+    """Reads the output so far. False, for use in a condition."""
     if select.select([init.outside.stdout], [], [], 0)[0]:
-        init.said += os.read(init.outside.stdout.fileno(), 65536)
+        init.output += os.read(init.outside.stdout.fileno(), 65536)
     return False
 
 
 def zombies(known, program, count, rounds):
-    """Orphans that end all at once: the time until the last is gone, and the init's share of it."""
+    """Orphans that exit all at once: the time until the last is gone, and the CPU time of the init."""
     found = {name: {"count": count, "seconds": [], "cpu": [], "left": 0} for name in known}
     for _ in range(rounds):
         for name, init in known.items():
@@ -224,22 +223,21 @@ def zombies(known, program, count, rounds):
 def reap(running, count, result):
     first, *orphans = children(running.pid)
     if len(orphans) != count:
-        raise RuntimeError(f"{len(orphans)} orphans in place of {count}")
-    cpu_before = on_cpu(running.pid)
+        raise RuntimeError(f"{len(orphans)} orphans instead of {count}")
+    cpu_before = cpu_time(running.pid)
     begin = time.monotonic()
-    # Tells the program to let them end.
+    # Makes the program end them.
     running.signal(signal.SIGUSR1)
-    deadline = begin + LONG_PATIENCE
+    deadline = begin + LONG_TIMEOUT
     for orphan in orphans:
-        # A zombie is still there for kill; one after the other is asked for, so that asking costs
-        # little while all of them are.
+        # kill(2) still finds a zombie. Checking one after the other costs little while all exist.
         while exists(orphan) and time.monotonic() < deadline:
             time.sleep(0.0002)
     seconds = time.monotonic() - begin
     result["left"] = len([child for child in children(running.pid) if child != first])
     if not result["left"]:
         result["seconds"].append(seconds)
-        result["cpu"].append((on_cpu(running.pid) - cpu_before) / 1e9)
+        result["cpu"].append((cpu_time(running.pid) - cpu_before) / 1e9)
 
 
 def exists(pid):
@@ -250,8 +248,8 @@ def exists(pid):
         return False
 
 
-def on_cpu(pid):
-    """Nanoseconds that a process has run."""
+def cpu_time(pid):
+    """The CPU time of a process in nanoseconds."""
     return int(pathlib.Path(f"/proc/{pid}/schedstat").read_text(encoding="utf-8").split()[0])
 
 
@@ -262,7 +260,7 @@ def micro(nanoseconds):
 
 
 def milli(seconds):
-    """The median of some runs, and their range."""
+    """The median of some runs in milliseconds, and their range."""
     if not seconds:
         return "never"
     low, high = min(seconds) * 1000, max(seconds) * 1000
@@ -281,73 +279,72 @@ def report(data):
             seen = modes.get(mode)
             if not seen:
                 return "no such option"
-            other = seen["ended otherwise"]
-            return f"{seen['lost']} of {seen['starts']}" + (f", {other} ended otherwise" if other else "")
+            other = seen["other"]
+            return f"{seen['lost']} of {seen['starts']}" + (f", {other} with another result" if other else "")
         window_rows.append((name, cell("program"), cell("group")))
     burst_rows = [(name, seen["lost"], seen["with value"], "yes" if seen["in order"] else
-                   "cannot be told" if not seen["with value"] else "no", "yes" if seen["ended"] else "no")
+                   "unknown" if not seen["with value"] else "no", "yes" if seen["ended"] else "no")
                   for name, seen in data["burst"].items()]
     zombie_rows = [(name, milli(seen["seconds"]), milli(seen["cpu"]), seen["left"])
                    for name, seen in data["zombies"].items()]
     sent, some = data["latency"][LOADLINE]["sent"], data["zombies"][LOADLINE]
     rounds = max(len(seen["seconds"]) for seen in data["zombies"].values())
     return f"""
-Each init is PID 1 of a PID namespace of its own.
+Each init is PID 1 of its own PID namespace.
 
 ### Forwarding
 
-From just before SIGUSR1 is sent to the init until the program, which waits for it, has it:
-{sent:,} signals to each, one at a time, all inits in turn, in an order drawn anew for each round.
-The median in microseconds, the quartiles, and what 99 of 100 stay below. Sender, inits and programs are
-on one processor: on several it is chance, for as long as they run, which of them has to wake the
-other's. Without an init the signal is sent to the program.
+The time from just before SIGUSR1 is sent to the init until the program, which waits for it, receives it:
+{sent:,} signals to each init, one at a time; the inits take turns, in a new random order in each round. The
+table shows the median in microseconds, the quartiles, and the 99th percentile. Sender, inits and programs
+share one CPU: on several CPUs, chance decides which process has to wake another's CPU. Without an init
+the signal is sent to the program.
 
 {table(["", "median, us", "quartiles", "99%", "lost"], *latency_rows)}
 
 ### At the start
 
-SIGTERM from the moment the init has blocked its signals to 2 ms later, in equal steps, a start for
-each; the program does not handle it. Lost is a signal that neither init nor program has any more while
-both of them rest: the container would wait for its SIGKILL. How often that happens depends on how busy
-the machine is. With `-g` the init signals the program's process group; dumb-init does so unless it is
-told `--single-child`.
+SIGTERM is sent between the moment when the init has blocked its signals and 2 ms later, in equal steps, with
+a new start for each; the program does not handle it. A signal is lost if neither init nor program has it
+and both sleep: the container would run until its SIGKILL. How often that happens depends on how busy the
+machine is. With `-g` the init signals the program's process group; dumb-init does so unless it is given
+`--single-child`.
 
 {table(["", "lost", "with -g, lost"], *window_rows)}
 
 ### A burst
 
-{BURST:,} realtime signals with a value each are sent before the program takes the first one.
+{BURST:,} realtime signals, each with a value, are sent before the program takes the first one.
 
-{table(["", "lost", "with their value", "in order", "goes on after that"], *burst_rows)}
+{table(["", "lost", "with their value", "in order", "still responds"], *burst_rows)}
 
 ### Zombies
 
-{some['count']:,} orphans, adopted by the init, end all at once. Milliseconds until the last of them is gone
-(each is asked for by its number until it is not there any more; most of the time is the kernel's, which
-ends the processes), and those that the init itself was on the processor, kernel included: the median
-of {rounds} and the range. All are on one processor: on several, what the init waits for is chiefly a lock
-in the kernel.
+{some['count']:,} orphans, adopted by the init, exit all at once. The table shows the milliseconds until the last of
+them is gone (kill(2) no longer finds it; most of that time the kernel ends the processes), and the CPU time
+of the init, kernel included: the median of {rounds} and the range. All run on one CPU: on several, the init mainly
+waits for a lock in the kernel.
 
 {table(["", "until all are gone, ms", "CPU time of the init, ms", "left"], *zombie_rows)}
 """
 
 
-def bars(data):
+def targets(data):
     def none(name, lost, sent):
-        return Bar(name, not lost, f"{lost:,} of {sent:,}")
+        return Target(name, not lost, f"{lost:,} of {sent:,}")
 
     def lost_in(mode):
         seen = data["window"][LOADLINE][mode]
-        return seen["lost"] + seen["ended otherwise"], seen["starts"]
+        return seen["lost"] + seen["other"], seen["starts"]
 
     one_by_one, burst, zombies = (data[what][LOADLINE] for what in ("latency", "burst", "zombies"))
     return [
         none("signals lost one at a time", one_by_one["lost"], one_by_one["sent"]),
         none("signals lost at the start", *lost_in("program")),
         none("signals lost at the start, with `-g`", *lost_in("group")),
-        none("realtime signals lost in a burst, or their value", burst["sent"] - burst["with value"],
+        none("realtime signals lost in a burst, or without their value", burst["sent"] - burst["with value"],
              burst["sent"]),
-        Bar("realtime signals in order", burst["in order"] and burst["ended"],
+        Target("realtime signals in order", burst["in order"] and burst["ended"],
             "yes" if burst["in order"] else "no"),
         none("zombies left", zombies["left"], zombies["count"]),
     ]

@@ -1,4 +1,4 @@
-/* Measures the time from the start of a command to its exit, as its parent sees it.
+/* Measures the time of commands from their start to their exit as the parent sees it.
  *
  * spawner ROUNDS COMMAND... separated by `::`: each round runs every command once, in a new random order.
  * Prints a line for each round, with nanoseconds in the order of the arguments. */
@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WARMING = 5, PATIENCE_SECONDS = 300 };
+enum { WARMUP_ROUNDS = 5, TIMEOUT_SECONDS = 300 };
 
 static int64_t timed(char **command)
 {
@@ -33,19 +33,19 @@ int main(int count, char **arguments)
         return 2;
     long rounds = atol(arguments[1]);
     struct commands commands = commands_in(arguments + 2);
-    /* Discards the messages of the inits. */
-    int nobody = open("/dev/null", O_WRONLY), said = dup(1);
+    /* The output of the inits is discarded. */
+    int null = open("/dev/null", O_WRONLY), output = dup(1);
     int64_t *times = calloc((size_t)rounds * commands.size, sizeof *times);
-    if (nobody == -1 || said == -1 || !times)
+    if (null == -1 || output == -1 || !times)
         return 1;
-    dup2(nobody, 1);
-    dup2(nobody, 2);
-    close(nobody);
-    fcntl(said, F_SETFD, FD_CLOEXEC);
-    alarm(PATIENCE_SECONDS);
+    dup2(null, 1);
+    dup2(null, 2);
+    close(null);
+    fcntl(output, F_SETFD, FD_CLOEXEC);
+    alarm(TIMEOUT_SECONDS);
 
-    for (long round = -WARMING; round < rounds; round++) {
-        const size_t *order = drawn_order(commands.size);
+    for (long round = -WARMUP_ROUNDS; round < rounds; round++) {
+        const size_t *order = random_order(commands.size);
         for (size_t turn = 0; turn < commands.size; turn++) {
             int64_t time = timed(commands.words[order[turn]]);
             if (round >= 0)
@@ -53,7 +53,7 @@ int main(int count, char **arguments)
         }
     }
 
-    FILE *out = fdopen(said, "w");
+    FILE *out = fdopen(output, "w");
     if (!out)
         return 1;
     for (size_t i = 0; i < (size_t)rounds * commands.size; i++)

@@ -1,3 +1,3 @@
-/* The program that the inits start if only their own cost is measured. */
+/* The program that the inits start to measure their own cost. */
 
 int main(void) { return 0; }

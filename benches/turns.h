@@ -1,6 +1,5 @@
-/* What the measuring programs share: the clock, the list of commands, and a new random order for each
- * round, so that other load of the machine and effects of one command on the next are the same for all
- * commands. */
+/* What spawner and signaller share: the clock, the commands, and a new random order for each round, so that
+ * other work on the machine, and what one command leaves in caches, affects all commands alike. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -35,8 +34,8 @@ static int64_t now(void)
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-/* A random order of the first `size` numbers, different in every process. */
-static const size_t *drawn_order(size_t size)
+/* A random order of the numbers below `size`, seeded by the clock. */
+static const size_t *random_order(size_t size)
 {
     static size_t order[MOST];
     static uint64_t state;

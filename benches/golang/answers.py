@@ -1,230 +1,282 @@
-"""The largest JSON answer that the founding service gives four times in a row in its container: bare,
-with the whole limit as GOMEMLIMIT, under loadline, and with the best GOMEMLIMIT that a search by hand
-finds."""
+"""How large a JSON answer the example service survives in its container: the share of runs that survive
+at each size, without GOMEMLIMIT, with it set by hand to several parts of the limit, and under loadline."""
 
+import math
+import random
 import statistics
 
 import lab as labs
 
-from . import box, founding
-from .founding import MEMORY_MIB
+from . import container, demo_case
+from .demo_case import MEMORY_MIB
+
+TITLE = "The largest answer"
 
 VERSIONS = ["1.19", "1.24", "1.27"]
-# The values of GOMEMLIMIT in MiB that are tried by hand, and then those beside the best of them.
-HAND_MIB = range(280, 381, 20)
-FINE_MIB = 10
-# Sizes are rows of the answer, and STEP of them 2.6 MB of JSON.
-STEP = 12_500
-LEAST, START, MOST = 8 * STEP, 20 * STEP, 40 * STEP
-# The size at which times are compared.
-COMMON = 24 * STEP
-# Whether a service survives is chance at the edge. Runs of each size in the search, and for what is
-# compared in the end: that is measured anew, as the best of many is the luckiest too.
-RUNS, RUNS_AGAIN = 4, 8
-BAR = 0.95
+BARE, LOADLINE, DEFAULT = "bare", "loadline", 80
+# The sizes of the answers, in MB of JSON.
+SIZES_MB = range(30, 121, 5)
+# GOMEMLIMIT by hand as in the picture: the whole limit, as the downward API of Kubernetes gives it, and a
+# part of it that is often recommended. GOMAXPROCS is what loadline sets.
+DRAWN_BY_HAND = ["100%", "90%"]
+# The same without GOMAXPROCS.
+UNSET = ", GOMAXPROCS unset"
+UNSET_SIZES_MB = range(30, 121, 10)
+# Other parts of the limit, to find the best value by hand. At smaller sizes all of them survive.
+OTHERS = ["85%", "75%", "70%"]
+OTHER_SIZES_MB = range(60, 121, 10)
+# Runs of each setting at each size.
+RUNS = 5
+# After so many sizes in a row at which no run survives, larger ones are not measured.
+LOST_SIZES = 2
+# The size at which the times are compared.
+TIMED_MB = 60
+SHARE = 0.95
 PICTURE = "answers.svg"
+# The bootstrap draws for the bounds of a size.
+DRAWS = 1000
 
 
-def at_size(lab, setting, service, rows, runs):
-    """Runs of one size, no more once one has died."""
-    done = []
-    while len(done) < runs and all(ran["survived"] for ran in done):
-        jobs = [lambda: founding.ask(lab, setting, service, rows)] * min(box.SIDE_BY_SIDE, runs - len(done))
-        done += box.side_by_side(jobs)
-    return done
+def rows_for(megabytes):
+    return round(megabytes * 1e6 * demo_case.ROWS / demo_case.BYTES)
 
 
-def climb(lab, setting, service, start, stride, runs):
-    """Goes up in strides until a run dies, and then down again in steps until none does."""
-    tried = {}
-
-    def survives(rows):
-        if rows not in tried:
-            tried[rows] = at_size(lab, setting, service, rows, runs)
-        return all(ran["survived"] for ran in tried[rows])
-
-    size = start
-    while survives(size) and size + stride <= MOST:
-        size += stride
-    # What lies between.
-    while not survives(size) and size > LEAST:
-        size -= STEP
-    # A death anywhere below counts.
-    return {"setting": setting.name, "runs": [
-        {"rows": rows, **{key: ran[key] for key in ("survived", "answers", "peak", "seconds", "bytes", "variables")}}
-        for rows in sorted(tried) for ran in tried[rows]]}
-
-
-def largest(climbed):
-    """In rows: the largest size at which all survived, and at all smaller ones too; or 0."""
-    best = 0
-    for rows in sorted({ran["rows"] for ran in climbed["runs"]}):
-        if not all(ran["survived"] for ran in climbed["runs"] if ran["rows"] == rows):
-            break
-        best = rows
-    return best
-
-
-def first_death(climbed):
-    """In rows: the smallest size at which one died, or None."""
-    return min((ran["rows"] for ran in climbed["runs"] if not ran["survived"]), default=None)
+def percent(setting):
+    """The part of the limit that a setting by hand is named after."""
+    return int(setting.partition("%")[0])
 
 
 def measure(lab):
+    container.check(lab)
     return dict(measure_version(lab, version) for version in (VERSIONS[1:2] if lab.quick else VERSIONS))
 
 
 def measure_version(lab, version):
-    service, full = box.build(lab, version, "examples/service")
-    stride, runs, runs_again = (MOST, 1, 1) if lab.quick else (2 * STEP, RUNS, RUNS_AGAIN)
-    under = box.Setting("loadline", loadline=[])
-    # What loadline sets; for a fair comparison it is set by hand as well.
-    chosen = founding.ask(lab, under, service, LEAST)["variables"]
-    threads, own = chosen["GOMAXPROCS"], int(chosen["GOMEMLIMIT"]) >> 20
+    service, full = container.build(lab, version, "examples/service")
+    under = container.Setting(LOADLINE, loadline=[])
+    # GOMAXPROCS by hand is what loadline sets, so that only GOMEMLIMIT differs.
+    threads = demo_case.ask(lab, under, service, rows_for(SIZES_MB[0]))["variables"]["GOMAXPROCS"]
     same = {} if threads == "unset" else {"GOMAXPROCS": threads}
 
-    def by_hand(mib):
-        return box.Setting(f"{mib} MiB", {"GOMEMLIMIT": f"{mib}MiB", **same})
+    def by_hand(name):
+        limit = {"GOMEMLIMIT": str((MEMORY_MIB << 20) * percent(name) // 100)}
+        return container.Setting(name, limit if name.endswith(UNSET) else {**limit, **same})
 
-    climbs = []
-
-    def search(setting, start):
-        climbs.append(climb(lab, setting, service, start, stride, runs))
-        tell(lab, full, climbs[-1])
-        return largest(climbs[-1])
-
-    search(box.Setting("bare"), START if lab.quick else LEAST)
-    found = search(under, START)
-    if not lab.quick:
-        search(box.Setting("100%", {"GOMEMLIMIT": str(MEMORY_MIB << 20)}), LEAST)
-        if threads != "1":
-            search(box.Setting("loadline, GOMAXPROCS=1 by hand", {"GOMAXPROCS": "1"}, loadline=[]), START)
-    hand = {mib: search(by_hand(mib), START) for mib in ([320] if lab.quick else HAND_MIB)}
-    # Of those that do equally well what loadline sets, or else the one that leaves Go the most.
-    def rank(mib):
-        return hand[mib], mib == own, mib
-
-    best = max(hand, key=rank)
-    if not lab.quick:
-        for mib in (best - FINE_MIB, best + FINE_MIB):
-            if HAND_MIB[0] < mib < HAND_MIB[-1]:
-                hand[mib] = search(by_hand(mib), START)
-        best = max(hand, key=rank)
-
-    again = []
-    compared = [(under, found), (by_hand(best), hand[best])]
-    if same and not lab.quick:
-        unset = box.Setting(f"{best} MiB, GOMAXPROCS unset", {"GOMEMLIMIT": f"{best}MiB"})
-        compared.append((unset, hand[best]))
-    for setting, reached in compared:
-        start = max(LEAST, reached - 2 * STEP)
-        again.append(climb(lab, setting, service, start, MOST if lab.quick else STEP, runs_again))
-        tell(lab, f"{full} again", again[-1])
-    # Those by hand in the order of their values.
-    climbs.sort(key=lambda it: it["setting"] if it["setting"].endswith(" MiB") else "")
-    return full, {"threads": threads, "climbs": climbs, "best": f"{best} MiB", "again": again}
+    plan = [(container.Setting(BARE), SIZES_MB), *((by_hand(name), SIZES_MB) for name in DRAWN_BY_HAND),
+            (under, SIZES_MB), *((by_hand(name), OTHER_SIZES_MB) for name in OTHERS)]
+    unset = [(by_hand(name + UNSET), UNSET_SIZES_MB) for name in DRAWN_BY_HAND] if same else []
+    part = {"threads": threads, "runs": RUNS, "counts": {}, "seconds": {}}
+    for settings in (plan, unset):
+        if lab.quick:
+            part["runs"], settings = 1, [(setting, [30, 60]) for setting, _ in settings[:4]]
+        measure_sizes(lab, service, full, settings, part)
+    return full, part
 
 
-def tell(lab, full, climbed):
-    most, died = size(largest(climbed)), size(first_death(climbed))
-    lab.say(f"golang: answers, Go {full}, {climbed['setting']}: {most}, one died at {died}")
+def measure_sizes(lab, service, full, settings, part):
+    """Measures pairs of a setting and its sizes, from the smallest size up, and adds them to the part."""
+    counts, seconds = {}, {}
+    for setting, _ in settings:
+        counts[setting.name], seconds[setting.name] = [], []
+    for size in sorted({size for _, sizes in settings for size in sizes}):
+        due = [setting for setting, sizes in settings if size in sizes and not is_lost(counts[setting.name])]
+        # The settings take turns, so that other work on the machine affects all of them alike.
+        jobs = [lambda setting=setting: (setting.name, demo_case.ask(lab, setting, service, rows_for(size)))
+                for _ in range(part["runs"]) for setting in due]
+        results = container.side_by_side(jobs)
+        for setting in due:
+            own = [ran for name, ran in results if name == setting.name]
+            counts[setting.name].append([size, sum(ran["survived"] for ran in own), len(own)])
+            if size == TIMED_MB:
+                seconds[setting.name] = [ran["seconds"] for ran in own if ran["survived"]]
+        if due:
+            lab.say(f"answers: Go {full}, {size} MB, of {part['runs']} runs survive: " + ", ".join(
+                f"{setting.name} {counts[setting.name][-1][1]}" for setting in due))
+    part["counts"].update(counts)
+    part["seconds"].update(seconds)
 
 
-def size(rows):
-    """Rows as what their JSON takes."""
-    return f"{megabytes(rows):.0f} MB" if rows else "none"
+def is_lost(points):
+    """Whether no run has survived at the last sizes."""
+    last = points[-LOST_SIZES:]
+    return len(last) == LOST_SIZES and not any(survived for _, survived, _ in last)
 
 
-def megabytes(rows):
-    return rows * 66_012_856 / founding.ROWS / 1e6
+# Estimates. A point is a size, the runs that survived, and all runs.
+
+def falling(points):
+    """The shares that survive, as the most likely curve that never rises: neighbours that rise are
+    averaged (isotonic regression by pooling adjacent violators)."""
+    blocks = []
+    for _, survived, runs in points:
+        blocks.append([survived, runs, 1])
+        while len(blocks) > 1 and blocks[-2][0] * blocks[-1][1] < blocks[-1][0] * blocks[-2][1]:
+            last = blocks.pop()
+            blocks[-1] = [sum(pair) for pair in zip(blocks[-1], last)]
+    return [survived / runs for survived, runs, length in blocks for _ in range(length)]
 
 
-def line(climbed):
-    most = largest(climbed)
-    times = [ran["seconds"] for ran in climbed["runs"] if ran["rows"] == COMMON and ran["survived"]]
-    cell = f"at least {size(most)}" if most == MOST else size(most) if most else f"below {size(LEAST)}"
-    return [cell, size(first_death(climbed)), f"{statistics.median(times):.1f}" if times else ""]
+def half_size(points):
+    """The size in MB that half of the runs survive, by straight lines between the points. It is infinite
+    if more than half survive everywhere, and 0 if fewer do."""
+    shares = falling(points)
+    if shares[0] < 0.5:
+        return 0
+    for (size, share), (next_size, next_share) in zip(
+            zip((point[0] for point in points), shares), zip((point[0] for point in points[1:]), shares[1:])):
+        if next_share < 0.5:
+            return size + (next_size - size) * (share - 0.5) / (share - next_share)
+    return math.inf
 
 
-def compared(part):
-    """What loadline and the best by hand came to, measured anew. Where both are the same setting, it is
-    one measurement: of all its runs."""
-    under, best = part["again"][:2]
-    if is_same(part):
-        together = {"runs": under["runs"] + best["runs"]}
-        under = best = together
-    return [largest(climbed) for climbed in (under, best)]
+def half_bounds(points):
+    """The bounds of 95 of 100 bootstrap draws of that size: each draws as many runs at each point, which
+    survive with the share of the curve."""
+    source = random.Random(1)
+    shares = falling(points)
+    halves = sorted(half_size([
+        (size, sum(source.random() < share for _ in range(runs)), runs)
+        for (size, _, runs), share in zip(points, shares)]) for _ in range(DRAWS))
+    return halves[int(DRAWS * 0.025)], halves[int(DRAWS * 0.975)]
 
 
-def is_same(part):
-    """Whether the best limit by hand is what loadline sets, as GOMAXPROCS is anyway."""
-    set_by_loadline = part["again"][0]["runs"][0]["variables"]["GOMEMLIMIT"]
-    return int(set_by_loadline) == int(part["best"].split()[0]) << 20
+def wilson(survived, runs, z=1.96):
+    """The bounds of the share that survives, with a confidence of 95%."""
+    share, spread = survived / runs, z * z / runs
+    middle = (share + spread / 2) / (1 + spread)
+    reach = z * math.sqrt(share * (1 - share) / runs + spread / (4 * runs)) / (1 + spread)
+    return max(0, middle - reach), min(1, middle + reach)
+
+
+# The document.
+
+def in_mb(size, points):
+    """A size, which may be outside of the points."""
+    return f"below {points[0][0]}" if size == 0 else f"over {points[-1][0]}" if size == math.inf else f"{size:.0f}"
+
+
+def title(name):
+    """A setting's name in the document."""
+    names = {BARE: "bare", LOADLINE: f"**loadline** ({DEFAULT}%)"}
+    return names.get(name, f"GOMEMLIMIT={name}")
+
+
+def order(name):
+    """Bare first, then from the largest part of the limit to the smallest, without GOMAXPROCS before with it."""
+    return (-1000 if name == BARE else -DEFAULT if name == LOADLINE else -percent(name)), not name.endswith(UNSET)
+
+
+def best_by_hand(part):
+    """The setting by hand with the largest size that half of the runs survive."""
+    names = [name for name in part["counts"] if name not in (BARE, LOADLINE)]
+    return max(names, key=lambda name: half_size(part["counts"][name]))
 
 
 def report(data):
-    text = f"""### The largest answer
+    runs = max(part["runs"] for part in data.values())
+    text = f"""
+How large an answer does the service of the demo survive? The cgroup is the same, with {MEMORY_MIB} MiB, no swap and {demo_case.CPUS}
+CPU, and so are the {demo_case.REQUESTS} requests in a row; the number of rows differs. A run survives if all {demo_case.REQUESTS} answers are
+complete and the kernel kills nothing. Near the edge that is chance: it depends on when the collector runs.
+So this shows the share of runs that survive at each size, and not one largest size.
 
-The founding case: a REST service that answers with all rows of a project as JSON, {founding.REQUESTS} requests
-in a row, {MEMORY_MIB} MiB without swap and {founding.CPUS} CPU. The largest answer is the largest size at which, as at
-all smaller ones that were tried, all of {RUNS} runs survived, in steps of {megabytes(STEP):.1f} MB up to {size(MOST)};
-beside it the smallest at which one died. By hand GOMAXPROCS is what loadline sets, bare and at 100%
-it is unset. The last lines of each table were measured anew, with {RUNS_AGAIN} runs of each size, as the
-best of a search is also the luckiest. The edge is chance all the same: 320 MiB by hand and loadline are
-one setting, and have come to 71 and to 97 MB.
+![The share of runs that survive at each answer size, for three versions of Go]({PICTURE})
 
-![The largest answer against GOMEMLIMIT, for each version of Go]({PICTURE})
+Each mark is {runs} runs at one size. The thin lines are 95% Wilson intervals of the marks between 0% and 100%;
+{runs} of {runs} means at least {wilson(runs, runs)[0]:.0%}, and 0 of {runs} at most {wilson(0, runs)[1]:.0%}. The curve is the most likely one that never rises:
+marks that rise are averaged with their neighbours. "Half survive" is the size at which it crosses 50%; the
+bounds hold 95 of 100 bootstrap draws of the runs at each size, and ignore that other sizes may differ. If all
+runs survive at one size and none at the next, half survive somewhere in between.
+
+GOMAXPROCS by hand is what loadline sets, so that only GOMEMLIMIT differs; bare, both are unset. 100% is the
+value that the downward API of Kubernetes gives (`resourceFieldRef: limits.memory`). The tables add GOMEMLIMIT
+alone, in steps of {UNSET_SIZES_MB.step} MB, and other parts of the limit, from {OTHER_SIZES_MB[0]} MB in steps of {OTHER_SIZES_MB.step} MB.
+
+The sizes are {SIZES_MB[0]} to {SIZES_MB[-1]} MB. After {LOST_SIZES} sizes in a row at which no run survives, larger ones are not measured,
+and the cells stay empty. This is a shortcut: survival does not fall with every step, so a larger size might
+survive now and then. The settings take turns at each size, those with GOMAXPROCS unset after all others.
+The CPU quota and the memory limit are those of the cgroup, so other work on the machine should change
+little about who survives; it does change the seconds.
 """
     for full, part in data.items():
-        threads = part["threads"]
-        lines = []
-        for climbed in part["climbs"]:
-            name = climbed["setting"]
-            if name.endswith("MiB"):
-                name = f"GOMEMLIMIT={name.replace(' ', '')}"
-            lines.append([name, *line(climbed)])
-        lines += [[f"anew: {climbed['setting']}", *line(climbed)] for climbed in part["again"]]
-        under, best = compared(part)
-        verdict = f"loadline reaches {under / best if best else 0:.0%} of the best by hand ({part['best']})."
-        if is_same(part):
-            verdict = f"""The best by hand, {part['best']}, is what loadline sets: how far the two lines of it differ is
-chance, and both together come to {size(best)}."""
+        names = sorted(part["counts"], key=order)
+        sizes = sorted({size for points in part["counts"].values() for size, _, _ in points})
+        halves, lines = [], []
+        for name in names:
+            points, times = part["counts"][name], part["seconds"][name]
+            low, high = half_bounds(points)
+            halves.append([title(name), in_mb(half_size(points), points),
+                           f"{in_mb(low, points)} to {in_mb(high, points)}",
+                           f"{statistics.median(times):.1f}" if times else ""])
+            survived = {size: survived for size, survived, _ in points}
+            lines.append([title(name), *(survived.get(size, "") for size in sizes)])
         text += f"""
-Go {full}, a go.mod of Go 1.19; GOMAXPROCS under loadline is {threads}:
+Go {full}, with a go.mod of Go 1.19. GOMAXPROCS is {part["threads"]}, except where it is unset:
 
-{labs.table(["", "largest answer", "one died at", f"seconds at {size(COMMON)}"], *lines)}
+{labs.table(["", "half survive, MB", "95% bounds", f"seconds at {TIMED_MB} MB"], *halves)}
 
-{verdict}
+{labs.table([f"survived, of {part['runs']}, at MB", *sizes], *lines)}
 """
     return text
 
 
-def bars(data):
+def targets(data):
     for full, part in data.items():
-        under, best = compared(part)
-        share = under / best if best else 0
-        yield (f"Go {full}: the largest answer is at least {BAR:.0%} of the best by hand", share >= BAR,
-               f"{share:.0%}: {size(under)} and {size(best)} with {part['best']}", True)
+        best = best_by_hand(part)
+        own, hand = part["counts"][LOADLINE], part["counts"][best]
+        ok = half_size(own) >= SHARE * half_size(hand)
+        yield (f"Go {full}: the size that half of the runs survive is at least {SHARE:.0%} of the best by hand", ok,
+               f"{in_mb(half_size(own), own)} MB, and {in_mb(half_size(hand), hand)} MB with GOMEMLIMIT={best}", True)
+
+
+COLORS = {BARE: "#b42318", "100%": "#8a5a00", "90%": "#6b3fa0", LOADLINE: "#0b57b0"}
+# The labels of the curves are so many MB apart.
+LABEL_MB = 4
+MARKS = {BARE: "X", "100%": "D", "90%": "s", LOADLINE: "o"}
 
 
 def draw(data, folder):
     plot = labs.pyplot()
-    figure, axes = plot.subplots(figsize=(8.6, 3.6))
-    styles = [("#b07d12", "o"), ("#1f5fa8", "s"), ("#2e7d4f", "^")]
-    for (full, part), (color, mark) in zip(data.items(), styles):
-        points = [(int(it["setting"].split()[0]), megabytes(largest(it)))
-                  for it in part["climbs"] if it["setting"].endswith(" MiB")]
-        axes.plot(*zip(*points), color=color, marker=mark, markersize=5, linewidth=1.6, label=f"Go {full}")
-    default = MEMORY_MIB * 8 // 10
-    axes.axvline(default, color="#444444", linewidth=1.0, linestyle=(0, (5, 4)))
-    top = megabytes(MOST)
-    axes.text(default + 1, top * 1.06, "80%", color="#444444", va="bottom")
-    axes.axhline(top, color="#999999", linewidth=0.8)
-    axes.text(270, top * 1.01, "nothing larger was tried", color="#777777", va="bottom", fontsize=9)
-    axes.set_ylim(0, top * 1.15)
-    axes.set_xlim(268, 392)
-    axes.set_xlabel(f"GOMEMLIMIT, MiB, of a limit of {MEMORY_MIB} MiB")
-    axes.set_ylabel("largest answer that survives, MB")
-    axes.legend(loc="lower left", frameon=False)
+    figure, panels = plot.subplots(len(data), 1, sharex=True, squeeze=False, figsize=(8.6, 1.2 + 1.85 * len(data)))
+    for axes, (full, part) in zip(panels[:, 0], data.items()):
+        axes.axhline(50, color=labs.LINES, linewidth=1)
+        for name, color in COLORS.items():
+            draw_setting(axes, name, color, part["counts"][name])
+        draw_halves(axes, part["counts"])
+        axes.set_xlim(SIZES_MB[0] - 2, SIZES_MB[-1] + 2)
+        axes.set_ylim(0, 100)
+        axes.set_yticks([0, 50, 100], ["0%", "50%", "100%"])
+        axes.set_title(f"Go {full}", loc="left", fontsize=10, fontweight="bold", y=1.02)
+    panels[0, 0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.2), ncols=len(COLORS), frameon=False)
+    panels[len(data) // 2, 0].set_ylabel("runs that survive")
+    runs = max(part["runs"] for part in data.values())
+    panels[-1, 0].set_xlabel(
+        f"size of the JSON answer, MB (each mark: {runs} runs; number: the size that half of the runs survive)")
+    figure.subplots_adjust(hspace=0.45)
     labs.save(figure, folder / PICTURE)
     plot.close(figure)
+
+
+def draw_setting(axes, name, color, points):
+    """The share of each point, with its interval if only some runs survive, and the curve that never rises."""
+    sizes = [size for size, _, _ in points]
+    axes.plot(sizes, [100 * share for share in falling(points)], color=color, linewidth=1.8,
+              clip_on=False, zorder=3)
+    axes.plot(sizes, [100 * survived / runs for _, survived, runs in points], color=color, marker=MARKS[name],
+              markersize=5, linewidth=0, clip_on=False, zorder=4)
+    for size, survived, runs in points:
+        if 0 < survived < runs:
+            axes.plot([size, size], [100 * bound for bound in wilson(survived, runs)], color=color, alpha=0.4,
+                      linewidth=1.2)
+    axes.plot([], [], color=color, marker=MARKS[name], markersize=5, linewidth=1.8, label=title(name).replace("*", ""))
+
+
+def draw_halves(axes, counts):
+    """Labels where the curves cross 50%, moved apart if they are too close."""
+    at = 0
+    for half, name in sorted((half_size(counts[name]), name) for name in COLORS):
+        if 0 < half < math.inf:
+            at = max(half, at + LABEL_MB)
+            axes.text(at, 50, f"{half:.0f}", color=COLORS[name], fontsize=9, fontweight="bold", zorder=5,
+                      ha="center", va="center",
+                      bbox={"facecolor": labs.CARD, "edgecolor": COLORS[name], "boxstyle": "round,pad=0.2"})

@@ -1,6 +1,5 @@
-"""GOMAXPROCS under a CPU quota: how long the kernel holds a service back, what it answers at full
-load, and how long its users wait at a part of that; and what the number of threads means for the
-memory of the founding case."""
+"""GOMAXPROCS under a CPU quota: how much the kernel throttles a service, how many requests it answers at full
+load, and its latency at partial load; and how the number of threads affects the memory of the demo."""
 
 import json
 import os
@@ -9,39 +8,41 @@ import subprocess
 
 import lab as labs
 
-from . import box, founding
+from . import container, demo_case
 
-# What is asked in the table of quotas: a Go that knows nothing of the quota, and one that does.
+TITLE = "How many threads"
+
+# A Go version that ignores the quota, and one that reads it, with the version in go.mod.
 VERSIONS = [("1.24", None), ("1.27", "1.27")]
 QUOTAS = [0.2, 0.5, 1.5]
 ROUNDS = 3
 CLIENTS = 8
-# Part of what a whole CPU can answer that is asked for by independent users.
+# The request rate at partial load, as a part of the rate that uses up the quota.
 PARTIAL = 0.6
 FULL_SECONDS, PARTIAL_SECONDS = 2, 4
-# What unset means on a large node, for a Go that does not read the quota.
+# GOMAXPROCS if unset on a large node, for a Go version that ignores the quota.
 LARGE = 64
 
-# The founding case with an old go.mod, which switches the rule of Go 1.25 and later off.
-FOUNDING_VERSION = "1.27"
-FOUNDING_RUNS = 20
-FOUNDING_THREADS = [1, 2]
+# The case of the demo, with an old go.mod, which switches off the rule of Go 1.25 and later.
+DEMO_VERSION = "1.27"
+DEMO_RUNS = 20
+DEMO_THREADS = [1, 2]
 
 
 def load(lab, generator, address, seconds, *options):
-    told = subprocess.run([generator, "-address", f"http://{address}/", "-seconds", str(seconds), *options],
+    output = subprocess.run([generator, "-address", f"http://{address}/", "-seconds", str(seconds), *options],
                           check=True, stdout=subprocess.PIPE, text=True, timeout=60 + seconds).stdout
-    return json.loads(told)
+    return json.loads(output)
 
 
 def threads_of(lab, program, setting, quota):
-    """The GOMAXPROCS that the runtime ends up with."""
-    with box.serve(lab, setting, [program], None, quota) as running:
-        return int(box.fetch(running.address, "/threads"))
+    """The GOMAXPROCS that the Go runtime uses."""
+    with container.serve(lab, setting, [program], None, quota) as running:
+        return int(container.fetch(running.address, "/threads"))
 
 
 def settings(version, unset):
-    """Those that differ on this machine."""
+    """The values of GOMAXPROCS that differ on this machine."""
     yield "unset", None
     for threads in [1, 2]:
         if threads != unset:
@@ -57,59 +58,60 @@ def variables(threads):
 def measure_quotas(lab):
     rounds = 1 if lab.quick else ROUNDS
     full_seconds, partial_seconds = (1, 1) if lab.quick else (FULL_SECONDS, PARTIAL_SECONDS)
-    generator, _ = box.build(lab, "1.24", "benches/golang/load")
+    generator, _ = container.build(lab, "1.24", "benches/golang/load")
     result = []
     for version, language in VERSIONS[-1:] if lab.quick else VERSIONS:
-        program, full = box.build(lab, version, "benches/golang/handler", language)
-        with box.serve(lab, box.Setting("calibrated", variables(1)), [program], None, None) as running:
-            # Warm first.
+        program, full = container.build(lab, version, "benches/golang/handler", language)
+        with container.serve(lab, container.Setting("calibrated", variables(1)), [program], None, None) as running:
+            # Warm up.
             load(lab, generator, running.address, 0.5)
             of_one_cpu = load(lab, generator, running.address, full_seconds, "-clients", "1")["per_second"]
         for quota in QUOTAS[1:2] if lab.quick else QUOTAS:
-            unset = threads_of(lab, program, box.Setting("unset"), quota)
-            chosen = threads_of(lab, program, box.Setting("loadline", loadline=[]), quota)
+            unset = threads_of(lab, program, container.Setting("unset"), quota)
+            chosen = threads_of(lab, program, container.Setting("loadline", loadline=[]), quota)
             rate = PARTIAL * quota * of_one_cpu
             cells = {}
             for _ in range(rounds):
                 for name, threads in settings(version, unset):
-                    setting = box.Setting(name, variables(threads))
-                    with box.serve(lab, setting, [program], None, quota) as running:
+                    setting = container.Setting(name, variables(threads))
+                    with container.serve(lab, setting, [program], None, quota) as running:
                         whole = load(lab, generator, running.address, full_seconds, "-clients", str(CLIENTS))
-                    held = running.report["cpu"]
-                    with box.serve(lab, setting, [program], None, quota) as running:
+                    cpu = running.report["cpu"]
+                    with container.serve(lab, setting, [program], None, quota) as running:
                         part = load(lab, generator, running.address, partial_seconds, "-rate", f"{rate:.1f}")
                     cells.setdefault(name, []).append({
-                        "full": whole, "full_cpu": held,
+                        "full": whole, "full_cpu": cpu,
                         "partial": part, "partial_cpu": running.report["cpu"],
                     })
             result.append({"go": full, "language": language, "quota": quota, "rate": rate, "unset": unset,
                            "chosen": chosen, "cells": cells})
-            lab.say(f"golang: threads, Go {full}, {quota} CPU: " + ", ".join(
+            lab.say(f"threads: Go {full}, {quota} CPU: " + ", ".join(
                 f"{name} p99 {statistics.median(run['partial']['p99_ms'] for run in runs):.0f} ms"
                 for name, runs in cells.items()))
     return result
 
 
-def measure_founding(lab):
-    service, full = box.build(lab, FOUNDING_VERSION, "examples/service")
-    limit = str((founding.MEMORY_MIB << 20) * 8 // 10)
+def measure_demo(lab):
+    service, full = container.build(lab, DEMO_VERSION, "examples/service")
+    limit = str((demo_case.MEMORY_MIB << 20) * 8 // 10)
     jobs = []
-    for _ in range(1 if lab.quick else FOUNDING_RUNS):
-        for threads in FOUNDING_THREADS:
-            setting = box.Setting(str(threads), {"GOMEMLIMIT": limit, **variables(threads)})
-            jobs.append(lambda setting=setting: (setting.name, founding.ask(lab, setting, service)))
-    with_default = founding.ask(lab, box.Setting("loadline", loadline=[]), service)["variables"]["GOMAXPROCS"]
+    for _ in range(1 if lab.quick else DEMO_RUNS):
+        for threads in DEMO_THREADS:
+            setting = container.Setting(str(threads), {"GOMEMLIMIT": limit, **variables(threads)})
+            jobs.append(lambda setting=setting: (setting.name, demo_case.ask(lab, setting, service)))
+    chosen = demo_case.ask(lab, container.Setting("loadline", loadline=[]), service)["variables"]["GOMAXPROCS"]
     cells = {}
-    for name, ran in box.side_by_side(jobs):
+    for name, ran in container.side_by_side(jobs):
         cells.setdefault(name, []).append(ran)
-    lab.say(f"golang: the founding case with Go {full}: " + ", ".join(
+    lab.say(f"threads: the demo with Go {full}: " + ", ".join(
         f"{sum(ran['survived'] for ran in runs)} of {len(runs)} survive with GOMAXPROCS={name}"
         for name, runs in cells.items()))
-    return {"go": full, "chosen": with_default, "cells": cells}
+    return {"go": full, "chosen": chosen, "cells": cells}
 
 
 def measure(lab):
-    return {"quotas": measure_quotas(lab), "founding": measure_founding(lab)}
+    container.check(lab)
+    return {"quotas": measure_quotas(lab), "demo": measure_demo(lab)}
 
 
 def spread(values, digits=0):
@@ -117,8 +119,8 @@ def spread(values, digits=0):
     return f"{middle:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
 
 
-def held_back(runs, load):
-    """Part of the periods in which the quota was used up, in percent."""
+def throttled(runs, load):
+    """The percentage of periods in which the kernel throttled the service."""
     shares = [100 * run[f"{load}_cpu"]["throttled_periods"] / max(1, run[f"{load}_cpu"]["periods"]) for run in runs]
     return statistics.median(shares)
 
@@ -134,43 +136,37 @@ def report(data):
             rows.append((
                 part["go"], part["quota"], label,
                 spread([run["full"]["per_second"] for run in runs]),
-                f"{held_back(runs, 'full'):.0f}%",
+                f"{throttled(runs, 'full'):.0f}%",
                 f"{statistics.median(run['full_cpu']['throttled_seconds'] for run in runs):.1f} s",
                 spread([run["partial"]["p50_ms"] for run in runs]),
                 spread([run["partial"]["p99_ms"] for run in runs]),
-                f"{held_back(runs, 'partial'):.0f}%",
+                f"{throttled(runs, 'partial'):.0f}%",
                 f"{statistics.median(run['partial_cpu']['throttled_seconds'] for run in runs):.1f} s",
             ))
-    cases = data["founding"]
+    cases = data["demo"]
     lines = []
     for name, runs in cases["cells"].items():
-        peaks = [run["peak"] / box.MIB for run in runs]
+        peaks = [run["peak"] / container.MIB for run in runs]
         times = [run["seconds"] for run in runs if run["survived"]] or [0]
         lines.append((name, f"{sum(run['survived'] for run in runs)} of {len(runs)}", spread(peaks), spread(times, 1)))
     chosen = cases["chosen"]
-    return f"""### How many threads
+    return f"""
+A service decodes, sorts and encodes JSON for each request, which takes some milliseconds of CPU and makes a
+megabyte of garbage, under a CPU quota. At full load, {CLIENTS} clients send requests without a pause for {FULL_SECONDS}
+seconds. At partial load, for {PARTIAL_SECONDS} seconds, requests come at random times and do not wait for earlier answers, at
+{PARTIAL:.0%} of the rate that would use up the quota. The figures are medians of {ROUNDS} runs, which take turns, with the
+smallest and the largest. Bold is the value under loadline. Throttled are the periods of 0.1 s in which the
+quota was used up, and the time that threads waited because of that, summed over the CPUs.
 
-A service that decodes, sorts and encodes JSON for each request (some milliseconds of CPU, a megabyte
-of garbage), under a CPU quota. At full load {CLIENTS} clients ask without a pause for {FULL_SECONDS} seconds. At partial
-load requests come at random at {PARTIAL:.0%} of the rate that would use the quota up, whether the ones
-before are answered or not, for {PARTIAL_SECONDS} seconds. Medians of {ROUNDS} runs in turn, with the least and the
-most; in bold what there is under loadline. Throttled are the periods of 0.1 s in which the quota was
-used up, and the time for which that held threads back, the sum over the CPUs.
+Go 1.24 ignores the quota: unset means the number of CPUs, {os.cpu_count()} on this machine. {LARGE} stands for a large node;
+there, {LARGE} threads could run at a time and use up the quota of a period at once, but here no more than the
+CPUs. Go 1.27, with a go.mod of the same version, uses at least 2 by its own rule.
 
-Go 1.24 knows nothing of the quota: unset is the number of CPUs, {os.cpu_count()} on this machine. {LARGE} stands for a
-large node, but no more of its threads can run at a time than there are CPUs here; on such a node all
-{LARGE} could, and use up the quota of a whole period at once. Go 1.27, with a go.mod of its time, takes at
-least 2 by its own rule.
+{labs.table(["Go", "quota", "GOMAXPROCS", "full load: answers a second", "periods throttled", "time throttled",
+             "partial load: p50 ms", "p99 ms", "periods throttled", "time throttled"], *rows)}
 
-{labs.table(["Go", "quota", "GOMAXPROCS", "full load: answers a second", "periods throttled", "for",
-             "partial load: p50 ms", "p99 ms", "periods throttled", "for"], *rows)}
-
-The founding case, answers of 66 MB in {founding.MEMORY_MIB} MiB with {founding.CPUS} CPU and `GOMEMLIMIT` at 80%, with
-Go {cases["go"]} and a go.mod of Go 1.19, which switches the runtime's own rule off. Under loadline GOMAXPROCS is {chosen} there.
+The service of the demo: answers of {demo_case.BYTES / 1e6:.0f} MB in {demo_case.MEMORY_MIB} MiB with {demo_case.CPUS} CPU and `GOMEMLIMIT` at 80%, with Go
+{cases["go"]} and a go.mod of Go 1.19, which switches off the runtime's own rule. Under loadline GOMAXPROCS is {chosen}.
 
 {labs.table(["GOMAXPROCS", "survive four requests", "peak MiB", "seconds"], *lines)}
 """
-
-
-def bars(_data):
-    return []

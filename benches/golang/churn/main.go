@@ -1,5 +1,5 @@
-// Keeps a live heap of a given size and replaces it piece by piece, as a cache under load does: what
-// is replaced is garbage, of mixed sizes and full of pointers.
+// Keeps a live heap of a given size and replaces it piece by piece, as a cache under load does. The garbage
+// has mixed sizes and many pointers.
 package main
 
 import (
@@ -14,19 +14,19 @@ type item struct {
 	data []byte
 }
 
-// sizes are those of the blocks in bytes: of Go's size classes, so that nothing is lost to rounding.
+// sizes are the sizes of the blocks in bytes: size classes of Go, so that rounding wastes nothing.
 var sizes = []int{48, 64, 96, 160, 256, 416, 512, 896, 1408, 2048, 3072, 5376, 8192, 20480, 73728}
 
-// build makes an item of a few blocks: what it takes, and the item.
+// build makes an item of a few blocks, and returns its size and the item.
 func build(dice *rand.Rand) (int, *item) {
 	const header = 32
 	var first *item
 	taken := 0
 	for n := 1 + dice.Intn(4); n > 0; n-- {
-		// The larger, the rarer.
+		// Large blocks are rarer.
 		size := sizes[dice.Intn(1+dice.Intn(len(sizes)))]
 		block := &item{next: first, data: make([]byte, size)}
-		// A program writes what it allocates, or it would outrun any collector.
+		// Writes to the block, as a real program does; otherwise allocation outruns any collector.
 		for i := range block.data {
 			block.data[i] = byte(i)
 		}
@@ -35,7 +35,7 @@ func build(dice *rand.Rand) (int, *item) {
 	return taken, first
 }
 
-// churn keeps so many bytes alive and replaces them until it has allocated another number.
+// churn keeps `live` bytes alive and replaces them until it has allocated `total` bytes.
 func churn(seed int64, live, total int) {
 	dice := rand.New(rand.NewSource(seed))
 	type slot struct {
@@ -59,9 +59,9 @@ func churn(seed int64, live, total int) {
 }
 
 func main() {
-	live := flag.Int("live", 100, "`MiB` that are alive at a time")
-	total := flag.Int("total", 4096, "`MiB` to allocate in all")
-	workers := flag.Int("workers", 2, "`number` of goroutines that do it")
+	live := flag.Int("live", 100, "`MiB` of the live heap")
+	total := flag.Int("total", 4096, "`MiB` to allocate in total")
+	workers := flag.Int("workers", 2, "`number` of goroutines")
 	flag.Parse()
 
 	var group sync.WaitGroup

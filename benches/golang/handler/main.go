@@ -1,6 +1,6 @@
-// A service that does what many do: it answers each request by decoding, sorting and encoding a
-// little JSON, a few milliseconds of work and a megabyte of garbage, beside a cache that it keeps.
-// GET /threads answers with GOMAXPROCS as the runtime has it.
+// A typical service: it answers each request by decoding, sorting and encoding a little JSON, which takes a
+// few milliseconds and makes a megabyte of garbage, and it keeps a cache. GET /threads returns the GOMAXPROCS
+// of the runtime.
 package main
 
 import (
@@ -43,7 +43,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// What the collector has to look at each time.
+	// The live heap that each collection has to mark.
 	cache := readings(50_000)
 
 	http.HandleFunc("/threads", func(w http.ResponseWriter, r *http.Request) {

@@ -1,7 +1,7 @@
-// Asks a service for a time and prints what it took, as JSON: with a fixed number of requests under
-// way at a time, or with requests that come by themselves at a mean rate, whether the ones before
-// are answered or not, as those of independent users do. Then the wait counts from the moment at
-// which a request was due.
+// Sends requests to a service for some time and prints the latencies as JSON. Either a fixed number of
+// clients send requests one after the other, or requests come at random times with a mean rate and do not
+// wait for earlier answers, as those of independent users. Then the latency counts from the time at which a
+// request was due.
 package main
 
 import (
@@ -23,7 +23,7 @@ type result struct {
 	failed    int
 }
 
-// ask makes one request and notes how long after `due` it was answered, in milliseconds.
+// ask makes one request and records how long after `due` it was answered, in milliseconds.
 func (r *result) ask(client *http.Client, address string, due time.Time) {
 	answer, err := client.Get(address)
 	if err == nil {
@@ -41,10 +41,10 @@ func (r *result) ask(client *http.Client, address string, due time.Time) {
 }
 
 func main() {
-	address := flag.String("address", "", "`URL` to ask for")
-	clients := flag.Int("clients", 8, "`number` of requests that are under way at a time")
-	rate := flag.Float64("rate", 0, "requests a second, in place of -clients")
-	seconds := flag.Float64("seconds", 2, "for how long")
+	address := flag.String("address", "", "`URL` of the requests")
+	clients := flag.Int("clients", 8, "`number` of concurrent requests")
+	rate := flag.Float64("rate", 0, "requests per second, instead of -clients")
+	seconds := flag.Float64("seconds", 2, "duration")
 	flag.Parse()
 
 	client := &http.Client{

@@ -1,5 +1,5 @@
-"""A Go program in a fresh cgroup: how it is built, started, asked and reported on. What the parts of
-the Go outcome share; what a request is and how the service is found comes from examples/demo.py."""
+"""A Go program in a new cgroup: how it is built, started, and reported on. Requests, and how the process
+of the service is found, come from examples/demo.py."""
 
 import concurrent.futures
 import contextlib
@@ -17,12 +17,10 @@ import demo  # noqa: E402
 import lab as labs  # noqa: E402
 
 MIB = 1 << 20
-# Two cells of half a CPU each leave a CPU of two to the client.
+# Two cgroups of half a CPU each leave one of two CPUs to the client.
 SIDE_BY_SIDE = 2
-# Seconds for a program to end that was told to.
-PATIENCE = 60
-# The versions of Go that were used, by series.
-used = {}
+# Seconds for a program to exit after SIGTERM.
+TIMEOUT = 60
 
 
 class Setting:
@@ -31,44 +29,44 @@ class Setting:
     def __init__(self, name, variables=None, loadline=None):
         self.name = name
         self.variables = variables or {}
-        # The options of loadline, if it is to stand in front.
+        # The options of loadline; None without it.
         self.loadline = loadline
 
     def command(self, lab, command):
         if self.loadline is None:
             return command
-        # Not PID 1 in a cgroup alone: -s adopts orphans all the same.
+        # In a cgroup without a PID namespace loadline is not PID 1: -s makes it adopt orphans there too.
         return [lab.artifact, "-s", *self.loadline, "--", *command]
 
 
 def check(lab):
-    """Whether there can be cgroups at all."""
+    """Raises Unavailable if this machine cannot make cgroups."""
     labs.run([*lab.limits("100MiB", 0.5), "true"])
 
 
 def go(version):
-    """The go command of a series, and its full version."""
+    """The go command of a version such as 1.24, and the full version."""
     found = subprocess.run([TOP / "tests/lab/go", version], stdout=subprocess.PIPE, text=True)
     if found.returncode:
-        raise labs.Cannot(f"Go {version} cannot be had")
+        raise labs.Unavailable(f"Go {version} cannot be installed")
     command = found.stdout.strip()
-    said = subprocess.run([command, "version"], env=go_environment(), check=True,
-                          stdout=subprocess.PIPE, text=True).stdout
-    used[version] = said.split()[2].removeprefix("go")
-    return command, used[version]
+    output = subprocess.run([command, "version"], env=go_environment(), check=True,
+                            stdout=subprocess.PIPE, text=True).stdout
+    return command, output.split()[2].removeprefix("go")
 
 
 def go_environment():
-    lab = TOP / "target/lab"
-    return {**os.environ, "GOCACHE": str(lab / "go-cache"), "GOPATH": str(lab / "go-path"),
+    folder = TOP / "target/lab"
+    return {**os.environ, "GOCACHE": str(folder / "go-cache"), "GOPATH": str(folder / "go-path"),
             "GOTOOLCHAIN": "local", "GOFLAGS": "", "CGO_ENABLED": "0"}
 
 
 def build(lab, version, source, language=None):
-    """Builds a Go program of ours: the file, and Go's full version. `language` replaces the one of
-    its go.mod, which decides whether Go 1.25 and later follow the quota by themselves."""
+    """Builds a Go program of this repository, and returns its path and Go's full version. `language`
+    replaces the version in its go.mod, which decides whether Go 1.25 and later read the quota themselves."""
     source = TOP / source
     command, full = go(version)
+    lab.versions[f"Go {version}"] = full
     file = lab.scratch / f"{source.name}-{version}{f'-as-{language}' if language else ''}"
     arguments = ["build", "-o", file]
     if language:
@@ -80,7 +78,7 @@ def build(lab, version, source, language=None):
 
 
 def environment(variables):
-    """Ours, without what loadline and Go would take for an order."""
+    """Our environment without the variables that loadline and Go read, and with `variables`."""
     kept = {name: value for name, value in os.environ.items()
             if name not in ("GOGC", "GODEBUG", *demo.GO_VARIABLES)
             and not name.startswith(("LOADLINE_", "TINI_"))}
@@ -88,20 +86,20 @@ def environment(variables):
 
 
 class Running:
-    """A service that listens, and after its end the report of its cgroup."""
+    """A service that listens, and after its exit the report of its cgroup."""
 
     def __init__(self, started):
         self.started = started
-        self.address = self.variables = self.report = self.exit = None
+        self.address = self.variables = self.report = None
 
     def directory(self):
-        """That of its memory cgroup."""
+        """The directory of its memory cgroup."""
         return demo.cgroup_of(demo.last_descendant(self.started.pid))
 
 
 @contextlib.contextmanager
 def serve(lab, setting, command, memory, cpus):
-    """Runs a service that says where it listens, and ends it."""
+    """Runs a service that prints its address, and stops it."""
     with tempfile.TemporaryDirectory(dir=lab.scratch) as scratch:
         report = pathlib.Path(scratch) / "report.json"
         limits = [*(["--memory", memory] if memory else []), *(["--cpus", str(cpus)] if cpus else [])]
@@ -112,23 +110,23 @@ def serve(lab, setting, command, memory, cpus):
         )
         running = Running(started)
         try:
-            said = []
+            output = []
             for line in started.stderr:
-                said.append(line)
+                output.append(line)
                 if "listening on " in line:
                     running.address = line.split()[-1]
                     break
-            # Otherwise it was killed before: a result as good as any other.
+            # Without an address it was killed before it listened, which is a valid result.
             if running.address:
                 running.variables = demo.environment_of(demo.last_descendant(started.pid))
             yield running
         finally:
             started.terminate()
-            started.wait(timeout=PATIENCE)
+            started.wait(timeout=TIMEOUT)
             started.stderr.close()
         running.report = json.loads(report.read_text())
         if not running.address and not running.report["memory"]["oom_kills"]:
-            raise RuntimeError(f"{command[0]} did not start: {''.join(said)}")
+            raise RuntimeError(f"{command[0]} did not start: {''.join(output)}")
 
 
 def killed(report):
@@ -136,16 +134,16 @@ def killed(report):
 
 
 def side_by_side(jobs):
-    """Does the jobs, SIDE_BY_SIDE at a time, and gives their results in order."""
+    """Runs the jobs, SIDE_BY_SIDE at a time, and returns their results in order."""
     pool = concurrent.futures.ThreadPoolExecutor(SIDE_BY_SIDE)
     try:
         return [future.result() for future in [pool.submit(job) for job in jobs]]
     finally:
-        # What has not begun never does, if one has failed or we are told to stop.
+        # If a job fails or a signal stops us, the jobs that have not begun are dropped.
         pool.shutdown(cancel_futures=True)
 
 
 def fetch(address, path):
-    """A small answer, as text."""
-    with urllib.request.urlopen(f"http://{address}{path}", timeout=PATIENCE) as answer:
+    """Requests a path and returns the answer as text."""
+    with urllib.request.urlopen(f"http://{address}{path}", timeout=TIMEOUT) as answer:
         return answer.read().decode()
