@@ -1,36 +1,33 @@
 //! The allocator of the shipped binary.
 //!
 //! loadline allocates a few kilobytes before it starts the program and next to nothing afterwards.
-//! A region in .bss and a position in it are enough. The C library's allocator would cost more
-//! code and more dirty pages than everything that is allocated.
+//! A region and a position in it are enough. The C library's allocator would cost more code and more
+//! dirty pages than everything that is allocated.
 
 use core::alloc::{GlobalAlloc, Layout};
-use core::cell::UnsafeCell;
 use core::ffi::{c_long, c_void};
 use core::ptr::{copy_nonoverlapping, null_mut};
-use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{AcqRel, Acquire};
+use core::sync::atomic::{AtomicPtr, AtomicU32};
 
 /// Every allocation takes a multiple of this, so each is aligned for whatever is stored here.
 const UNIT: usize = 16;
 
-/// The size of the region. Pages of .bss that are never touched cost nothing.
+/// The size of the region. Pages that are never touched cost nothing.
 const SIZE: usize = 64 * 1024;
 const UNITS: u16 = (SIZE / UNIT) as u16;
 
 /// The smallest page, and the alignment that mmap(2) gives at least.
 const PAGE: usize = 4096;
 
-#[repr(align(16))]
-struct Region(UnsafeCell<[u8; SIZE]>);
-
 /// A bump allocator that starts over when its last allocation is freed. An allocation that does not
 /// fit into the region gets a mapping of its own, so a large input cannot exhaust it.
-#[repr(C)]
 pub struct Arena {
+    /// The region, null before the first allocation. It is mapped and not in .bss, where it would
+    /// push the C library's variables into a page of their own.
+    region: AtomicPtr<u8>,
     /// A [`State`], in one word so that it changes atomically.
     state: AtomicU32,
-    region: Region,
 }
 
 /// How much of the region is in use.
@@ -70,14 +67,11 @@ impl State {
     }
 }
 
-// SAFETY: `state` is atomic, and the parts of `region` that it hands out do not overlap.
-unsafe impl Sync for Arena {}
-
 impl Arena {
     /// An empty arena.
     #[must_use]
     pub const fn new() -> Self {
-        Self { state: AtomicU32::new(0), region: Region(UnsafeCell::new([0; SIZE])) }
+        Self { region: AtomicPtr::new(null_mut()), state: AtomicU32::new(0) }
     }
 
     /// Returns the pages that are not in use to the kernel.
@@ -87,18 +81,33 @@ impl Arena {
         else {
             return;
         };
-        // The pages at both ends hold other data too.
-        let start = (self.base() + usize::from(before.used) * UNIT).next_multiple_of(PAGE);
-        let end = (self.base() + SIZE) / PAGE * PAGE;
-        let length = end.saturating_sub(start);
-        // SAFETY: these pages are in the part of the region that was just taken. Where pages are
-        // larger, the kernel refuses an unaligned start, and the pages stay.
-        unsafe { libc::madvise(start as *mut c_void, length, libc::MADV_DONTNEED) };
+        // The first page may hold an allocation.
+        let start = (usize::from(before.used) * UNIT).next_multiple_of(PAGE);
+        let region = self.region.load(Acquire);
+        // SAFETY: these pages are the part of the region that was just taken. If there is no region
+        // yet, or if pages are larger, the kernel refuses the range, and nothing changes.
+        unsafe {
+            let start_address = region.wrapping_add(start).cast::<c_void>();
+            libc::madvise(start_address, SIZE.saturating_sub(start), libc::MADV_DONTNEED);
+        }
         self.update(|state| Some(state.free(before.used, UNITS)));
     }
 
-    fn base(&self) -> usize {
-        self.region.0.get() as usize
+    /// The region, which the first call maps; null if there is no memory.
+    fn region(&self) -> *mut u8 {
+        let region = self.region.load(Acquire);
+        if !region.is_null() {
+            return region;
+        }
+        let new = map(SIZE);
+        match self.region.compare_exchange(null_mut(), new, AcqRel, Acquire) {
+            Ok(_) => new,
+            Err(other) => {
+                // SAFETY: the mapping is new, and nobody else knows of it.
+                unsafe { unmap(new, SIZE) };
+                other
+            }
+        }
     }
 
     /// Changes the state, and returns the one before.
@@ -109,7 +118,7 @@ impl Arena {
 
     /// The first unit of an allocation, if it is in the region.
     fn unit_of(&self, address: *mut u8) -> Option<u16> {
-        let offset = (address as usize).wrapping_sub(self.base());
+        let offset = (address as usize).wrapping_sub(self.region.load(Acquire) as usize);
         if offset < SIZE { u16::try_from(offset / UNIT).ok() } else { None }
     }
 }
@@ -129,13 +138,16 @@ fn units(size: usize) -> Option<u16> {
 // allocation has: from the part of the region that `update` took for it alone, or from mmap(2).
 unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let region = self.region();
         if layout.align() <= UNIT
+            && !region.is_null()
             && let Some(units) = units(layout.size())
             && let Some(before) = self.update(|state| state.allocate(units))
         {
-            return (self.base() + usize::from(before.used) * UNIT) as *mut u8;
+            return region.wrapping_add(usize::from(before.used) * UNIT);
         }
-        map(layout)
+        // A mapping is aligned to a page.
+        if layout.align() <= PAGE { map(layout.size()) } else { null_mut() }
     }
 
     unsafe fn dealloc(&self, address: *mut u8, layout: Layout) {
@@ -143,8 +155,9 @@ unsafe impl GlobalAlloc for Arena {
             let end = start.saturating_add(units(layout.size()).unwrap_or(0));
             self.update(|state| Some(state.free(start, end)));
         } else {
-            // SAFETY: outside of the region the memory comes from `map`, with this size.
-            unsafe { libc::syscall(libc::SYS_munmap, address, layout.size()) };
+            // SAFETY: outside of the region the memory comes from `map`, with this size, and the
+            // caller does not use it any more.
+            unsafe { unmap(address, layout.size()) };
         }
     }
 
@@ -176,12 +189,9 @@ unsafe impl GlobalAlloc for Arena {
     }
 }
 
-/// A mapping of its own. The raw call, because musl's mmap() is ten times as long, for cases that
+/// A new mapping, or null. The raw call, because musl's mmap() is ten times as long, for cases that
 /// do not occur here.
-fn map(layout: Layout) -> *mut u8 {
-    if layout.align() > PAGE {
-        return null_mut();
-    }
+fn map(size: usize) -> *mut u8 {
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     // SAFETY: a new anonymous mapping at an address that the kernel chooses touches nothing.
@@ -189,7 +199,7 @@ fn map(layout: Layout) -> *mut u8 {
         libc::syscall(
             libc::SYS_mmap,
             null_mut::<u8>(),
-            layout.size(),
+            size,
             c_long::from(protection),
             c_long::from(flags),
             -1 as c_long,
@@ -197,6 +207,15 @@ fn map(layout: Layout) -> *mut u8 {
         )
     };
     if address == -1 { null_mut() } else { address as *mut u8 }
+}
+
+/// Removes a mapping.
+///
+/// # Safety
+/// The mapping was made by `map` with this size, and nothing uses it any more.
+unsafe fn unmap(address: *mut u8, size: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { libc::syscall(libc::SYS_munmap, address, size) };
 }
 
 #[cfg(test)]
