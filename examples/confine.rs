@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use cgroups_rs::fs::cpu::CpuController;
 use cgroups_rs::fs::memory::MemController;
 use cgroups_rs::fs::{Cgroup, Controller, hierarchies};
-use loadline::units::{self, Quota};
+use loadline::units::{self, CpuQuota};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
 
 struct Options {
     memory: Option<u64>,
-    cpus: Option<Quota>,
+    cpus: Option<CpuQuota>,
     report: Option<PathBuf>,
     command: OsString,
     arguments: Vec<OsString>,
@@ -62,15 +62,18 @@ impl Options {
             match option.as_encoded_bytes() {
                 b"--memory" => {
                     memory = Some(
-                        units::size(value()?.as_encoded_bytes())
-                            .ok_or_else(|| format!("--memory takes {}", units::SIZE))?,
+                        units::parse_size(value()?.as_encoded_bytes())
+                            .map(|size| size.0)
+                            .ok_or_else(|| {
+                                format!("invalid value for --memory: expected {}", units::SIZE)
+                            })?,
                     );
                 }
                 b"--cpus" => {
-                    cpus = Some(
-                        units::cpus(value()?.as_encoded_bytes())
-                            .ok_or_else(|| format!("--cpus takes {}", units::CPUS))?,
-                    );
+                    cpus =
+                        Some(units::parse_cpus(value()?.as_encoded_bytes()).ok_or_else(|| {
+                            format!("invalid value for --cpus: expected {}", units::CPUS)
+                        })?);
                 }
                 b"--report" => report = Some(value()?.into()),
                 b"--" => break,
@@ -142,7 +145,7 @@ fn run(options: &Options) -> Result<i32> {
                 "oom_kills": confinement.oom_kills(),
             },
             "cpu": {
-                "limit_cpus": options.cpus.map(|quota| quota.amount as f64 / quota.per.get() as f64),
+                "limit_cpus": options.cpus.map(|quota| quota.quota as f64 / quota.period.get() as f64),
                 "periods": confinement.cpu_count("nr_periods"),
                 "throttled_periods": confinement.cpu_count("nr_throttled"),
                 "throttled_seconds": confinement.throttled_seconds(),
@@ -167,7 +170,7 @@ struct Confinement {
 }
 
 impl Confinement {
-    fn new(memory: Option<u64>, cpus: Option<Quota>) -> Result<Self> {
+    fn new(memory: Option<u64>, cpus: Option<CpuQuota>) -> Result<Self> {
         let mut controllers = vec!["memory".to_owned()];
         if cpus.is_some() {
             controllers.push("cpu".to_owned());
@@ -205,7 +208,7 @@ impl Confinement {
         }
         if let Some(quota) = cpus {
             const PERIOD: u64 = 100_000;
-            let time = quota.amount.saturating_mul(PERIOD) / quota.per;
+            let time = quota.quota.saturating_mul(PERIOD) / quota.period;
             let cpu_controller = confinement.controller::<CpuController>()?;
             confinement.check_enabled(cpu_controller.path(), "cpu", "cpu.max")?;
             cpu_controller.set_cfs_quota_and_period(Some(i64::try_from(time)?), Some(PERIOD))?;
