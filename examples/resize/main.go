@@ -66,7 +66,7 @@ func amount(limit int64) string {
 }
 
 func main() {
-	// First: until the program calls Notify, this signal ends it.
+	// First: until the program calls Notify, the Go runtime ignores this signal.
 	resized := make(chan os.Signal, 1)
 	signal.Notify(resized, syscall.SIGUSR1)
 	loadline := "/loadline"
