@@ -14,7 +14,7 @@ use crate::options::{Format, OptionName, Options};
 use crate::text::split_once;
 use core::ffi::CStr;
 use getopt::Parser;
-use spec::{Argument, FORMAT, ON, OptionSpec, Variable, parse_format};
+use spec::{Argument, DEFAULT_FORMAT, FORMAT, ON, OptionSpec, parse_format};
 
 pub use help::{HELP, LICENSE, VERSION};
 
@@ -76,7 +76,7 @@ fn apply_variable(entry: &'static [u8], options: &mut Options) -> Result<(), Err
     let Some(spec) = OptionSpec::by_variable(name) else {
         return Ok(());
     };
-    if value.is_empty() && !matches!(spec.variable, Variable::Presence(_)) {
+    if value.is_empty() && !matches!(spec.argument, Argument::Flag) {
         return Ok(());
     }
     let expected = spec.expected;
@@ -103,7 +103,7 @@ fn apply_arguments(
                 options.root = Some(directory);
             }
             b"--explain" => {
-                let value = parser.joined_value().unwrap_or(b"text");
+                let value = parser.joined_value().unwrap_or(DEFAULT_FORMAT);
                 let error = Error::InvalidOption { option, value, expected: FORMAT };
                 explain = Some(parse_format(value).ok_or(error)?);
             }
@@ -135,8 +135,8 @@ fn apply_option(
 ) -> Result<(), Error<'static>> {
     let spec = OptionSpec::by_option(option).ok_or(Error::UnknownOption(option))?;
     let value = match spec.argument {
-        Argument::No => ON,
-        Argument::Optional(default) => parser.joined_value().unwrap_or(default),
+        Argument::Flag | Argument::Switch => ON,
+        Argument::Optional => parser.joined_value().unwrap_or(DEFAULT_FORMAT),
         Argument::Required => parser.required_value().ok_or(Error::MissingValue(option))?,
     };
     let expected = spec.expected;

@@ -11,9 +11,9 @@ use crate::units::{
 pub struct OptionSpec {
     /// The option on the command line, if there is one: `--cpu`, or the letter of a short option.
     pub option: Option<&'static str>,
-    /// The variable in the environment.
-    pub variable: Variable,
-    /// The argument of the option on the command line.
+    /// The variable in the environment, if there is one.
+    pub variable: Option<&'static str>,
+    /// Whether the option has a value.
     pub argument: Argument,
     /// What a value may be, for messages.
     pub expected: &'static str,
@@ -23,31 +23,27 @@ pub struct OptionSpec {
     pub set: fn(&mut Options, &'static [u8]) -> Option<()>,
 }
 
-/// The variable that stands for an option.
-pub enum Variable {
-    /// There is none.
-    None,
-    /// It has the value of the option. If it is empty, it counts as unset.
-    Value(&'static str),
-    /// tini checks only whether it exists: any value will do, also an empty one.
-    Presence(&'static str),
-}
-
-/// The argument of an option, in the words of getopt_long(3).
+/// The value of an option. Its variable has a value in any case, and counts as unset if that is
+/// empty, except for a flag.
 pub enum Argument {
-    /// `--exec`; it is set with the value [`ON`].
-    No,
-    /// `--report` or `--report=json`; alone, it is set with this value.
-    Optional(&'static [u8]),
+    /// `-s`: none. Its variable need only exist, whatever its value is, as in tini.
+    Flag,
+    /// `--exec`: none. It is set with the value [`ON`], which its variable may have too.
+    Switch,
+    /// `--report` or `--report=json`. Alone, it is set with the value [`DEFAULT_FORMAT`].
+    Optional,
     /// `--cpu-min 2` or `--cpu-min=2`, `-e 3` or `-e3`.
     Required,
 }
 
-/// The value of an option that takes none.
+/// The value of a switch on the command line.
 pub const ON: &[u8] = b"1";
 
 /// What [`parse_switch`] takes.
 const SWITCH: &str = "1, true, 0 or false";
+
+/// The value of `--report` or `--explain` alone.
+pub const DEFAULT_FORMAT: &[u8] = b"text";
 
 /// What [`parse_format`] takes.
 pub const FORMAT: &str = "text or json";
@@ -60,10 +56,9 @@ impl OptionSpec {
 
     /// Finds a variable by its whole name.
     pub fn by_variable(name: &[u8]) -> Option<&'static Self> {
-        OPTIONS.iter().find(|spec| match spec.variable {
-            Variable::None => false,
-            Variable::Value(variable) | Variable::Presence(variable) => variable.as_bytes() == name,
-        })
+        OPTIONS
+            .iter()
+            .find(|spec| spec.variable.is_some_and(|variable| variable.as_bytes() == name))
     }
 }
 
@@ -72,7 +67,7 @@ impl OptionSpec {
 pub static OPTIONS: &[OptionSpec] = &[
     OptionSpec {
         option: Some("--memory"),
-        variable: Variable::Value("LOADLINE_MEMORY"),
+        variable: Some("LOADLINE_MEMORY"),
         argument: Argument::Required,
         expected: "auto, always or off",
         init_only: false,
@@ -88,7 +83,7 @@ pub static OPTIONS: &[OptionSpec] = &[
     },
     OptionSpec {
         option: Some("--memory-ratio"),
-        variable: Variable::Value("LOADLINE_MEMORY_RATIO"),
+        variable: Some("LOADLINE_MEMORY_RATIO"),
         argument: Argument::Required,
         expected: "a number above 0 and at most 1 such as 0.8",
         init_only: false,
@@ -99,7 +94,7 @@ pub static OPTIONS: &[OptionSpec] = &[
     },
     OptionSpec {
         option: Some("--memory-reserve"),
-        variable: Variable::Value("LOADLINE_MEMORY_RESERVE"),
+        variable: Some("LOADLINE_MEMORY_RESERVE"),
         argument: Argument::Required,
         expected: SIZE,
         init_only: false,
@@ -110,7 +105,7 @@ pub static OPTIONS: &[OptionSpec] = &[
     },
     OptionSpec {
         option: Some("--memory-limit"),
-        variable: Variable::Value("LOADLINE_MEMORY_LIMIT"),
+        variable: Some("LOADLINE_MEMORY_LIMIT"),
         argument: Argument::Required,
         expected: SIZE,
         init_only: false,
@@ -122,7 +117,7 @@ pub static OPTIONS: &[OptionSpec] = &[
     },
     OptionSpec {
         option: Some("--cpu"),
-        variable: Variable::Value("LOADLINE_CPU"),
+        variable: Some("LOADLINE_CPU"),
         argument: Argument::Required,
         expected: "auto, static, live or off",
         init_only: false,
@@ -139,7 +134,7 @@ pub static OPTIONS: &[OptionSpec] = &[
     },
     OptionSpec {
         option: Some("--cpu-limit"),
-        variable: Variable::Value("LOADLINE_CPU_LIMIT"),
+        variable: Some("LOADLINE_CPU_LIMIT"),
         argument: Argument::Required,
         expected: CPUS,
         init_only: false,
@@ -150,7 +145,7 @@ pub static OPTIONS: &[OptionSpec] = &[
     },
     OptionSpec {
         option: Some("--cpu-min"),
-        variable: Variable::Value("LOADLINE_CPU_MIN"),
+        variable: Some("LOADLINE_CPU_MIN"),
         argument: Argument::Required,
         expected: "a whole number from 1 to 65535",
         init_only: false,
@@ -162,7 +157,7 @@ pub static OPTIONS: &[OptionSpec] = &[
     },
     OptionSpec {
         option: Some("--cpu-rounding"),
-        variable: Variable::Value("LOADLINE_CPU_ROUNDING"),
+        variable: Some("LOADLINE_CPU_ROUNDING"),
         argument: Argument::Required,
         expected: "up or down",
         init_only: false,
@@ -177,8 +172,8 @@ pub static OPTIONS: &[OptionSpec] = &[
     },
     OptionSpec {
         option: Some("--exec"),
-        variable: Variable::Value("LOADLINE_EXEC"),
-        argument: Argument::No,
+        variable: Some("LOADLINE_EXEC"),
+        argument: Argument::Switch,
         expected: SWITCH,
         init_only: false,
         set: |options, value| {
@@ -188,8 +183,8 @@ pub static OPTIONS: &[OptionSpec] = &[
     },
     OptionSpec {
         option: Some("s"),
-        variable: Variable::Presence("TINI_SUBREAPER"),
-        argument: Argument::No,
+        variable: Some("TINI_SUBREAPER"),
+        argument: Argument::Flag,
         expected: "",
         init_only: true,
         set: |options, _| {
@@ -199,8 +194,8 @@ pub static OPTIONS: &[OptionSpec] = &[
     },
     OptionSpec {
         option: Some("g"),
-        variable: Variable::Presence("TINI_KILL_PROCESS_GROUP"),
-        argument: Argument::No,
+        variable: Some("TINI_KILL_PROCESS_GROUP"),
+        argument: Argument::Flag,
         expected: "",
         init_only: true,
         set: |options, _| {
@@ -210,7 +205,7 @@ pub static OPTIONS: &[OptionSpec] = &[
     },
     OptionSpec {
         option: Some("p"),
-        variable: Variable::None,
+        variable: None,
         argument: Argument::Required,
         expected: "the name of a signal such as SIGTERM",
         init_only: true,
@@ -221,7 +216,7 @@ pub static OPTIONS: &[OptionSpec] = &[
     },
     OptionSpec {
         option: Some("e"),
-        variable: Variable::None,
+        variable: None,
         argument: Argument::Required,
         expected: "an exit code from 0 to 255",
         init_only: true,
@@ -232,8 +227,8 @@ pub static OPTIONS: &[OptionSpec] = &[
     },
     OptionSpec {
         option: Some("w"),
-        variable: Variable::None,
-        argument: Argument::No,
+        variable: None,
+        argument: Argument::Flag,
         expected: "",
         init_only: true,
         set: |options, _| {
@@ -244,8 +239,8 @@ pub static OPTIONS: &[OptionSpec] = &[
     // Its option is `-v`, which counts.
     OptionSpec {
         option: None,
-        variable: Variable::Value("TINI_VERBOSITY"),
-        argument: Argument::No,
+        variable: Some("TINI_VERBOSITY"),
+        argument: Argument::Required,
         expected: "a whole number",
         init_only: false,
         set: |options, value| {
@@ -255,7 +250,7 @@ pub static OPTIONS: &[OptionSpec] = &[
     },
     OptionSpec {
         option: Some("--rewrite"),
-        variable: Variable::Value("LOADLINE_REWRITE"),
+        variable: Some("LOADLINE_REWRITE"),
         argument: Argument::Required,
         expected: "signals such as TERM:QUIT or 15:3, or HUP:0 to drop one; CHLD, KILL and STOP \
                    cannot be rewritten",
@@ -273,7 +268,7 @@ pub static OPTIONS: &[OptionSpec] = &[
     },
     OptionSpec {
         option: Some("--kill-after"),
-        variable: Variable::Value("LOADLINE_KILL_AFTER"),
+        variable: Some("LOADLINE_KILL_AFTER"),
         argument: Argument::Required,
         expected: DURATION,
         init_only: true,
@@ -284,7 +279,7 @@ pub static OPTIONS: &[OptionSpec] = &[
     },
     OptionSpec {
         option: Some("--drain"),
-        variable: Variable::Value("LOADLINE_DRAIN"),
+        variable: Some("LOADLINE_DRAIN"),
         argument: Argument::Required,
         expected: DURATION,
         init_only: true,
@@ -295,7 +290,7 @@ pub static OPTIONS: &[OptionSpec] = &[
     },
     OptionSpec {
         option: Some("--on-resize"),
-        variable: Variable::Value("LOADLINE_ON_RESIZE"),
+        variable: Some("LOADLINE_ON_RESIZE"),
         argument: Argument::Required,
         expected: "ignore, log, signal:NAME such as signal:USR1, or exit",
         // `ignore` has no effect with an init either.
@@ -316,8 +311,8 @@ pub static OPTIONS: &[OptionSpec] = &[
     },
     OptionSpec {
         option: Some("--memory-warn"),
-        variable: Variable::Value("LOADLINE_MEMORY_WARN"),
-        argument: Argument::No,
+        variable: Some("LOADLINE_MEMORY_WARN"),
+        argument: Argument::Switch,
         expected: SWITCH,
         // Switched off by its variable, it has no effect with an init either.
         init_only: false,
@@ -329,8 +324,8 @@ pub static OPTIONS: &[OptionSpec] = &[
     },
     OptionSpec {
         option: Some("--report"),
-        variable: Variable::Value("LOADLINE_REPORT"),
-        argument: Argument::Optional(b"text"),
+        variable: Some("LOADLINE_REPORT"),
+        argument: Argument::Optional,
         expected: FORMAT,
         init_only: true,
         set: |options, value| {
@@ -340,7 +335,7 @@ pub static OPTIONS: &[OptionSpec] = &[
     },
     OptionSpec {
         option: Some("--termination-log"),
-        variable: Variable::Value("LOADLINE_TERMINATION_LOG"),
+        variable: Some("LOADLINE_TERMINATION_LOG"),
         argument: Argument::Required,
         expected: "an absolute path",
         init_only: true,

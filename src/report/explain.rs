@@ -1,7 +1,8 @@
 //! The plan as a text for people and as JSON for programs: the output of `--explain`.
 
+use super::decision::AnyDecision;
 use crate::golang::GoBinary;
-use crate::policy::{Decision, Note, Plan, Reason};
+use crate::policy::Plan;
 use crate::text::{Escaped, JsonString, Quoted};
 use core::fmt::{self, Display, Formatter};
 
@@ -23,27 +24,6 @@ pub struct TextReport<'a>(pub &'a Plan<'a>, pub ExplainedProgram<'a>, pub Option
 /// The report as one line of JSON. The fields are those of [`TextReport`].
 pub struct JsonReport<'a>(pub &'a Plan<'a>, pub ExplainedProgram<'a>, pub Option<bool>);
 
-/// The reason of a decision, and its note.
-pub(super) struct Why {
-    reason: Reason,
-    note: Option<Note>,
-}
-
-impl Why {
-    pub(super) fn of<T>(decision: &Decision<'_, T>) -> Self {
-        Self { reason: decision.reason, note: decision.note }
-    }
-}
-
-impl Display for Why {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self.note {
-            Some(note) => write!(f, "{}; {note}", self.reason),
-            None => write!(f, "{}", self.reason),
-        }
-    }
-}
-
 impl Display for TextReport<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self(plan, program, oom_group) = self;
@@ -52,7 +32,7 @@ impl Display for TextReport<'_> {
             Some(limit) => writeln!(f, "  limit       {limit} ({} bytes)", limit.0)?,
             None => writeln!(f, "  limit       none")?,
         }
-        write_decision(f, "GOMEMLIMIT", &plan.memory)?;
+        write_decision(f, &AnyDecision::memory(plan))?;
         if *oom_group == Some(true) {
             writeln!(
                 f,
@@ -65,7 +45,7 @@ impl Display for TextReport<'_> {
             Some(limit) => writeln!(f, "  limit       {limit} CPU")?,
             None => writeln!(f, "  limit       none")?,
         }
-        write_decision(f, "GOMAXPROCS", &plan.cpu)?;
+        write_decision(f, &AnyDecision::cpu(plan))?;
         write_if_some(f, "  GODEBUG     ", plan.godebug.as_deref())?;
         if let Some(name) = program.name {
             write_program(f, name, program)?;
@@ -78,28 +58,24 @@ impl Display for TextReport<'_> {
 }
 
 /// Writes the lines below the limit.
-fn write_decision<T>(
-    f: &mut Formatter<'_>,
-    variable: &str,
-    decision: &Decision<'_, T>,
-) -> fmt::Result {
-    match decision.source {
+fn write_decision(f: &mut Formatter<'_>, decision: &AnyDecision<'_>) -> fmt::Result {
+    let AnyDecision { variable, limit, source, from_mount_root, value, why, .. } = decision;
+    match source {
         Some(source) => write!(f, "  source      {}", Quoted(source))?,
-        None if decision.limit.is_some() => write!(f, "  source      as given")?,
+        None if limit.is_some() => write!(f, "  source      as given")?,
         None => write!(f, "  source      none")?,
     }
-    if decision.from_mount_root {
+    if *from_mount_root {
         write!(
             f,
             " (a guess: the process's own cgroup is not visible, so the mount root was read)"
         )?;
     }
-    writeln!(f)?;
-    match decision.value {
-        Some(value) => writeln!(f, "  {variable}  {value}")?,
-        None => writeln!(f, "  {variable}  not set")?,
+    match value {
+        Some(value) => writeln!(f, "\n  {variable}  {value}")?,
+        None => writeln!(f, "\n  {variable}  not set")?,
     }
-    writeln!(f, "  reason      {}", Why::of(decision))
+    writeln!(f, "  reason      {why}")
 }
 
 fn write_program(
@@ -133,37 +109,62 @@ fn write_if_some(f: &mut Formatter<'_>, label: &str, value: Option<&[u8]>) -> fm
     }
 }
 
-impl<'a> Display for JsonReport<'a> {
+impl Display for JsonReport<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self(plan, program, oom_group) = self;
-        let string = |text: Option<&'a [u8]>| OrNull(text.map(JsonString));
 
-        let Decision { limit, source, value, from_mount_root, .. } = &plan.memory;
-        write!(f, r#"{{"memory":{{"limit_bytes":{}"#, OrNull(limit.map(|limit| limit.0)))?;
-        write!(f, r#","source":{}"#, string(*source))?;
-        write!(f, r#","GOMEMLIMIT":{}"#, OrNull(value.map(QuotedNumber)))?;
-        write!(f, r#","oom_group":{}"#, OrNull(*oom_group))?;
-        write!(f, r#","reason":"{}""#, Why::of(&plan.memory))?;
-        write!(f, r#","guessed":{from_mount_root}}}"#)?;
+        let AnyDecision { source, from_mount_root, value, why, .. } = AnyDecision::memory(plan);
+        let limit = OrNull(plan.memory.limit.map(|limit| limit.0));
+        let source = OrNull(source.map(JsonString));
+        let value = OrNull(value.map(QuotedNumber));
+        let oom_group = OrNull(*oom_group);
+        write!(
+            f,
+            "{{\"memory\":{{\
+             \"limit_bytes\":{limit},\
+             \"source\":{source},\
+             \"GOMEMLIMIT\":{value},\
+             \"oom_group\":{oom_group},\
+             \"reason\":\"{why}\",\
+             \"guessed\":{from_mount_root}}},"
+        )?;
 
-        let Decision { limit, source, value, from_mount_root, .. } = &plan.cpu;
-        write!(f, r#","cpu":{{"limit_cpus":{}"#, OrNull(*limit))?;
-        write!(f, r#","source":{}"#, string(*source))?;
-        write!(f, r#","GOMAXPROCS":{}"#, OrNull(value.map(QuotedNumber)))?;
-        write!(f, r#","GODEBUG":{}"#, string(plan.godebug.as_deref()))?;
-        write!(f, r#","reason":"{}""#, Why::of(&plan.cpu))?;
-        write!(f, r#","guessed":{from_mount_root}}}"#)?;
+        let AnyDecision { source, from_mount_root, value, why, .. } = AnyDecision::cpu(plan);
+        let limit = OrNull(plan.cpu.limit);
+        let source = OrNull(source.map(JsonString));
+        let value = OrNull(value.map(QuotedNumber));
+        let godebug = OrNull(plan.godebug.as_deref().map(JsonString));
+        write!(
+            f,
+            "\"cpu\":{{\
+             \"limit_cpus\":{limit},\
+             \"source\":{source},\
+             \"GOMAXPROCS\":{value},\
+             \"GODEBUG\":{godebug},\
+             \"reason\":\"{why}\",\
+             \"guessed\":{from_mount_root}}},"
+        )?;
 
         let ExplainedProgram { name, path, go } = program;
-        write!(f, r#","program":{{"name":{}"#, string(*name))?;
-        write!(f, r#","path":{}"#, string(*path))?;
-        write!(f, r#","go_version":{}"#, string(go.map(|go| go.version)))?;
-        write!(f, r#","go_debug_defaults":{}"#, string(go.and_then(|go| go.default_godebug)))?;
-        write!(f, r#","automaxprocs":{}"#, string(go.and_then(|go| go.automaxprocs)))?;
-        write!(f, r#","automemlimit":{}"#, string(go.and_then(|go| go.automemlimit)))?;
-        write!(f, r#","cgo":{}}}"#, OrNull(go.and_then(|go| go.cgo)))?;
-
-        write!(f, r#","warnings":["#)?;
+        let name = OrNull(name.map(JsonString));
+        let path = OrNull(path.map(JsonString));
+        let version = OrNull(go.map(|go| JsonString(go.version)));
+        let default_godebug = OrNull(go.and_then(|go| go.default_godebug).map(JsonString));
+        let automaxprocs = OrNull(go.and_then(|go| go.automaxprocs).map(JsonString));
+        let automemlimit = OrNull(go.and_then(|go| go.automemlimit).map(JsonString));
+        let cgo = OrNull(go.and_then(|go| go.cgo));
+        write!(
+            f,
+            "\"program\":{{\
+             \"name\":{name},\
+             \"path\":{path},\
+             \"go_version\":{version},\
+             \"go_debug_defaults\":{default_godebug},\
+             \"automaxprocs\":{automaxprocs},\
+             \"automemlimit\":{automemlimit},\
+             \"cgo\":{cgo}}},\
+             \"warnings\":["
+        )?;
         let mut separator = "";
         for warning in &plan.warnings {
             write!(f, "{separator}{}", JsonString(warning.to_string().as_bytes()))?;

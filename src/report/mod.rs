@@ -1,6 +1,7 @@
 //! What loadline prints about the limits and the program. Pure: everything it needs is an argument,
 //! and it decides nothing.
 
+mod decision;
 pub mod explain;
 pub mod oom;
 pub mod plan;

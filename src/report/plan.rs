@@ -1,7 +1,7 @@
 //! The plan on one line.
 
-use super::explain::Why;
-use crate::policy::{Decision, Plan};
+use super::decision::AnyDecision;
+use crate::policy::Plan;
 use crate::text::{Escaped, Quoted};
 use core::fmt::{self, Display, Formatter};
 
@@ -11,9 +11,9 @@ pub struct PlanSummary<'a>(pub &'a Plan<'a>);
 impl Display for PlanSummary<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self(plan) = self;
-        write_decision(f, "GOMEMLIMIT", &plan.memory, "")?;
+        write_decision(f, &AnyDecision::memory(plan))?;
         f.write_str("; ")?;
-        write_decision(f, "GOMAXPROCS", &plan.cpu, " CPU")?;
+        write_decision(f, &AnyDecision::cpu(plan))?;
         match &plan.godebug {
             Some(godebug) => write!(f, "; GODEBUG={}", Escaped(godebug)),
             None => Ok(()),
@@ -21,21 +21,15 @@ impl Display for PlanSummary<'_> {
     }
 }
 
-/// `unit` follows the limit.
-fn write_decision<T: Display>(
-    f: &mut Formatter<'_>,
-    variable: &str,
-    decision: &Decision<'_, T>,
-    unit: &str,
-) -> fmt::Result {
-    let why = Why::of(decision);
-    let Some(value) = decision.value else {
+fn write_decision(f: &mut Formatter<'_>, decision: &AnyDecision<'_>) -> fmt::Result {
+    let AnyDecision { variable, limit, unit, source, value, why, .. } = decision;
+    let Some(value) = value else {
         return write!(f, "{variable} not set ({why})");
     };
     write!(f, "{variable}={value} ({why}")?;
-    if let Some(limit) = &decision.limit {
+    if let Some(limit) = limit {
         write!(f, ": {limit}{unit}")?;
-        if let Some(source) = decision.source {
+        if let Some(source) = source {
             write!(f, " in {}", Quoted(source))?;
         }
     }

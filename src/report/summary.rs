@@ -95,30 +95,40 @@ impl RunSummary {
             ExitStatus::Exited(code) => (Some(code), None),
             ExitStatus::Signaled(signal) => (None, Some(signal)),
         };
-        write!(f, r#"{{"seconds":{}"#, Seconds(self.run_time()))?;
-        write!(f, r#","exit_code":{}"#, OrNull(exit_code))?;
-        write!(f, r#","signal":{}"#, OrNull(signal))?;
-
         let bytes = |bytes: Option<Bytes>| OrNull(bytes.map(|Bytes(bytes)| bytes));
-        write!(f, r#","memory":{{"peak_bytes":{}"#, bytes(self.peak))?;
-        write!(f, r#","limit_bytes":{}"#, bytes(self.now.memory_limit))?;
-        write!(f, r#","limit_bytes_at_start":{}"#, bytes(self.before.memory_limit))?;
-        write!(f, r#","oom_kills":{}}}"#, OrNull(self.oom_kills()))?;
-
-        let [user, system] = self.cpu_time.map(Seconds);
         let throttling = self.throttling();
-        let periods = throttling.map(|it| it.periods);
-        let throttled_periods = throttling.map(|it| it.throttled_periods);
-        let throttled_time = throttling.map(|it| Seconds(it.throttled_time));
-        write!(f, r#","cpu":{{"user_seconds":{user}"#)?;
-        write!(f, r#","system_seconds":{system}"#)?;
-        write!(f, r#","limit_cpus":{}"#, OrNull(self.now.cpu_limit))?;
-        write!(f, r#","limit_cpus_at_start":{}"#, OrNull(self.before.cpu_limit))?;
-        write!(f, r#","periods":{}"#, OrNull(periods))?;
-        write!(f, r#","throttled_periods":{}"#, OrNull(throttled_periods))?;
-        write!(f, r#","throttled_seconds":{}}}"#, OrNull(throttled_time))?;
-
-        write!(f, r#","zombies_reaped":{}}}"#, self.reaped)
+        let run_time = Seconds(self.run_time());
+        let (exit_code, signal) = (OrNull(exit_code), OrNull(signal));
+        let (peak, oom_kills) = (bytes(self.peak), OrNull(self.oom_kills()));
+        let memory_limit = bytes(self.now.memory_limit);
+        let memory_limit_at_start = bytes(self.before.memory_limit);
+        let [user, system] = self.cpu_time.map(Seconds);
+        let cpu_limit = OrNull(self.now.cpu_limit);
+        let cpu_limit_at_start = OrNull(self.before.cpu_limit);
+        let periods = OrNull(throttling.map(|it| it.periods));
+        let throttled_periods = OrNull(throttling.map(|it| it.throttled_periods));
+        let throttled_time = OrNull(throttling.map(|it| Seconds(it.throttled_time)));
+        let reaped = self.reaped;
+        write!(
+            f,
+            "{{\"seconds\":{run_time},\
+             \"exit_code\":{exit_code},\
+             \"signal\":{signal},\
+             \"memory\":{{\
+             \"peak_bytes\":{peak},\
+             \"limit_bytes\":{memory_limit},\
+             \"limit_bytes_at_start\":{memory_limit_at_start},\
+             \"oom_kills\":{oom_kills}}},\
+             \"cpu\":{{\
+             \"user_seconds\":{user},\
+             \"system_seconds\":{system},\
+             \"limit_cpus\":{cpu_limit},\
+             \"limit_cpus_at_start\":{cpu_limit_at_start},\
+             \"periods\":{periods},\
+             \"throttled_periods\":{throttled_periods},\
+             \"throttled_seconds\":{throttled_time}}},\
+             \"zombies_reaped\":{reaped}}}"
+        )
     }
 }
 
