@@ -65,14 +65,11 @@ pub fn parse<'a>(arguments: &'a [&'static CStr], environment: &[&'static CStr]) 
 }
 
 fn apply_variable(entry: &'static [u8], options: &mut Options) -> Result<(), Error<'static>> {
-    // Most of an environment is not ours.
-    if !entry.starts_with(b"LOADLINE_") && !entry.starts_with(b"TINI_") {
-        return Ok(());
-    }
     let Some((name, value)) = split_once(entry, b'=') else {
         return Ok(());
     };
-    // An unknown one is not an error: for a Service named "loadline", Kubernetes sets LOADLINE_PORT.
+    // Not ours, even if it begins with LOADLINE_: for a Service named "loadline", Kubernetes sets
+    // LOADLINE_PORT.
     let Some(spec) = OptionSpec::by_variable(name) else {
         return Ok(());
     };

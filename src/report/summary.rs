@@ -75,8 +75,8 @@ impl RunSummary {
         if let Some(oom_kills) = self.oom_kills() {
             write!(f, "; OOM kills {oom_kills}")?;
         }
-        let [user, system] = self.cpu_time.map(Seconds);
-        write!(f, "; user CPU time {user} s; system CPU time {system} s")?;
+        let [user, system] = self.cpu_time;
+        write!(f, "; user CPU time {} s; system CPU time {} s", Seconds(user), Seconds(system))?;
         write_limit(f, "CPU limit", self.before.cpu_limit, self.now.cpu_limit)?;
         if let Some(throttling) = self.throttling() {
             let Throttling { periods, throttled_periods, throttled_time } = throttling;
@@ -102,7 +102,8 @@ impl RunSummary {
         let (peak, oom_kills) = (bytes(self.peak), OrNull(self.oom_kills()));
         let memory_limit = bytes(self.now.memory_limit);
         let memory_limit_at_start = bytes(self.before.memory_limit);
-        let [user, system] = self.cpu_time.map(Seconds);
+        let [user, system] = self.cpu_time;
+        let (user, system) = (Seconds(user), Seconds(system));
         let cpu_limit = OrNull(self.now.cpu_limit);
         let cpu_limit_at_start = OrNull(self.before.cpu_limit);
         let periods = OrNull(throttling.map(|it| it.periods));
