@@ -1,6 +1,6 @@
 //! Decides about `GOMAXPROCS`, and about the Go runtime's own rule for it.
 
-use super::{Decision, GoEnv, LimitReader, Note, Reason, warn_about_files};
+use super::{GoEnv, LimitReader, Note, Plan, Reason, warn_about_files};
 use crate::cgroup::limits::{CgroupVersion, ControllerLimits, Limits};
 use crate::error::Error;
 use crate::golang::values::{GodebugSetting, parse_go_integer, version_at_least};
@@ -23,24 +23,26 @@ const CGROUP_V2_SINCE: Release = Release { major: 1, minor: 5, patch: 2 };
 
 /// Decides what `GOMAXPROCS` is set to.
 pub(super) fn decide<'a>(
+    plan: &mut Plan<'a>,
     tuning: &Tuning,
     limits: &'a Limits,
     env: GoEnv<'a>,
     program: Option<&GoBinary<'_>>,
-    warnings: &mut Vec<Error<'a>>,
-) -> Decision<'a, CpuQuota> {
-    let decision = Decision::of_limit(tuning.cpu_limit, &limits.cpu);
-    let is_static = tuning.cpu == CpuMode::Static;
+) {
+    let Plan { cpu: decision, warnings, .. } = plan;
     if tuning.cpu == CpuMode::Off {
-        return Decision { reason: Reason::Off, ..decision };
+        decision.reason = Reason::Off;
+        return;
     }
+    let is_static = tuning.cpu == CpuMode::Static;
     if !is_static && let Some(value) = env.gomaxprocs {
         let release = program.and_then(|program| program.release);
         if parse_go_integer(value, release).is_none_or(|threads| threads <= 0) {
             let (name, expected) = ("GOMAXPROCS", "a whole number from 1");
             warnings.push(Error::IgnoredByGo { name, value, expected });
         }
-        return Decision { reason: Reason::Present, ..decision };
+        decision.reason = Reason::Present;
+        return;
     }
     if tuning.cpu_limit.is_none() {
         warn_about_files(&limits.cpu, warnings);
@@ -54,30 +56,33 @@ pub(super) fn decide<'a>(
         (Some(quota), Setter::Loadline(note)) => (quota, note),
         // Without a quota too, so that the runtime follows one that is set later.
         (Some(_), Setter::Program(reason)) | (None, Setter::Program(reason @ Reason::Live)) => {
-            return Decision { reason, ..decision };
+            decision.reason = reason;
+            return;
         }
-        (None, _) => return decision,
+        (None, _) => return,
     };
 
-    let threads = match tuning.cpu_rounding {
+    let mut threads = match tuning.cpu_rounding {
         Rounding::Up => quota.rounded_up(),
         Rounding::Down => quota.rounded_down().max(1),
     };
-    let (threads, reason) = if threads < tuning.cpu_min {
-        (tuning.cpu_min, Reason::Minimum(tuning.cpu_min))
-    } else {
-        (threads, Reason::Rounded(tuning.cpu_rounding))
-    };
-    match limits.cpus.map(u64::from) {
-        Some(cpus) if cpus <= threads && !is_static => {
-            Decision { reason: Reason::EnoughCpus { cpus }, ..decision }
-        }
-        Some(cpus) if cpus < threads => {
-            let reason = Reason::CappedAtCpus(cpus);
-            Decision { value: Some(cpus), reason, note, ..decision }
-        }
-        _ => Decision { value: Some(threads), reason, note, ..decision },
+    decision.reason = Reason::Rounded(tuning.cpu_rounding);
+    if threads < tuning.cpu_min {
+        threads = tuning.cpu_min;
+        decision.reason = Reason::Minimum(threads);
     }
+    if let Some(cpus) = limits.cpus.map(u64::from) {
+        if cpus <= threads && !is_static {
+            decision.reason = Reason::EnoughCpus { cpus };
+            return;
+        }
+        if cpus < threads {
+            threads = cpus;
+            decision.reason = Reason::CappedAtCpus(cpus);
+        }
+    }
+    decision.value = Some(threads);
+    decision.note = note;
 }
 
 /// Whether the user asked for something that only loadline can do.

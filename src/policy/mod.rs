@@ -71,22 +71,32 @@ pub fn decide<'a>(
     limits: &'a Limits,
     env: GoEnv<'a>,
     program: Option<GoBinary<'_>>,
-    mut warnings: Vec<Error<'a>>,
+    warnings: Vec<Error<'a>>,
 ) -> Plan<'a> {
     let program = program.as_ref();
-    warnings.extend(limits.problems.iter().map(|(path, problem)| warning(path, problem)));
-    let memory = memory::decide(tuning, limits, env.gomemlimit, program, &mut warnings);
-    let cpu = cpu::decide(tuning, limits, env, program, &mut warnings);
+    let mut plan = Plan {
+        memory: Decision::of_limit(tuning.memory_limit, &limits.memory),
+        cpu: Decision::of_limit(tuning.cpu_limit, &limits.cpu),
+        godebug: None,
+        warnings,
+    };
+    for (path, problem) in &limits.problems {
+        plan.warnings.push(warning(path, problem));
+    }
+    memory::decide(&mut plan, tuning, limits, env.gomemlimit, program);
+    cpu::decide(&mut plan, tuning, limits, env, program);
     let release = program.and_then(|program| program.release);
     if let Some(value) = env.gogc
         && value != b"off"
         && parse_go_integer(value, release).is_none()
     {
         let (name, expected) = ("GOGC", "a percentage such as 100, or off");
-        warnings.push(Error::IgnoredByGo { name, value, expected });
+        plan.warnings.push(Error::IgnoredByGo { name, value, expected });
     }
-    let godebug = (cpu.reason == Reason::Live).then(|| cpu::follow_quota(env.godebug));
-    Plan { memory, cpu, godebug, warnings }
+    if plan.cpu.reason == Reason::Live {
+        plan.godebug = Some(cpu::follow_quota(env.godebug));
+    }
+    plan
 }
 
 impl<'a, T: Limit> Decision<'a, T> {
