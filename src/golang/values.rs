@@ -16,10 +16,13 @@ const STRCONV_SINCE: Release = Release { major: 1, minor: 26, patch: 0 };
 pub fn accepts_gomemlimit(value: &[u8], release: Option<Release>) -> bool {
     let (number, shift) = match value {
         b"off" => return true,
-        [number @ .., b'K', b'i', b'B'] => (number, 10),
-        [number @ .., b'M', b'i', b'B'] => (number, 20),
-        [number @ .., b'G', b'i', b'B'] => (number, 30),
-        [number @ .., b'T', b'i', b'B'] => (number, 40),
+        [number @ .., unit, b'i', b'B'] => match unit {
+            b'K' => (number, 10),
+            b'M' => (number, 20),
+            b'G' => (number, 30),
+            b'T' => (number, 40),
+            _ => return false,
+        },
         [.., b'0'..=b'9'] => (value, 0),
         [number @ .., b'B'] if number.last().is_some_and(u8::is_ascii_digit) => (number, 0),
         _ => return false,

@@ -123,14 +123,15 @@ fn setter(
     }
 
     let is_live = mode == CpuMode::Live;
-    let Some(runtime) = program.and_then(|program| RuntimeSupport::of(program, godebug)) else {
+    let reads_quota = |program: &&GoBinary<'_>| program.release >= Some(CONTAINERMAXPROCS_SINCE);
+    let Some(program) = program.filter(reads_quota) else {
         return Setter::Loadline(match (is_live, is_too_old) {
             (true, _) => Some(Note::CannotFollow),
             (false, true) => Some(Note::NoCgroupV2(LimitReader::Automaxprocs)),
             (false, false) => None,
         });
     };
-    let RuntimeSupport { containermaxprocs, updatemaxprocs, subtree_mount } = runtime;
+    let containermaxprocs = Switch::of(program, godebug, CONTAINERMAXPROCS);
     if !containermaxprocs.is_on && !is_live {
         return Setter::Loadline(None);
     }
@@ -138,7 +139,7 @@ fn setter(
     if !finds_quota {
         return Setter::Loadline(Some(Note::OwnCgroupOnly(LimitReader::GoRuntime)));
     }
-    if limits.subtree_mount && !subtree_mount {
+    if limits.subtree_mount && program.release < Some(SUBTREE_MOUNT_SINCE) {
         return Setter::Loadline(Some(Note::SubtreeMount));
     }
     // What the user switches off stays off.
@@ -149,6 +150,7 @@ fn setter(
             Setter::Program(Reason::Live)
         };
     }
+    let updatemaxprocs = Switch::of(program, godebug, UPDATEMAXPROCS);
     if is_live && !updatemaxprocs.is_on && !updatemaxprocs.is_set_by_user {
         Setter::Program(Reason::Live)
     } else {
@@ -156,40 +158,23 @@ fn setter(
     }
 }
 
-/// What a Go runtime that reads the quota does about it.
-struct RuntimeSupport {
-    containermaxprocs: Switch,
-    updatemaxprocs: Switch,
-    /// Whether it finds its cgroup if the mount shows only a subtree of the hierarchy.
-    subtree_mount: bool,
-}
-
-/// A setting in `GODEBUG`.
+/// A setting in `GODEBUG` of a Go runtime that knows it.
 struct Switch {
     is_on: bool,
     /// Whether it is in the user's GODEBUG, with whatever value.
     is_set_by_user: bool,
 }
 
-impl RuntimeSupport {
-    /// None if the runtime does not read the quota, or if its release is unknown.
-    fn of(program: &GoBinary<'_>, godebug: Option<&[u8]>) -> Option<Self> {
-        let release = program.release.filter(|release| *release >= CONTAINERMAXPROCS_SINCE)?;
-        let switch = |name| {
-            let user = GodebugSetting::find(godebug, name, Some(release));
-            // The toolchain's default is on. It records "off" in the program if go.mod names an
-            // older version of Go.
-            let default = GodebugSetting::find(program.default_godebug, name, Some(release));
-            Switch {
-                is_on: user.is_on.or(default.is_on).unwrap_or(true),
-                is_set_by_user: user.is_present,
-            }
-        };
-        Some(Self {
-            containermaxprocs: switch(CONTAINERMAXPROCS),
-            updatemaxprocs: switch(UPDATEMAXPROCS),
-            subtree_mount: release >= SUBTREE_MOUNT_SINCE,
-        })
+impl Switch {
+    fn of(program: &GoBinary<'_>, godebug: Option<&[u8]>, name: &str) -> Self {
+        let user = GodebugSetting::find(godebug, name, program.release);
+        // The toolchain's default is on. It records "off" in the program if go.mod names an older
+        // version of Go.
+        let default = GodebugSetting::find(program.default_godebug, name, program.release);
+        Self {
+            is_on: user.is_on.or(default.is_on).unwrap_or(true),
+            is_set_by_user: user.is_present,
+        }
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) fn decide<'a>(
     let is_auto = tuning.memory == MemoryMode::Auto;
     let release = program.and_then(|program| program.release);
     let has_gomemlimit = release.is_none_or(|release| release >= GOMEMLIMIT_SINCE);
-    let note = (!has_gomemlimit).then_some(Note::NoEffect);
+    let mut note = (!has_gomemlimit).then_some(Note::NoEffect);
     if is_auto && let Some(value) = gomemlimit {
         if has_gomemlimit && !accepts_gomemlimit(value, release) {
             warnings.push(Error::RefusedByGo(value));
@@ -64,9 +64,9 @@ pub(super) fn decide<'a>(
             decision.reason = Reason::Library(LimitReader::Automemlimit);
             return;
         }
-        decision.note = Some(Note::OwnCgroupOnly(LimitReader::Automemlimit));
+        note = note.or(Some(Note::OwnCgroupOnly(LimitReader::Automemlimit)));
     }
-    decision.note = note.or(decision.note);
+    decision.note = note;
     let value;
     (value, decision.reason) = gomemlimit_for(limit, tuning, warnings);
     if value > Bytes(0) {
