@@ -22,7 +22,7 @@ pub fn parse<'a>(version: &'a [u8], modules: &'a [u8]) -> Option<GoBinary<'a>> {
         automemlimit: None,
     };
     if let Some(lines) = module_lines(modules) {
-        let setting = |prefix| Some(find_line(lines, prefix)?.0);
+        let setting = |prefix| Some(find_field(lines, prefix)?.0);
         let default_godebug = setting(b"build\tDefaultGODEBUG=").unwrap_or_default();
         program.default_godebug = Some(unquote(default_godebug));
         program.cgo = setting(b"build\tCGO_ENABLED=").map(|value| value == b"1");
@@ -39,28 +39,32 @@ fn module_lines(modules: &[u8]) -> Option<&[u8]> {
     modules.get(SENTINEL..end).filter(|lines| lines.ends_with(b"\n"))
 }
 
-/// What follows `prefix` in the line that begins with it, and the lines after that one.
-fn find_line<'a>(mut lines: &'a [u8], prefix: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+/// The field that follows `prefix` in the line that begins with it, and the lines after that one.
+fn find_field<'a>(mut lines: &'a [u8], prefix: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     while let Some((line, rest)) = split_once(lines, b'\n') {
-        if let Some(value) = line.strip_prefix(prefix) {
-            return Some((value, rest));
+        if let Some(fields) = line.strip_prefix(prefix) {
+            return Some((first_field(fields), rest));
         }
         lines = rest;
     }
     None
 }
 
+fn first_field(fields: &[u8]) -> &[u8] {
+    split_once(fields, b'\t').map_or(fields, |(first, _)| first)
+}
+
 /// The version in `dep <tab> path <tab> version <tab> sum`, where `prefix` ends before the version.
 /// If the module is replaced, the next line is `=> <tab> path <tab> version <tab> sum`, and the
 /// version in that one counts.
 fn module_version<'a>(lines: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
-    let (mut module, rest) = find_line(lines, prefix)?;
-    if let Some((next, _)) = split_once(rest, b'\n')
-        && let Some(replacement) = next.strip_prefix(b"=>\t")
-    {
-        (_, module) = split_once(replacement, b'\t')?;
-    }
-    module.split(|byte| *byte == b'\t').next()
+    let (version, rest) = find_field(lines, prefix)?;
+    let Some(replacement) = rest.strip_prefix(b"=>\t") else {
+        return Some(version);
+    };
+    let (line, _) = split_once(replacement, b'\n')?;
+    let (_path, fields) = split_once(line, b'\t')?;
+    Some(first_field(fields))
 }
 
 /// Removes the quotes that cmd/go puts around a value with blanks or quotes in it. No GODEBUG

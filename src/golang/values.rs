@@ -39,12 +39,12 @@ pub fn parse_go_integer(text: &[u8], release: Option<Release>) -> Option<i32> {
 }
 
 fn parse_i64(text: &[u8], release: Option<Release>) -> Option<i64> {
-    let accepts_plus = release.is_none_or(|release| release >= STRCONV_SINCE);
-    let accepts_lone_minus = release.is_none_or(|release| release < STRCONV_SINCE);
+    // None if the release is unknown: then both are accepted.
+    let has_strconv = release.map(|release| release >= STRCONV_SINCE);
     let (sign, digits) = match text {
-        b"-" if accepts_lone_minus => return Some(0),
+        b"-" if has_strconv != Some(true) => return Some(0),
         [b'-', digits @ ..] => (-1, digits),
-        [b'+', digits @ ..] if accepts_plus => (1, digits),
+        [b'+', digits @ ..] if has_strconv != Some(false) => (1, digits),
         digits => (1, digits),
     };
     i64::try_from(parse_integer(digits)?).ok()?.checked_mul(sign)
