@@ -42,12 +42,23 @@ pub fn go_env<'a>(environment: &[&'a CStr]) -> GoEnv<'a> {
 /// The variables that a plan sets, each as `name=value`.
 #[must_use]
 pub fn assignments(plan: &Plan<'_>) -> Vec<CString> {
-    let gomemlimit = plan.memory.value.map(|bytes| format!("{GOMEMLIMIT}={bytes}").into_bytes());
-    let gomaxprocs = plan.cpu.value.map(|threads| format!("{GOMAXPROCS}={threads}").into_bytes());
-    let godebug = plan.godebug.as_ref().map(|value| [GODEBUG.as_bytes(), b"=", value].concat());
-    let assignments = [gomemlimit, gomaxprocs, godebug].into_iter().flatten();
-    // None holds a NUL byte: the value of GODEBUG comes from a C string.
-    assignments.filter_map(|assignment| CString::new(assignment).ok()).collect()
+    let mut assignments = Vec::new();
+    let mut assign = |name: &str, value: &[u8]| {
+        // No value contains a NUL byte: that of GODEBUG comes from a C string.
+        if let Ok(assignment) = CString::new([name.as_bytes(), b"=", value].concat()) {
+            assignments.push(assignment);
+        }
+    };
+    if let Some(bytes) = plan.memory.value {
+        assign(GOMEMLIMIT, bytes.to_string().as_bytes());
+    }
+    if let Some(threads) = plan.cpu.value {
+        assign(GOMAXPROCS, threads.to_string().as_bytes());
+    }
+    if let Some(value) = &plan.godebug {
+        assign(GODEBUG, value);
+    }
+    assignments
 }
 
 /// The inherited environment with each assignment in place of all entries for the same variable.
@@ -61,8 +72,14 @@ pub fn apply<'a>(inherited: &[&'a CStr], assignments: &'a [CString]) -> Vec<&'a 
                 .is_some_and(|(name, _)| value(entry, name).is_some())
         })
     };
-    let kept = inherited.iter().copied().filter(|entry| !is_replaced(entry));
-    kept.chain(assignments.iter().map(CString::as_c_str)).collect()
+    let mut environment = Vec::with_capacity(inherited.len());
+    for entry in inherited {
+        if !is_replaced(entry) {
+            environment.push(*entry);
+        }
+    }
+    environment.extend(assignments.iter().map(CString::as_c_str));
+    environment
 }
 
 /// The index of the entry for `LISTEN_PID` if its value is `pid`, the process id of loadline. The

@@ -14,13 +14,15 @@ pub fn candidates(name: &CStr, path: Option<&[u8]>) -> Vec<CString> {
     if name_bytes.is_empty() || name_bytes.contains(&b'/') {
         return vec![name.to_owned()];
     }
-    let directories = path.unwrap_or(DEFAULT_PATH).split(|byte| *byte == b':');
-    let files = directories.map(|directory| {
+    let mut candidates = Vec::new();
+    for directory in path.unwrap_or(DEFAULT_PATH).split(|byte| *byte == b':') {
         let separator: &[u8] = if directory.is_empty() { b"" } else { b"/" };
-        [directory, separator, name_bytes].concat()
-    });
-    // None contains a NUL byte: a `PATH` with one can never come from the environment.
-    files.filter_map(|file| CString::new(file).ok()).collect()
+        // No file contains a NUL byte: a `PATH` with one can never come from the environment.
+        if let Ok(file) = CString::new([directory, separator, name_bytes].concat()) {
+            candidates.push(file);
+        }
+    }
+    candidates
 }
 
 #[cfg(test)]

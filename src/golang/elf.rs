@@ -7,6 +7,7 @@
 
 use super::Source;
 use core::ops::Range;
+use core::slice::Chunks;
 
 /// How much of a file is read at most, apart from its head. Half of it is reserved for the strings:
 /// the module information takes tens of kilobytes in the largest programs.
@@ -25,7 +26,7 @@ const ALIGNMENT: usize = 16;
 // Offsets in the header (`buildinfo` in cmd/link/internal/ld/data.go).
 const POINTER_SIZE: usize = 14;
 const FLAGS: usize = 15;
-const POINTERS: usize = 16;
+const POINTERS: u8 = 16;
 const STRINGS: usize = 32;
 /// The flag that the strings follow the header.
 const FLAG_INLINE: u8 = 2;
@@ -35,27 +36,29 @@ const FLAG_INLINE: u8 = 2;
 struct Class {
     /// The size of a pointer, and of the fields that hold an address, an offset or a size.
     pointer_size: u8,
-    e_phoff: usize,
-    e_shoff: usize,
-    e_phentsize: usize,
-    e_phnum: usize,
-    e_shentsize: usize,
-    e_shnum: usize,
-    p_flags: usize,
-    p_offset: usize,
-    p_vaddr: usize,
-    p_filesz: usize,
-    sh_offset: usize,
+    segments: TableFields,
+    sections: TableFields,
+    p_flags: u8,
+    p_offset: u8,
+    p_vaddr: u8,
+    p_filesz: u8,
+    sh_offset: u8,
+}
+
+/// The offsets of the fields in the ELF header that describe a table.
+struct TableFields {
+    /// `e_phoff` or `e_shoff`.
+    offset: u8,
+    /// `e_phentsize` or `e_shentsize`.
+    entry_size: u8,
+    /// `e_phnum` or `e_shnum`.
+    count: u8,
 }
 
 const ELF32: Class = Class {
     pointer_size: 4,
-    e_phoff: 28,
-    e_shoff: 32,
-    e_phentsize: 42,
-    e_phnum: 44,
-    e_shentsize: 46,
-    e_shnum: 48,
+    segments: TableFields { offset: 28, entry_size: 42, count: 44 },
+    sections: TableFields { offset: 32, entry_size: 46, count: 48 },
     p_flags: 24,
     p_offset: 4,
     p_vaddr: 8,
@@ -65,12 +68,8 @@ const ELF32: Class = Class {
 
 const ELF64: Class = Class {
     pointer_size: 8,
-    e_phoff: 32,
-    e_shoff: 40,
-    e_phentsize: 54,
-    e_phnum: 56,
-    e_shentsize: 58,
-    e_shnum: 60,
+    segments: TableFields { offset: 32, entry_size: 54, count: 56 },
+    sections: TableFields { offset: 40, entry_size: 58, count: 60 },
     p_flags: 4,
     p_offset: 8,
     p_vaddr: 16,
@@ -79,16 +78,16 @@ const ELF64: Class = Class {
 };
 
 // Offsets of fields whose place is the same in both classes.
-const P_TYPE: usize = 0;
-const SH_TYPE: usize = 4;
-const SH_FLAGS: usize = 8;
+const P_TYPE: u8 = 0;
+const SH_TYPE: u8 = 4;
+const SH_FLAGS: u8 = 8;
 
 const PT_LOAD: u64 = 1;
 const PF_X: u64 = 1;
 const PF_W: u64 = 2;
 const SHT_PROGBITS: u64 = 1;
-const SHF_WRITE: u64 = 1;
-const SHF_ALLOC: u64 = 2;
+/// SHF_WRITE and SHF_ALLOC: initialised data that can be written.
+const SHF_DATA: u64 = 1 | 2;
 
 /// How the numbers in a file are written.
 #[derive(Clone, Copy)]
@@ -118,8 +117,9 @@ impl Format {
 
     /// The number of `size` bytes at `offset`. 0 if the bytes end before: then it is no type that
     /// is looked for, and the length of nothing.
-    fn number(self, bytes: &[u8], offset: usize, size: usize) -> u64 {
-        let bytes = bytes.get(offset..offset.saturating_add(size)).unwrap_or_default();
+    fn number(self, bytes: &[u8], offset: u8, size: u8) -> u64 {
+        let start = usize::from(offset);
+        let bytes = bytes.get(start..start.saturating_add(size.into())).unwrap_or_default();
         let append = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
         if self.is_big_endian {
             bytes.iter().fold(0, append)
@@ -129,35 +129,35 @@ impl Format {
     }
 
     /// An `Elf32_Half` or `Elf64_Half`: the size or the number of a table's entries.
-    fn half(self, bytes: &[u8], offset: usize) -> usize {
+    fn half(self, bytes: &[u8], offset: u8) -> usize {
         self.number(bytes, offset, 2) as usize
     }
 
     /// An `Elf32_Word` or `Elf64_Word`: a type or flags.
-    fn word(self, bytes: &[u8], offset: usize) -> u64 {
+    fn word(self, bytes: &[u8], offset: u8) -> u64 {
         self.number(bytes, offset, 4)
     }
 
     /// An address, an offset or a size, whose width depends on the class.
-    fn address(self, bytes: &[u8], offset: usize) -> u64 {
-        self.number(bytes, offset, self.class.pointer_size.into())
+    fn address(self, bytes: &[u8], offset: u8) -> u64 {
+        self.number(bytes, offset, self.class.pointer_size)
     }
-}
 
-/// A part of the file that is loaded into memory.
-struct Segment {
-    p_flags: u64,
-    p_offset: u64,
-    p_vaddr: u64,
-    p_filesz: u64,
-}
+    /// Whether a segment is loaded into memory.
+    fn is_loaded(self, segment: &[u8]) -> bool {
+        self.word(segment, P_TYPE) == PT_LOAD
+    }
 
-impl Segment {
-    /// Where in the file the byte is that is at `address` in memory. None if that is not in this
-    /// segment.
-    fn file_offset(&self, address: u64) -> Option<u64> {
-        let distance = address.checked_sub(self.p_vaddr).filter(|it| *it < self.p_filesz)?;
-        self.p_offset.checked_add(distance)
+    /// Where in the file the byte is that is at `address` in memory.
+    fn file_offset(self, segments: &Table, address: u64) -> Option<u64> {
+        segments.entries().find_map(|segment| {
+            let distance = address.checked_sub(self.address(segment, self.class.p_vaddr))?;
+            let is_inside = distance < self.address(segment, self.class.p_filesz);
+            if !is_inside || !self.is_loaded(segment) {
+                return None;
+            }
+            self.address(segment, self.class.p_offset).checked_add(distance)
+        })
     }
 }
 
@@ -172,6 +172,19 @@ pub fn build_info<'a>(
     let mut reader = Reader { head, source, format, budget: BUDGET };
     let header = reader.find_header()?;
     reader.read_strings(header, buffer)
+}
+
+/// The table of segments or of sections, as far as it could be read.
+struct Table {
+    bytes: Vec<u8>,
+    entry_size: usize,
+}
+
+impl Table {
+    fn entries(&self) -> Chunks<'_, u8> {
+        // If the size is 0, nothing was read.
+        self.bytes.chunks(self.entry_size.max(1))
+    }
 }
 
 struct Reader<'a, S> {
@@ -192,67 +205,45 @@ impl<S: Source> Reader<'_, S> {
         self.source.append(offset, length, buffer);
     }
 
-    /// Reads a table and decodes its entries. Those that `decode` returns None for are left out.
-    fn read_table<T>(
-        &mut self,
-        offset: u64,
-        entry_size: usize,
-        count: usize,
-        decode: impl Fn(&[u8]) -> Option<T>,
-    ) -> Vec<T> {
-        let mut table = Vec::new();
-        self.read(offset, entry_size.saturating_mul(count).min(MAX_TABLE), &mut table);
-        // If the size is 0, nothing was read.
-        table.chunks(entry_size.max(1)).filter_map(decode).collect()
-    }
-
-    /// The offsets of the sections with initialised data that can be written.
-    fn data_sections(&mut self) -> Vec<u64> {
-        const DATA: u64 = SHF_WRITE | SHF_ALLOC;
+    /// Reads a table that the ELF header describes.
+    fn read_table(&mut self, fields: &TableFields) -> Table {
         let Self { head, format, .. } = *self;
-        let class = format.class;
-        self.read_table(
-            format.address(head, class.e_shoff),
-            format.half(head, class.e_shentsize),
-            format.half(head, class.e_shnum),
-            |entry| {
-                let is_data = format.word(entry, SH_TYPE) == SHT_PROGBITS
-                    && format.address(entry, SH_FLAGS) & DATA == DATA;
-                is_data.then(|| format.address(entry, class.sh_offset))
-            },
-        )
-    }
-
-    /// The segments that are loaded into memory.
-    fn segments(&mut self) -> Vec<Segment> {
-        let Self { head, format, .. } = *self;
-        let class = format.class;
-        self.read_table(
-            format.address(head, class.e_phoff),
-            format.half(head, class.e_phentsize),
-            format.half(head, class.e_phnum),
-            |entry| {
-                let is_loaded = format.word(entry, P_TYPE) == PT_LOAD;
-                is_loaded.then(|| Segment {
-                    p_flags: format.word(entry, class.p_flags),
-                    p_offset: format.address(entry, class.p_offset),
-                    p_vaddr: format.address(entry, class.p_vaddr),
-                    p_filesz: format.address(entry, class.p_filesz),
-                })
-            },
-        )
+        let entry_size = format.half(head, fields.entry_size);
+        let size = entry_size.saturating_mul(format.half(head, fields.count));
+        let mut bytes = Vec::new();
+        self.read(format.address(head, fields.offset), size.min(MAX_TABLE), &mut bytes);
+        Table { bytes, entry_size }
     }
 
     /// The offset of the header of the build information.
     fn find_header(&mut self) -> Option<u64> {
-        let sections = self.data_sections();
-        // If the file has data sections, the header begins one of them, or there is none.
-        if !sections.is_empty() {
-            return sections.iter().find_map(|offset| self.search(*offset, ALIGNMENT as u64));
+        let format = self.format;
+        let class = format.class;
+        let mut has_data_sections = false;
+        for section in self.read_table(&class.sections).entries() {
+            if format.word(section, SH_TYPE) == SHT_PROGBITS
+                && format.address(section, SH_FLAGS) & SHF_DATA == SHF_DATA
+            {
+                has_data_sections = true;
+                let offset = format.address(section, class.sh_offset);
+                if let Some(header) = self.search(offset, ALIGNMENT as u64) {
+                    return Some(header);
+                }
+            }
         }
-        let segments = self.segments();
-        let mut data = segments.iter().filter(|it| it.p_flags & (PF_W | PF_X) == PF_W);
-        data.find_map(|segment| self.search(segment.p_offset, segment.p_filesz))
+        // If the file has data sections, the header begins one of them, or there is none.
+        if has_data_sections {
+            return None;
+        }
+        self.read_table(&class.segments).entries().find_map(|segment| {
+            let is_data = format.is_loaded(segment)
+                && format.word(segment, class.p_flags) & (PF_W | PF_X) == PF_W;
+            if !is_data {
+                return None;
+            }
+            let offset = format.address(segment, class.p_offset);
+            self.search(offset, format.address(segment, class.p_filesz))
+        })
     }
 
     /// Searches `size` bytes of the file for the header, and returns its offset.
@@ -297,8 +288,8 @@ impl<S: Source> Reader<'_, S> {
             return None;
         }
         let version = self.format.address(buffer, POINTERS);
-        let modules = self.format.address(buffer, POINTERS.saturating_add(pointer_size.into()));
-        let segments = self.segments();
+        let modules = self.format.address(buffer, POINTERS.saturating_add(pointer_size));
+        let segments = self.read_table(&self.format.class.segments);
         buffer.clear();
         let version = self.read_go_string(version, &segments, buffer)?;
         let modules = self.read_go_string(modules, &segments, buffer).unwrap_or_default();
@@ -311,15 +302,16 @@ impl<S: Source> Reader<'_, S> {
     fn read_go_string(
         &mut self,
         address: u64,
-        segments: &[Segment],
+        segments: &Table,
         buffer: &mut Vec<u8>,
     ) -> Option<Range<usize>> {
-        let file_offset = |address| segments.iter().find_map(|it| it.file_offset(address));
-        let pointer_size = usize::from(self.format.class.pointer_size);
+        let format = self.format;
+        let pointer_size = format.class.pointer_size;
         let mut string = Vec::new();
-        self.read(file_offset(address)?, pointer_size.saturating_mul(2), &mut string);
-        let bytes = file_offset(self.format.address(&string, 0))?;
-        let length = self.format.address(&string, pointer_size).try_into().ok()?;
+        let offset = format.file_offset(segments, address)?;
+        self.read(offset, usize::from(pointer_size).saturating_mul(2), &mut string);
+        let bytes = format.file_offset(segments, format.address(&string, 0))?;
+        let length = format.address(&string, pointer_size).try_into().ok()?;
         let start = buffer.len();
         self.read(bytes, length, buffer);
         Some(start..start.checked_add(length)?)

@@ -86,14 +86,13 @@ const HEAD: usize = 256;
 // Not inlined: it keeps the frame of the caller small.
 #[inline(never)]
 pub fn read<'a>(program: BorrowedFd<'_>, buffer: &'a mut Vec<u8>) -> Option<GoBinary<'a>> {
-    let mut head = [0; HEAD];
-    let head = sys::read_prefix(program, &mut head);
+    let mut storage = [0; HEAD];
+    let head = sys::read_prefix(program, &mut storage);
     let Some(path) = interpreter(head) else {
         return describe(head, &program, buffer);
     };
-    let file = sys::open(&CString::new(path).ok()?).ok()?;
-    let mut head = [0; HEAD];
-    let head = sys::read_prefix(file.as_fd(), &mut head);
+    let file = sys::open(&CString::new(path.to_vec()).ok()?).ok()?;
+    let head = sys::read_prefix(file.as_fd(), &mut storage);
     describe(head, &file.as_fd(), buffer)
 }
 

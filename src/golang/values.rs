@@ -16,10 +16,13 @@ const STRCONV_SINCE: Release = Release { major: 1, minor: 26, patch: 0 };
 pub fn accepts_gomemlimit(value: &[u8], release: Option<Release>) -> bool {
     let (number, shift) = match value {
         b"off" => return true,
-        [number @ .., b'K', b'i', b'B'] => (number, 10),
-        [number @ .., b'M', b'i', b'B'] => (number, 20),
-        [number @ .., b'G', b'i', b'B'] => (number, 30),
-        [number @ .., b'T', b'i', b'B'] => (number, 40),
+        [number @ .., unit, b'i', b'B'] => match unit {
+            b'K' => (number, 10),
+            b'M' => (number, 20),
+            b'G' => (number, 30),
+            b'T' => (number, 40),
+            _ => return false,
+        },
         [.., b'0'..=b'9'] => (value, 0),
         [number @ .., b'B'] if number.last().is_some_and(u8::is_ascii_digit) => (number, 0),
         _ => return false,
@@ -36,12 +39,12 @@ pub fn parse_go_integer(text: &[u8], release: Option<Release>) -> Option<i32> {
 }
 
 fn parse_i64(text: &[u8], release: Option<Release>) -> Option<i64> {
-    let accepts_plus = release.is_none_or(|release| release >= STRCONV_SINCE);
-    let accepts_lone_minus = release.is_none_or(|release| release < STRCONV_SINCE);
+    // None if the release is unknown: then both are accepted.
+    let has_strconv = release.map(|release| release >= STRCONV_SINCE);
     let (sign, digits) = match text {
-        b"-" if accepts_lone_minus => return Some(0),
+        b"-" if has_strconv != Some(true) => return Some(0),
         [b'-', digits @ ..] => (-1, digits),
-        [b'+', digits @ ..] if accepts_plus => (1, digits),
+        [b'+', digits @ ..] if has_strconv != Some(false) => (1, digits),
         digits => (1, digits),
     };
     i64::try_from(parse_integer(digits)?).ok()?.checked_mul(sign)

@@ -1,6 +1,6 @@
 //! Decides about `GOMAXPROCS`, and about the Go runtime's own rule for it.
 
-use super::{Decision, GoEnv, LimitReader, Note, Reason, warn_about_files};
+use super::{GoEnv, LimitReader, Note, Plan, Reason, warn_about_files};
 use crate::cgroup::limits::{CgroupVersion, ControllerLimits, Limits};
 use crate::error::Error;
 use crate::golang::values::{GodebugSetting, parse_go_integer, version_at_least};
@@ -23,24 +23,26 @@ const CGROUP_V2_SINCE: Release = Release { major: 1, minor: 5, patch: 2 };
 
 /// Decides what `GOMAXPROCS` is set to.
 pub(super) fn decide<'a>(
+    plan: &mut Plan<'a>,
     tuning: &Tuning,
     limits: &'a Limits,
     env: GoEnv<'a>,
     program: Option<&GoBinary<'_>>,
-    warnings: &mut Vec<Error<'a>>,
-) -> Decision<'a, CpuQuota> {
-    let decision = Decision::of_limit(tuning.cpu_limit, &limits.cpu);
-    let is_static = tuning.cpu == CpuMode::Static;
+) {
+    let Plan { cpu: decision, warnings, .. } = plan;
     if tuning.cpu == CpuMode::Off {
-        return Decision { reason: Reason::Off, ..decision };
+        decision.reason = Reason::Off;
+        return;
     }
+    let is_static = tuning.cpu == CpuMode::Static;
     if !is_static && let Some(value) = env.gomaxprocs {
         let release = program.and_then(|program| program.release);
         if parse_go_integer(value, release).is_none_or(|threads| threads <= 0) {
             let (name, expected) = ("GOMAXPROCS", "a whole number from 1");
             warnings.push(Error::IgnoredByGo { name, value, expected });
         }
-        return Decision { reason: Reason::Present, ..decision };
+        decision.reason = Reason::Present;
+        return;
     }
     if tuning.cpu_limit.is_none() {
         warn_about_files(&limits.cpu, warnings);
@@ -54,30 +56,33 @@ pub(super) fn decide<'a>(
         (Some(quota), Setter::Loadline(note)) => (quota, note),
         // Without a quota too, so that the runtime follows one that is set later.
         (Some(_), Setter::Program(reason)) | (None, Setter::Program(reason @ Reason::Live)) => {
-            return Decision { reason, ..decision };
+            decision.reason = reason;
+            return;
         }
-        (None, _) => return decision,
+        (None, _) => return,
     };
 
-    let threads = match tuning.cpu_rounding {
+    let mut threads = match tuning.cpu_rounding {
         Rounding::Up => quota.rounded_up(),
         Rounding::Down => quota.rounded_down().max(1),
     };
-    let (threads, reason) = if threads < tuning.cpu_min {
-        (tuning.cpu_min, Reason::Minimum(tuning.cpu_min))
-    } else {
-        (threads, Reason::Rounded(tuning.cpu_rounding))
-    };
-    match limits.cpus.map(u64::from) {
-        Some(cpus) if cpus <= threads && !is_static => {
-            Decision { reason: Reason::EnoughCpus { cpus }, ..decision }
-        }
-        Some(cpus) if cpus < threads => {
-            let reason = Reason::CappedAtCpus(cpus);
-            Decision { value: Some(cpus), reason, note, ..decision }
-        }
-        _ => Decision { value: Some(threads), reason, note, ..decision },
+    decision.reason = Reason::Rounded(tuning.cpu_rounding);
+    if threads < tuning.cpu_min {
+        threads = tuning.cpu_min;
+        decision.reason = Reason::Minimum(threads);
     }
+    if let Some(cpus) = limits.cpus.map(u64::from) {
+        if cpus <= threads && !is_static {
+            decision.reason = Reason::EnoughCpus { cpus };
+            return;
+        }
+        if cpus < threads {
+            threads = cpus;
+            decision.reason = Reason::CappedAtCpus(cpus);
+        }
+    }
+    decision.value = Some(threads);
+    decision.note = note;
 }
 
 /// Whether the user asked for something that only loadline can do.
@@ -118,14 +123,15 @@ fn setter(
     }
 
     let is_live = mode == CpuMode::Live;
-    let Some(runtime) = program.and_then(|program| RuntimeSupport::of(program, godebug)) else {
+    let reads_quota = |program: &&GoBinary<'_>| program.release >= Some(CONTAINERMAXPROCS_SINCE);
+    let Some(program) = program.filter(reads_quota) else {
         return Setter::Loadline(match (is_live, is_too_old) {
             (true, _) => Some(Note::CannotFollow),
             (false, true) => Some(Note::NoCgroupV2(LimitReader::Automaxprocs)),
             (false, false) => None,
         });
     };
-    let RuntimeSupport { containermaxprocs, updatemaxprocs, subtree_mount } = runtime;
+    let containermaxprocs = Switch::of(program, godebug, CONTAINERMAXPROCS);
     if !containermaxprocs.is_on && !is_live {
         return Setter::Loadline(None);
     }
@@ -133,7 +139,7 @@ fn setter(
     if !finds_quota {
         return Setter::Loadline(Some(Note::OwnCgroupOnly(LimitReader::GoRuntime)));
     }
-    if limits.subtree_mount && !subtree_mount {
+    if limits.subtree_mount && program.release < Some(SUBTREE_MOUNT_SINCE) {
         return Setter::Loadline(Some(Note::SubtreeMount));
     }
     // What the user switches off stays off.
@@ -144,6 +150,7 @@ fn setter(
             Setter::Program(Reason::Live)
         };
     }
+    let updatemaxprocs = Switch::of(program, godebug, UPDATEMAXPROCS);
     if is_live && !updatemaxprocs.is_on && !updatemaxprocs.is_set_by_user {
         Setter::Program(Reason::Live)
     } else {
@@ -151,40 +158,23 @@ fn setter(
     }
 }
 
-/// What a Go runtime that reads the quota does about it.
-struct RuntimeSupport {
-    containermaxprocs: Switch,
-    updatemaxprocs: Switch,
-    /// Whether it finds its cgroup if the mount shows only a subtree of the hierarchy.
-    subtree_mount: bool,
-}
-
-/// A setting in `GODEBUG`.
+/// A setting in `GODEBUG` of a Go runtime that knows it.
 struct Switch {
     is_on: bool,
     /// Whether it is in the user's GODEBUG, with whatever value.
     is_set_by_user: bool,
 }
 
-impl RuntimeSupport {
-    /// None if the runtime does not read the quota, or if its release is unknown.
-    fn of(program: &GoBinary<'_>, godebug: Option<&[u8]>) -> Option<Self> {
-        let release = program.release.filter(|release| *release >= CONTAINERMAXPROCS_SINCE)?;
-        let switch = |name| {
-            let user = GodebugSetting::find(godebug, name, Some(release));
-            // The toolchain's default is on. It records "off" in the program if go.mod names an
-            // older version of Go.
-            let default = GodebugSetting::find(program.default_godebug, name, Some(release));
-            Switch {
-                is_on: user.is_on.or(default.is_on).unwrap_or(true),
-                is_set_by_user: user.is_present,
-            }
-        };
-        Some(Self {
-            containermaxprocs: switch(CONTAINERMAXPROCS),
-            updatemaxprocs: switch(UPDATEMAXPROCS),
-            subtree_mount: release >= SUBTREE_MOUNT_SINCE,
-        })
+impl Switch {
+    fn of(program: &GoBinary<'_>, godebug: Option<&[u8]>, name: &str) -> Self {
+        let user = GodebugSetting::find(godebug, name, program.release);
+        // The toolchain's default is on. It records "off" in the program if go.mod names an older
+        // version of Go.
+        let default = GodebugSetting::find(program.default_godebug, name, program.release);
+        Self {
+            is_on: user.is_on.or(default.is_on).unwrap_or(true),
+            is_set_by_user: user.is_present,
+        }
     }
 }
 

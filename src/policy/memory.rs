@@ -1,6 +1,6 @@
 //! Decides about `GOMEMLIMIT`.
 
-use super::{Decision, LimitReader, Note, Reason, warn_about_files};
+use super::{LimitReader, Note, Plan, Reason, warn_about_files};
 use crate::cgroup::limits::{ControllerLimits, Limits};
 use crate::error::Error;
 use crate::golang::values::{accepts_gomemlimit, version_at_least};
@@ -17,64 +17,64 @@ const ANCESTORS_SINCE: Release = Release { major: 0, minor: 7, patch: 5 };
 
 /// Decides what `GOMEMLIMIT` is set to, given the value that it has in the environment.
 pub(super) fn decide<'a>(
+    plan: &mut Plan<'a>,
     tuning: &Tuning,
     limits: &'a Limits,
     gomemlimit: Option<&'a [u8]>,
     program: Option<&GoBinary<'_>>,
-    warnings: &mut Vec<Error<'a>>,
-) -> Decision<'a, Bytes> {
-    let decision = memory_limit(tuning, limits);
-    let release = program.and_then(|program| program.release);
-    let has_gomemlimit = release.is_none_or(|release| release >= GOMEMLIMIT_SINCE);
-    let mut note = (!has_gomemlimit).then_some(Note::NoEffect);
-
-    if tuning.memory == MemoryMode::Off {
-        return Decision { reason: Reason::Off, ..decision };
-    }
-    if tuning.memory == MemoryMode::Auto
-        && let Some(value) = gomemlimit
-    {
-        if has_gomemlimit && !accepts_gomemlimit(value, release) {
-            warnings.push(Error::RefusedByGo(value));
-        }
-        return Decision { reason: Reason::Present, note, ..decision };
-    }
-    if tuning.memory_limit.is_none() {
-        warn_about_files(&limits.memory, warnings);
-    }
-    let Some(limit) = decision.limit else {
-        return decision;
-    };
-    if tuning.memory == MemoryMode::Auto
-        && !is_customised(tuning)
-        && let Some(version) = program.and_then(|program| program.automemlimit)
-    {
-        if automemlimit_finds(version, limit, decision.source, &limits.memory) {
-            let reason = Reason::Library(LimitReader::Automemlimit);
-            return Decision { reason, ..decision };
-        }
-        note = note.or(Some(Note::OwnCgroupOnly(LimitReader::Automemlimit)));
-    }
-    match gomemlimit_for(limit, tuning, warnings) {
-        // With 0 Go would collect garbage without pause.
-        (Bytes(0), _) => Decision { reason: Reason::NothingLeft, note, ..decision },
-        (value, reason) => Decision { value: Some(value.0), reason, note, ..decision },
-    }
-}
-
-/// The limit that counts, and why there is none if there is none.
-fn memory_limit<'a>(tuning: &Tuning, limits: &'a Limits) -> Decision<'a, Bytes> {
-    let decision = Decision::of_limit(tuning.memory_limit, &limits.memory);
+) {
+    let Plan { memory: decision, warnings, .. } = plan;
     // A limit above the machine's memory is never reached. An equal one counts: lxcfs shows the
     // limit of a container as its MemTotal.
     if tuning.memory_limit.is_none()
         && let (Some(limit), Some(total)) = (decision.limit, limits.memory_total)
         && limit > total
     {
-        let reason = Reason::AboveTotal { limit, total };
-        return Decision { limit: None, source: None, reason, ..decision };
+        decision.limit = None;
+        decision.source = None;
+        decision.reason = Reason::AboveTotal { limit, total };
     }
-    decision
+    if tuning.memory == MemoryMode::Off {
+        decision.reason = Reason::Off;
+        return;
+    }
+    let is_auto = tuning.memory == MemoryMode::Auto;
+    let release = program.and_then(|program| program.release);
+    let has_gomemlimit = release.is_none_or(|release| release >= GOMEMLIMIT_SINCE);
+    let mut note = (!has_gomemlimit).then_some(Note::NoEffect);
+    if is_auto && let Some(value) = gomemlimit {
+        if has_gomemlimit && !accepts_gomemlimit(value, release) {
+            warnings.push(Error::RefusedByGo(value));
+        }
+        decision.reason = Reason::Present;
+        decision.note = note;
+        return;
+    }
+    if tuning.memory_limit.is_none() {
+        warn_about_files(&limits.memory, warnings);
+    }
+    let Some(limit) = decision.limit else {
+        return;
+    };
+    if is_auto
+        && !is_customised(tuning)
+        && let Some(version) = program.and_then(|program| program.automemlimit)
+    {
+        if automemlimit_finds(version, limit, decision.source, &limits.memory) {
+            decision.reason = Reason::Library(LimitReader::Automemlimit);
+            return;
+        }
+        note = note.or(Some(Note::OwnCgroupOnly(LimitReader::Automemlimit)));
+    }
+    decision.note = note;
+    let value;
+    (value, decision.reason) = gomemlimit_for(limit, tuning, warnings);
+    if value > Bytes(0) {
+        decision.value = Some(value.0);
+    } else {
+        // With 0 Go would collect garbage without pause.
+        decision.reason = Reason::NothingLeft;
+    }
 }
 
 /// Whether the user asked for something that only loadline can do.

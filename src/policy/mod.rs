@@ -71,51 +71,62 @@ pub fn decide<'a>(
     limits: &'a Limits,
     env: GoEnv<'a>,
     program: Option<GoBinary<'_>>,
-    mut warnings: Vec<Error<'a>>,
+    warnings: Vec<Error<'a>>,
 ) -> Plan<'a> {
     let program = program.as_ref();
-    warnings.extend(limits.problems.iter().map(|(path, problem)| warning(path, problem)));
-    let memory = memory::decide(tuning, limits, env.gomemlimit, program, &mut warnings);
-    let cpu = cpu::decide(tuning, limits, env, program, &mut warnings);
+    let mut plan = Plan {
+        memory: Decision::of_limit(tuning.memory_limit, &limits.memory),
+        cpu: Decision::of_limit(tuning.cpu_limit, &limits.cpu),
+        godebug: None,
+        warnings,
+    };
+    for (path, problem) in &limits.problems {
+        warn(path, problem, &mut plan.warnings);
+    }
+    memory::decide(&mut plan, tuning, limits, env.gomemlimit, program);
+    cpu::decide(&mut plan, tuning, limits, env, program);
     let release = program.and_then(|program| program.release);
     if let Some(value) = env.gogc
         && value != b"off"
         && parse_go_integer(value, release).is_none()
     {
         let (name, expected) = ("GOGC", "a percentage such as 100, or off");
-        warnings.push(Error::IgnoredByGo { name, value, expected });
+        plan.warnings.push(Error::IgnoredByGo { name, value, expected });
     }
-    let godebug = (cpu.reason == Reason::Live).then(|| cpu::follow_quota(env.godebug));
-    Plan { memory, cpu, godebug, warnings }
+    if plan.cpu.reason == Reason::Live {
+        plan.godebug = Some(cpu::follow_quota(env.godebug));
+    }
+    plan
 }
 
 impl<'a, T: Limit> Decision<'a, T> {
     /// The limit that counts, before anything is decided from it: the one that the user gave, or
     /// the lowest that was found. If there is none, the reason says why.
     fn of_limit(given: Option<T>, found: &'a ControllerLimits<T>) -> Self {
-        let (limit, source) = match (given, found.lowest()) {
-            (Some(limit), _) => (Some(limit), None),
-            (None, Some((limit, path))) => (Some(limit), Some(path)),
-            (None, None) => (None, None),
-        };
-        let has_problem =
-            || found.files.iter().any(|it| matches!(it.value, LimitValue::Problem(_)));
-        let reason = if found.version.is_none() {
-            Reason::NoCgroup
-        } else if has_problem() {
-            Reason::Unknown
-        } else {
-            Reason::Unlimited
-        };
-        Self {
-            limit,
-            source,
+        let mut decision = Self {
+            limit: given,
+            source: None,
             value: None,
-            reason,
+            reason: Reason::Unlimited,
             note: None,
-            from_mount_root: given.is_none() && found.from_mount_root,
-            is_known: limit.is_some() || reason == Reason::Unlimited,
+            from_mount_root: false,
+            is_known: true,
+        };
+        if given.is_some() {
+            return decision;
         }
+        if let Some((limit, path)) = found.lowest() {
+            decision.limit = Some(limit);
+            decision.source = Some(path);
+        } else if found.version.is_none() {
+            decision.reason = Reason::NoCgroup;
+            decision.is_known = false;
+        } else if found.files.iter().any(|it| matches!(it.value, LimitValue::Problem(_))) {
+            decision.reason = Reason::Unknown;
+            decision.is_known = false;
+        }
+        decision.from_mount_root = found.from_mount_root;
+        decision
     }
 }
 
@@ -123,16 +134,16 @@ impl<'a, T: Limit> Decision<'a, T> {
 fn warn_about_files<'a, T>(limits: &'a ControllerLimits<T>, warnings: &mut Vec<Error<'a>>) {
     for file in &limits.files {
         if let LimitValue::Problem(problem) = &file.value {
-            warnings.push(warning(&file.path, problem));
+            warn(&file.path, problem, warnings);
         }
     }
 }
 
-fn warning<'a>(path: &'a [u8], problem: &'a FileProblem) -> Error<'a> {
-    match problem {
+fn warn<'a>(path: &'a [u8], problem: &'a FileProblem, warnings: &mut Vec<Error<'a>>) {
+    warnings.push(match problem {
         FileProblem::Unreadable(cause) => Error::UnreadableFile { path, cause: *cause },
         FileProblem::Invalid(content) => Error::InvalidFile { path, content },
-    }
+    });
 }
 
 #[cfg(test)]
