@@ -5,8 +5,9 @@ use core::fmt::{self, Write};
 /// The parts before and behind the first separator.
 #[must_use]
 pub fn split_once(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
-    let mut parts = text.splitn(2, |byte| *byte == separator);
-    Some((parts.next()?, parts.next()?))
+    let at = text.iter().position(|byte| *byte == separator)?;
+    let (before, rest) = text.split_at_checked(at)?;
+    Some((before, rest.get(1..)?))
 }
 
 /// Bytes in a message, on one line. Valid UTF-8 is shown as it is, but quotes, backslashes, and
@@ -19,18 +20,23 @@ impl fmt::Display for Escaped<'_> {
         for chunk in self.0.utf8_chunks() {
             for character in chunk.valid().chars() {
                 match character {
-                    '"' | '\\' => write!(f, "\\{character}")?,
-                    _ if character.is_control() => write!(f, "\\x{:02x}", u32::from(character))?,
-                    _ if breaks_lines(character) => write!(f, "{}", character.escape_unicode())?,
+                    '"' => f.write_str("\\\"")?,
+                    '\\' => f.write_str("\\\\")?,
+                    _ if character.is_control() => write_byte(f, character as u8)?,
+                    _ if breaks_lines(character) => write!(f, "\\u{{{:x}}}", u32::from(character))?,
                     _ => f.write_char(character)?,
                 }
             }
             for byte in chunk.invalid() {
-                write!(f, "\\x{byte:02x}")?;
+                write_byte(f, *byte)?;
             }
         }
         Ok(())
     }
+}
+
+fn write_byte(f: &mut fmt::Formatter<'_>, byte: u8) -> fmt::Result {
+    write!(f, "\\x{byte:02x}")
 }
 
 /// Line and paragraph separators, and the characters that change the direction of text
@@ -63,7 +69,8 @@ impl fmt::Display for JsonString<'_> {
         for chunk in self.0.utf8_chunks() {
             for character in chunk.valid().chars() {
                 match character {
-                    '"' | '\\' => write!(f, "\\{character}")?,
+                    '"' => f.write_str("\\\"")?,
+                    '\\' => f.write_str("\\\\")?,
                     '\0'..' ' => write!(f, "\\u{:04x}", u32::from(character))?,
                     _ => f.write_char(character)?,
                 }

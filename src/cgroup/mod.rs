@@ -16,23 +16,24 @@ mod v2;
 use crate::sys;
 use crate::units::{Bytes, CpuQuota, parse_integer};
 use core::ffi::CStr;
-use files::{ControllerFiles, FileReader, invalid};
-use limits::{CgroupVersion, ControllerLimits, FileProblem, Limit, LimitValue, Limits, parent_dir};
+use files::{FileReader, ReadLimits, invalid};
+use limits::{CgroupVersion, ControllerLimits, FileProblem, LimitValue, Limits, parent_dir};
 use locate::CgroupDirs;
 use procfs::CgroupPath;
 use sysroot::{DEFAULT_MOUNTINFO, MEMINFO, PathBuffer, SELF_CGROUP, SELF_MOUNTINFO, SELF_STATUS};
 
 pub use sysroot::SysRoot;
 
-/// A controller: its name, and the files that contain its limits.
-struct Controller<T: 'static> {
+/// A controller: its name, and how its limits are read.
+struct Controller<T> {
     name: &'static [u8],
-    v1: ControllerFiles<T>,
-    v2: ControllerFiles<T>,
+    v1: ReadLimits<T>,
+    v2: ReadLimits<T>,
 }
 
-const MEMORY: Controller<Bytes> = Controller { name: b"memory", v1: v1::MEMORY, v2: v2::MEMORY };
-const CPU: Controller<CpuQuota> = Controller { name: b"cpu", v1: v1::CPU, v2: v2::CPU };
+const MEMORY: Controller<Bytes> =
+    Controller { name: b"memory", v1: v1::read_memory, v2: v2::read_memory };
+const CPU: Controller<CpuQuota> = Controller { name: b"cpu", v1: v1::read_cpu, v2: v2::read_cpu };
 
 /// All files that contain limits, in v1 or v2.
 const LIMIT_FILES: [&[u8]; 6] = [
@@ -139,36 +140,35 @@ impl<'a> Search<'a> {
     }
 
     /// Finds the limits of a controller. `cgroups` is the content of `/proc/self/cgroup`.
-    fn controller_limits<T: Limit>(
+    fn controller_limits<T>(
         &mut self,
         controller: &Controller<T>,
         cgroups: &[u8],
     ) -> ControllerLimits<T> {
+        let mut limits = ControllerLimits::none();
         let Some(cgroup) = procfs::cgroup_path(cgroups, controller.name) else {
-            return ControllerLimits::none();
+            return limits;
         };
-        let files = match cgroup.version {
-            CgroupVersion::V1 => &controller.v1,
-            CgroupVersion::V2 => &controller.v2,
+        limits.version = Some(cgroup.version);
+        let read_limits = match cgroup.version {
+            CgroupVersion::V1 => controller.v1,
+            CgroupVersion::V2 => controller.v2,
         };
-        let none = ControllerLimits { version: Some(cgroup.version), ..ControllerLimits::none() };
         if let Some(directories) = self.conventional_dirs(&cgroup) {
-            let files = self.files.read_limits(&directories, files);
-            let has_controller =
-                files.first().is_some_and(|first| !matches!(first.value, LimitValue::Absent));
-            if has_controller {
-                return ControllerLimits { files, ..none };
+            limits.files = read_limits(&mut self.files, &directories);
+            if let Some(first) = limits.files.first()
+                && !matches!(first.value, LimitValue::Absent)
+            {
+                return limits;
             }
+            limits.files.clear();
         }
-        let Some(directories) = self.mountinfo_dirs(&cgroup) else {
-            return none;
-        };
-        ControllerLimits {
-            from_mount_root: directories.is_guess,
-            subtree_mount: directories.subtree_mount,
-            files: self.files.read_limits(&directories, files),
-            ..none
+        if let Some(directories) = self.mountinfo_dirs(&cgroup) {
+            limits.from_mount_root = directories.is_guess;
+            limits.subtree_mount = directories.subtree_mount;
+            limits.files = read_limits(&mut self.files, &directories);
         }
+        limits
     }
 
     /// The directories of a cgroup below the conventional mount points, if it is there. They are
