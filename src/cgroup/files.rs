@@ -6,9 +6,13 @@ use super::sysroot::{PathBuffer, SysRoot};
 use crate::sys::{self, Errno};
 use core::ffi::CStr;
 
-/// Reads the limit files of one controller in one version of the interface. The first file of the
-/// process's own cgroup exists wherever the controller is enabled.
-pub type ReadLimits<T> = fn(&mut FileReader<'_>, &CgroupDirs) -> Vec<LimitFile<T>>;
+/// The limit files of one controller in one version of the interface.
+pub struct ControllerFiles<T> {
+    /// The name of a file that exists in every cgroup with the controller.
+    pub first: &'static [u8],
+    /// Reads the files of the process's own cgroup and of its ancestors.
+    pub read: fn(&mut FileReader<'_>, &CgroupDirs) -> Vec<LimitFile<T>>,
+}
 
 /// Parses the content of a limit file; none if that is invalid.
 pub type ParseLimit<T> = fn(&[u8]) -> Option<LimitValue<T>>;
@@ -52,10 +56,10 @@ impl<'a> FileReader<'a> {
         self.path.without_root().to_vec()
     }
 
-    /// Whether a directory exists.
-    pub fn directory_exists(&mut self, directory: &[u8]) -> bool {
-        // With a slash at its end the path of another file does not.
-        self.path.set_file(directory, b"").is_ok_and(sys::exists)
+    /// Whether a file exists in a directory, or the directory itself if `name` is empty.
+    pub fn exists(&mut self, directory: &[u8], name: &[u8]) -> bool {
+        // A path with a slash at its end exists only if it is that of a directory.
+        self.path.set_file(directory, name).is_ok_and(sys::exists)
     }
 
     /// Reads the files with these names in a cgroup and in its ancestors, from the leaf up.
