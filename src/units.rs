@@ -18,7 +18,8 @@ impl fmt::Display for Bytes {
         let power = self.0.checked_ilog2().unwrap_or_default() / 10;
         let unit = UNITS.get(power as usize).copied().unwrap_or_default();
         let hundredths = (u128::from(self.0) * 100) >> (10 * power);
-        write!(f, "{} {unit}", Decimal::new(hundredths as u64, 2))
+        write_decimal(f, hundredths as u64, 2)?;
+        write!(f, " {unit}")
     }
 }
 
@@ -70,7 +71,7 @@ impl fmt::Display for CpuQuota {
         // The kernel allows periods of up to a second, so the product is far from the maximum.
         let rest = (quota % period).saturating_mul(CPU).saturating_add(period.get() / 2) / period;
         let millionths = self.rounded_down().saturating_mul(CPU).saturating_add(rest);
-        write!(f, "{}", Decimal::new(millionths, 6))
+        write_decimal(f, millionths, 6)
     }
 }
 
@@ -103,7 +104,8 @@ impl Ratio {
 
 impl fmt::Display for Ratio {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}%", Decimal::new(self.0.into(), 7))
+        write_decimal(f, self.0.into(), 7)?;
+        f.write_str("%")
     }
 }
 
@@ -113,38 +115,23 @@ pub struct Seconds(pub Duration);
 
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", Decimal::new(self.0.as_millis() as u64, 3))
+        write_decimal(f, self.0.as_millis() as u64, 3)
     }
 }
 
-/// A number with decimals, shown without zeros at the end.
-struct Decimal {
-    whole: u64,
-    fraction: u64,
-    decimals: usize,
-}
-
-impl Decimal {
-    /// Takes the number as a multiple of 10 to the power of `-decimals`.
-    const fn new(number: u64, decimals: usize) -> Self {
-        let scale = 10u64.pow(decimals as u32);
-        Self { whole: number / scale, fraction: number % scale, decimals }
+/// Writes a multiple of 10 to the power of `-decimals` without zeros at its end.
+fn write_decimal(f: &mut fmt::Formatter<'_>, number: u64, mut decimals: usize) -> fmt::Result {
+    let scale = 10u64.pow(decimals as u32);
+    let mut fraction = number % scale;
+    write!(f, "{}", number / scale)?;
+    if fraction == 0 {
+        return Ok(());
     }
-}
-
-impl fmt::Display for Decimal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let &Self { whole, mut fraction, decimals: mut width } = self;
-        write!(f, "{whole}")?;
-        if fraction == 0 {
-            return Ok(());
-        }
-        while fraction.is_multiple_of(10) {
-            fraction /= 10;
-            width -= 1;
-        }
-        write!(f, ".{fraction:0width$}")
+    while fraction.is_multiple_of(10) {
+        fraction /= 10;
+        decimals -= 1;
     }
+    write!(f, ".{fraction:0decimals$}")
 }
 
 /// Parses ASCII digits and nothing else. Too large a number is none.
