@@ -17,21 +17,37 @@ pub struct Escaped<'a>(pub &'a [u8]);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.utf8_chunks() {
-            for character in chunk.valid().chars() {
-                match character {
-                    '"' => f.write_str("\\\"")?,
-                    '\\' => f.write_str("\\\\")?,
-                    _ if character.is_control() => write_byte(f, character as u8)?,
-                    _ if breaks_lines(character) => write!(f, "\\u{{{:x}}}", u32::from(character))?,
-                    _ => f.write_char(character)?,
-                }
-            }
-            for byte in chunk.invalid() {
-                write_byte(f, *byte)?;
-            }
+        write_chunks(f, self.0, write_escaped, |f, invalid| {
+            invalid.iter().try_for_each(|byte| write_byte(f, *byte))
+        })
+    }
+}
+
+/// Writes each character by `valid`, and each sequence of bytes that is not UTF-8 by `invalid`.
+fn write_chunks(
+    f: &mut fmt::Formatter<'_>,
+    text: &[u8],
+    valid: fn(&mut fmt::Formatter<'_>, char) -> fmt::Result,
+    invalid: fn(&mut fmt::Formatter<'_>, &[u8]) -> fmt::Result,
+) -> fmt::Result {
+    for chunk in text.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            valid(f, character)?;
         }
-        Ok(())
+        if !chunk.invalid().is_empty() {
+            invalid(f, chunk.invalid())?;
+        }
+    }
+    Ok(())
+}
+
+fn write_escaped(f: &mut fmt::Formatter<'_>, character: char) -> fmt::Result {
+    match character {
+        '"' => f.write_str("\\\""),
+        '\\' => f.write_str("\\\\"),
+        _ if character.is_control() => write_byte(f, character as u8),
+        _ if breaks_lines(character) => write!(f, "\\u{{{:x}}}", u32::from(character)),
+        _ => f.write_char(character),
     }
 }
 
@@ -66,20 +82,17 @@ pub struct JsonString<'a>(pub &'a [u8]);
 impl fmt::Display for JsonString<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_char('"')?;
-        for chunk in self.0.utf8_chunks() {
-            for character in chunk.valid().chars() {
-                match character {
-                    '"' => f.write_str("\\\"")?,
-                    '\\' => f.write_str("\\\\")?,
-                    '\0'..' ' => write!(f, "\\u{:04x}", u32::from(character))?,
-                    _ => f.write_char(character)?,
-                }
-            }
-            if !chunk.invalid().is_empty() {
-                f.write_char(char::REPLACEMENT_CHARACTER)?;
-            }
-        }
+        write_chunks(f, self.0, write_json, |f, _| f.write_char(char::REPLACEMENT_CHARACTER))?;
         f.write_char('"')
+    }
+}
+
+fn write_json(f: &mut fmt::Formatter<'_>, character: char) -> fmt::Result {
+    match character {
+        '"' => f.write_str("\\\""),
+        '\\' => f.write_str("\\\\"),
+        '\0'..' ' => write!(f, "\\u{:04x}", u32::from(character)),
+        _ => f.write_char(character),
     }
 }
 
