@@ -80,7 +80,7 @@ impl<'a> FileReader<'a> {
         found
     }
 
-    /// Reads a limit file of the process's own cgroup.
+    /// Reads a limit file, as one of the process's own cgroup.
     pub fn read_limit<T>(
         &mut self,
         directory: &[u8],
