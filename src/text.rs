@@ -5,8 +5,9 @@ use core::fmt::{self, Write};
 /// The parts before and behind the first separator.
 #[must_use]
 pub fn split_once(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
-    let mut parts = text.splitn(2, |byte| *byte == separator);
-    Some((parts.next()?, parts.next()?))
+    let at = text.iter().position(|byte| *byte == separator)?;
+    let (before, rest) = text.split_at_checked(at)?;
+    Some((before, rest.get(1..)?))
 }
 
 /// Bytes in a message, on one line. Valid UTF-8 is shown as it is, but quotes, backslashes, and
@@ -16,21 +17,42 @@ pub struct Escaped<'a>(pub &'a [u8]);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.utf8_chunks() {
-            for character in chunk.valid().chars() {
-                match character {
-                    '"' | '\\' => write!(f, "\\{character}")?,
-                    _ if character.is_control() => write!(f, "\\x{:02x}", u32::from(character))?,
-                    _ if breaks_lines(character) => write!(f, "{}", character.escape_unicode())?,
-                    _ => f.write_char(character)?,
-                }
-            }
-            for byte in chunk.invalid() {
-                write!(f, "\\x{byte:02x}")?;
-            }
-        }
-        Ok(())
+        write_chunks(f, self.0, write_escaped, |f, invalid| {
+            invalid.iter().try_for_each(|byte| write_byte(f, *byte))
+        })
     }
+}
+
+/// Writes each character by `valid`, and each sequence of bytes that is not UTF-8 by `invalid`.
+fn write_chunks(
+    f: &mut fmt::Formatter<'_>,
+    text: &[u8],
+    valid: fn(&mut fmt::Formatter<'_>, char) -> fmt::Result,
+    invalid: fn(&mut fmt::Formatter<'_>, &[u8]) -> fmt::Result,
+) -> fmt::Result {
+    for chunk in text.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            valid(f, character)?;
+        }
+        if !chunk.invalid().is_empty() {
+            invalid(f, chunk.invalid())?;
+        }
+    }
+    Ok(())
+}
+
+fn write_escaped(f: &mut fmt::Formatter<'_>, character: char) -> fmt::Result {
+    match character {
+        '"' => f.write_str("\\\""),
+        '\\' => f.write_str("\\\\"),
+        _ if character.is_control() => write_byte(f, character as u8),
+        _ if breaks_lines(character) => write!(f, "\\u{{{:x}}}", u32::from(character)),
+        _ => f.write_char(character),
+    }
+}
+
+fn write_byte(f: &mut fmt::Formatter<'_>, byte: u8) -> fmt::Result {
+    write!(f, "\\x{byte:02x}")
 }
 
 /// Line and paragraph separators, and the characters that change the direction of text
@@ -60,19 +82,17 @@ pub struct JsonString<'a>(pub &'a [u8]);
 impl fmt::Display for JsonString<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_char('"')?;
-        for chunk in self.0.utf8_chunks() {
-            for character in chunk.valid().chars() {
-                match character {
-                    '"' | '\\' => write!(f, "\\{character}")?,
-                    '\0'..' ' => write!(f, "\\u{:04x}", u32::from(character))?,
-                    _ => f.write_char(character)?,
-                }
-            }
-            if !chunk.invalid().is_empty() {
-                f.write_char(char::REPLACEMENT_CHARACTER)?;
-            }
-        }
+        write_chunks(f, self.0, write_json, |f, _| f.write_char(char::REPLACEMENT_CHARACTER))?;
         f.write_char('"')
+    }
+}
+
+fn write_json(f: &mut fmt::Formatter<'_>, character: char) -> fmt::Result {
+    match character {
+        '"' => f.write_str("\\\""),
+        '\\' => f.write_str("\\\\"),
+        '\0'..' ' => write!(f, "\\u{:04x}", u32::from(character)),
+        _ => f.write_char(character),
     }
 }
 

@@ -13,17 +13,13 @@ pub struct Bytes(pub u64);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (shift, unit) = match self.0 {
-            0..0x400 => (0, "bytes"),
-            0x400..0x10_0000 => (10, "KiB"),
-            0x10_0000..0x4000_0000 => (20, "MiB"),
-            0x4000_0000..0x100_0000_0000 => (30, "GiB"),
-            0x100_0000_0000..0x4_0000_0000_0000 => (40, "TiB"),
-            0x4_0000_0000_0000..0x1000_0000_0000_0000 => (50, "PiB"),
-            0x1000_0000_0000_0000.. => (60, "EiB"),
-        };
-        let hundredths = (u128::from(self.0) * 100) >> shift;
-        write!(f, "{} {unit}", Decimal::new(hundredths as u64, 2))
+        /// The powers of 1024.
+        const UNITS: [&str; 7] = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+        let power = self.0.checked_ilog2().unwrap_or_default() / 10;
+        let unit = UNITS.get(power as usize).copied().unwrap_or_default();
+        let hundredths = (u128::from(self.0) * 100) >> (10 * power);
+        write_decimal(f, hundredths as u64, 2)?;
+        write!(f, " {unit}")
     }
 }
 
@@ -70,10 +66,12 @@ impl CpuQuota {
 /// Rounded to the nearest millionth of a CPU.
 impl fmt::Display for CpuQuota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let period = u128::from(self.period.get());
-        let millionths = (u128::from(self.quota) * 1_000_000 + period / 2) / period;
-        let millionths = u64::try_from(millionths).unwrap_or(u64::MAX);
-        write!(f, "{}", Decimal::new(millionths, 6))
+        const CPU: u64 = 1_000_000;
+        let Self { quota, period } = *self;
+        // The kernel allows periods of up to a second, so the product is far from the maximum.
+        let rest = (quota % period).saturating_mul(CPU).saturating_add(period.get() / 2) / period;
+        let millionths = self.rounded_down().saturating_mul(CPU).saturating_add(rest);
+        write_decimal(f, millionths, 6)
     }
 }
 
@@ -98,15 +96,16 @@ impl Ratio {
     /// This share of a number of bytes, rounded down.
     #[must_use]
     pub fn of(self, Bytes(bytes): Bytes) -> Bytes {
-        let share = u128::from(bytes) * u128::from(self.0) / u128::from(Self::WHOLE);
-        // The ratio is at most 1.
-        Bytes(u64::try_from(share).unwrap_or(bytes))
+        let (ratio, whole) = (u64::from(self.0), u64::from(Self::WHOLE));
+        // In two parts, because the product of both numbers may not fit into 64 bits.
+        Bytes(bytes / whole * ratio + bytes % whole * ratio / whole)
     }
 }
 
 impl fmt::Display for Ratio {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}%", Decimal::new(self.0.into(), 7))
+        write_decimal(f, self.0.into(), 7)?;
+        f.write_str("%")
     }
 }
 
@@ -116,38 +115,23 @@ pub struct Seconds(pub Duration);
 
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", Decimal::new(self.0.as_millis() as u64, 3))
+        write_decimal(f, self.0.as_millis() as u64, 3)
     }
 }
 
-/// A number with decimals, shown without zeros at the end.
-struct Decimal {
-    whole: u64,
-    fraction: u64,
-    decimals: usize,
-}
-
-impl Decimal {
-    /// Takes the number as a multiple of 10 to the power of `-decimals`.
-    const fn new(number: u64, decimals: usize) -> Self {
-        let scale = 10u64.pow(decimals as u32);
-        Self { whole: number / scale, fraction: number % scale, decimals }
+/// Writes a multiple of 10 to the power of `-decimals` without zeros at its end.
+fn write_decimal(f: &mut fmt::Formatter<'_>, number: u64, mut decimals: usize) -> fmt::Result {
+    let scale = 10u64.pow(decimals as u32);
+    let mut fraction = number % scale;
+    write!(f, "{}", number / scale)?;
+    if fraction == 0 {
+        return Ok(());
     }
-}
-
-impl fmt::Display for Decimal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let &Self { whole, mut fraction, decimals: mut width } = self;
-        write!(f, "{whole}")?;
-        if fraction == 0 {
-            return Ok(());
-        }
-        while fraction.is_multiple_of(10) {
-            fraction /= 10;
-            width -= 1;
-        }
-        write!(f, ".{fraction:0width$}")
+    while fraction.is_multiple_of(10) {
+        fraction /= 10;
+        decimals -= 1;
     }
+    write!(f, ".{fraction:0decimals$}")
 }
 
 /// Parses ASCII digits and nothing else. Too large a number is none.
@@ -194,21 +178,34 @@ pub const SIZE: &str = "a size such as 400MiB, 400Mi (1024s), 400MB, 400M (1000s
 #[must_use]
 pub fn parse_size(text: &[u8]) -> Option<Bytes> {
     let (number, unit) = split_unit(text)?;
-    let unit: u64 = match unit {
+    let (base, power) = match unit {
         b"" | b"B" => return parse_integer(number).and_then(checked_size),
-        b"k" | b"K" | b"kB" | b"KB" => 1000,
-        b"M" | b"MB" => 1000 * 1000,
-        b"G" | b"GB" => 1000 * 1000 * 1000,
-        b"T" | b"TB" => 1000 * 1000 * 1000 * 1000,
-        b"Ki" | b"KiB" => 1 << 10,
-        b"Mi" | b"MiB" => 1 << 20,
-        b"Gi" | b"GiB" => 1 << 30,
-        b"Ti" | b"TiB" => 1 << 40,
-        _ => return None,
+        [b'k', b'i', ..] => return None,
+        [prefix, suffix @ ..] => (unit_base(suffix)?, unit_power(*prefix)?),
     };
+    let unit = base.pow(power);
     let thousandths = parse_decimal(number, 1000)?;
     let rest = (thousandths % 1000).checked_mul(unit)? / 1000;
     checked_size((thousandths / 1000).checked_mul(unit)?.checked_add(rest)?)
+}
+
+/// `i` stands for powers of 1024. The `B` for bytes may be left out.
+const fn unit_base(suffix: &[u8]) -> Option<u64> {
+    match suffix {
+        b"" | b"B" => Some(1000),
+        b"i" | b"iB" => Some(1024),
+        _ => None,
+    }
+}
+
+const fn unit_power(prefix: u8) -> Option<u32> {
+    match prefix {
+        b'k' | b'K' => Some(1),
+        b'M' => Some(2),
+        b'G' => Some(3),
+        b'T' => Some(4),
+        _ => None,
+    }
 }
 
 fn checked_size(bytes: u64) -> Option<Bytes> {

@@ -120,10 +120,16 @@ impl<T: Limit> ControllerLimits<T> {
     /// The lowest limit and the path of its file.
     #[must_use]
     pub fn lowest(&self) -> Option<(T, &[u8])> {
+        self.lowest_where(&|_, _| true)
+    }
+
+    /// The lowest of the limits that `applies` accepts, and the path of its file.
+    fn lowest_where(&self, applies: &dyn Fn(&LimitFile<T>, T) -> bool) -> Option<(T, &[u8])> {
         let mut lowest: Option<(T, &[u8])> = None;
         for file in &self.files {
             if let Some(limit) = file.value.limit()
                 && lowest.is_none_or(|(lowest, _)| limit.is_below(lowest))
+                && applies(file, limit)
             {
                 lowest = Some((limit, &file.path));
             }
@@ -180,17 +186,9 @@ impl Limits {
     /// one that is neither `memory.high` nor above the machine's memory.
     #[must_use]
     pub fn oom_limit(&self) -> Option<(Bytes, &[u8])> {
-        let mut lowest: Option<(Bytes, &[u8])> = None;
-        for file in &self.memory.files {
-            if let Some(limit) = file.value.limit()
-                && self.memory_total.is_none_or(|total| limit <= total)
-                && lowest.is_none_or(|(lowest, _)| limit < lowest)
-                && !file.is_memory_high()
-            {
-                lowest = Some((limit, &file.path));
-            }
-        }
-        lowest
+        self.memory.lowest_where(&|file, limit| {
+            self.memory_total.is_none_or(|total| limit <= total) && !file.is_memory_high()
+        })
     }
 }
 

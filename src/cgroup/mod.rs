@@ -17,7 +17,7 @@ use crate::sys;
 use crate::units::{Bytes, CpuQuota, parse_integer};
 use core::ffi::CStr;
 use files::{ControllerFiles, FileReader, invalid};
-use limits::{CgroupVersion, ControllerLimits, FileProblem, Limit, LimitValue, Limits, parent_dir};
+use limits::{CgroupVersion, ControllerLimits, FileProblem, Limits, parent_dir};
 use locate::CgroupDirs;
 use procfs::CgroupPath;
 use sysroot::{DEFAULT_MOUNTINFO, MEMINFO, PathBuffer, SELF_CGROUP, SELF_MOUNTINFO, SELF_STATUS};
@@ -25,7 +25,7 @@ use sysroot::{DEFAULT_MOUNTINFO, MEMINFO, PathBuffer, SELF_CGROUP, SELF_MOUNTINF
 pub use sysroot::SysRoot;
 
 /// A controller: its name, and the files that contain its limits.
-struct Controller<T: 'static> {
+struct Controller<T> {
     name: &'static [u8],
     v1: ControllerFiles<T>,
     v2: ControllerFiles<T>,
@@ -139,51 +139,47 @@ impl<'a> Search<'a> {
     }
 
     /// Finds the limits of a controller. `cgroups` is the content of `/proc/self/cgroup`.
-    fn controller_limits<T: Limit>(
+    fn controller_limits<T>(
         &mut self,
         controller: &Controller<T>,
         cgroups: &[u8],
     ) -> ControllerLimits<T> {
+        let mut limits = ControllerLimits::none();
         let Some(cgroup) = procfs::cgroup_path(cgroups, controller.name) else {
-            return ControllerLimits::none();
+            return limits;
         };
+        limits.version = Some(cgroup.version);
         let files = match cgroup.version {
             CgroupVersion::V1 => &controller.v1,
             CgroupVersion::V2 => &controller.v2,
         };
-        let none = ControllerLimits { version: Some(cgroup.version), ..ControllerLimits::none() };
-        if let Some(directories) = self.conventional_dirs(&cgroup) {
-            let files = self.files.read_limits(&directories, files);
-            let has_controller =
-                files.first().is_some_and(|first| !matches!(first.value, LimitValue::Absent));
-            if has_controller {
-                return ControllerLimits { files, ..none };
-            }
+        if let Some(directories) = self.find_dirs(&cgroup, files.first) {
+            limits.from_mount_root = directories.is_guess;
+            limits.subtree_mount = directories.subtree_mount;
+            limits.files = (files.read)(&mut self.files, &directories);
         }
-        let Some(directories) = self.mountinfo_dirs(&cgroup) else {
-            return none;
-        };
-        ControllerLimits {
-            from_mount_root: directories.is_guess,
-            subtree_mount: directories.subtree_mount,
-            files: self.files.read_limits(&directories, files),
-            ..none
-        }
+        limits
     }
 
-    /// The directories of a cgroup below the conventional mount points, if it is there. They are
-    /// tried first because the list of mounts is by far the most expensive file to read.
+    /// Finds the directories of a cgroup. `file` is in the cgroup's own directory if the controller
+    /// is enabled.
     ///
-    /// The directory may belong to another cgroup with the same path: a mount that was made outside
-    /// of our cgroup namespace shows the cgroups of the host, and a mount of a part of the
-    /// hierarchy may contain the same path again. So the cgroup has to list this process. Only the
-    /// mount root is not checked: the list of mounts would lead there as well (as a guess, if the
-    /// mount was made outside), and the list of processes in the root of a host is long.
-    fn conventional_dirs(&mut self, cgroup: &CgroupPath<'_>) -> Option<CgroupDirs> {
-        let directories = locate::find(cgroup, DEFAULT_MOUNTINFO)?;
-        let is_own = !directories.is_guess
-            && (directories.is_mount_root() || self.is_own_cgroup(directories.leaf()));
-        is_own.then_some(directories)
+    /// The conventional mount points are tried first because the list of mounts is by far the most
+    /// expensive file to read. The directory there may belong to another cgroup with the same path:
+    /// a mount that was made outside of our cgroup namespace shows the cgroups of the host, and a
+    /// mount of a part of the hierarchy may contain the same path again. So the cgroup has to list
+    /// this process. Only the mount root is not checked: the list of mounts would lead there as
+    /// well (as a guess, if the mount was made outside), and the list of processes in the root of a
+    /// host is long.
+    fn find_dirs(&mut self, cgroup: &CgroupPath<'_>, file: &[u8]) -> Option<CgroupDirs> {
+        if let Some(directories) = locate::find(cgroup, DEFAULT_MOUNTINFO)
+            && !directories.is_guess
+            && (directories.is_mount_root() || self.is_own_cgroup(directories.leaf()))
+            && self.files.exists(directories.leaf(), file)
+        {
+            return Some(directories);
+        }
+        self.mountinfo_dirs(cgroup)
     }
 
     /// The directories of a cgroup according to the list of mounts.
@@ -197,7 +193,7 @@ impl<'a> Search<'a> {
         // Without a list of mounts, the conventional mount points are the best guess.
         directories.is_guess |= mountinfo.is_none();
         // A sandbox may show the path on its host, but have its own mounts.
-        if !self.files.directory_exists(directories.leaf()) {
+        if !self.files.exists(directories.leaf(), b"") {
             directories.fall_back_to_mount_root();
         }
         Some(directories)

@@ -63,7 +63,7 @@ impl MemoryPressureFiles {
     pub fn read(&self) -> Option<MemoryUsage> {
         // Enough of memory.stat: the lines that count come first.
         let mut buffer = [0; 4096];
-        let limit = procfs::only_number(sys::read_prefix(self.max?, &mut buffer))?;
+        let limit = read_number(self.max?, &mut buffer)?;
         let stat = sys::read_prefix(self.stat?, &mut buffer);
         let numbers = UNRECLAIMABLE.iter().filter_map(|name| procfs::number(stat, name));
         let mut unreclaimable = numbers.fold(0, u64::saturating_add);
@@ -73,14 +73,18 @@ impl MemoryPressureFiles {
             && let (Some(max), Some(current)) = (self.swap_max, self.swap_current)
         {
             // `max` stands for no limit.
-            let max = procfs::only_number(sys::read_prefix(max, &mut buffer)).unwrap_or(u64::MAX);
-            let current = sys::read_prefix(current, &mut buffer);
-            let current = procfs::only_number(current).unwrap_or_default();
+            let max = read_number(max, &mut buffer).unwrap_or(u64::MAX);
+            let current = read_number(current, &mut buffer).unwrap_or_default();
             let swappable = max.saturating_sub(current).min(free_swap);
             unreclaimable = unreclaimable.saturating_sub(swappable);
         }
         Some(MemoryUsage { limit: Bytes(limit), unreclaimable: Bytes(unreclaimable) })
     }
+}
+
+/// Reads a file that contains one number.
+fn read_number(file: BorrowedFd<'_>, buffer: &mut [u8]) -> Option<u64> {
+    procfs::only_number(sys::read_prefix(file, buffer))
 }
 
 #[cfg(test)]

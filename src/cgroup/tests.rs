@@ -1,4 +1,5 @@
 use super::files::MAX_CGROUP_FILE;
+use super::limits::LimitValue;
 use super::*;
 use crate::sys::Errno;
 use std::fs;

@@ -1,35 +1,69 @@
 //! The limit files of a v1 hierarchy.
 
-use super::files::{ControllerFiles, LimitFileSpec, PeriodFileSpec};
-use super::limits::LimitValue;
+use super::files::{ControllerFiles, FileReader, invalid};
+use super::limits::{FileProblem, LimitFile, LimitValue, parent_dir};
+use super::locate::CgroupDirs;
 use super::{DEFAULT_PERIOD, procfs};
 use crate::units::{Bytes, CpuQuota, parse_integer};
 
+pub const MEMORY: ControllerFiles<Bytes> =
+    ControllerFiles { first: LIMIT_IN_BYTES, read: read_memory };
+pub const CPU: ControllerFiles<CpuQuota> = ControllerFiles { first: QUOTA, read: read_cpu };
+
+const LIMIT_IN_BYTES: &[u8] = b"memory.limit_in_bytes";
+const QUOTA: &[u8] = b"cpu.cfs_quota_us";
+
 /// The file of a cgroup does not show the limits of its ancestors, but `hierarchical_memory_limit`
-/// does (Documentation/admin-guide/cgroup-v1/memory.rst).
-pub const MEMORY: ControllerFiles<Bytes> = ControllerFiles {
-    per_cgroup: &[LimitFileSpec {
-        name: b"memory.limit_in_bytes",
-        parse: parse_bytes,
-        period: None,
-    }],
-    effective: Some(LimitFileSpec {
-        name: b"memory.stat",
-        parse: parse_hierarchical_limit,
-        period: None,
-    }),
-};
+/// does, even of those that the mount does not show
+/// (Documentation/admin-guide/cgroup-v1/memory.rst). So the files are read from the leaf up to the
+/// one that has this limit. Those of other ancestors are left out: their limits do not apply.
+fn read_memory(reader: &mut FileReader<'_>, directories: &CgroupDirs) -> Vec<LimitFile<Bytes>> {
+    let leaf = directories.leaf();
+    let effective = reader.read_limit(leaf, b"memory.stat", parse_hierarchical_limit);
+    let is_known = matches!(effective.value, LimitValue::Limit(_) | LimitValue::Unlimited);
+    let mut files = Vec::new();
+    for directory in directories.upwards() {
+        let mut file = reader.read_limit(directory, LIMIT_IN_BYTES, parse_bytes);
+        file.in_ancestor = directories.is_ancestor(directory);
+        // An ancestor with a lower limit does not apply (use_hierarchy is 0).
+        let applies = !file.in_ancestor || !file.value.is_below(&effective.value);
+        let is_source = is_known && applies && !effective.value.is_below(&file.value);
+        // If the kernel does not tell the limit, every ancestor is assumed to apply.
+        if is_source || !file.in_ancestor || !is_known {
+            files.push(file);
+        }
+        if is_source {
+            break;
+        }
+    }
+    files.push(effective);
+    files
+}
 
 /// CPU time, and the period that it is for (Documentation/scheduler/sched-bwc.rst). A cgroup does
 /// not show the quotas of its ancestors.
-pub const CPU: ControllerFiles<CpuQuota> = ControllerFiles {
-    per_cgroup: &[LimitFileSpec {
-        name: b"cpu.cfs_quota_us",
-        parse: parse_quota,
-        period: Some(PeriodFileSpec { name: b"cpu.cfs_period_us", apply: apply_period }),
-    }],
-    effective: None,
-};
+fn read_cpu(reader: &mut FileReader<'_>, directories: &CgroupDirs) -> Vec<LimitFile<CpuQuota>> {
+    let mut files = reader.read_limits(directories, &[QUOTA], parse_quota);
+    for file in &mut files {
+        let LimitValue::Limit(quota) = &mut file.value else {
+            continue;
+        };
+        // The kernel has both files or neither, so a missing one is a problem too.
+        let problem = match reader.read(parent_dir(&file.path), b"cpu.cfs_period_us") {
+            Ok(text) => match apply_period(*quota, text) {
+                Some(limit) => {
+                    *quota = limit;
+                    continue;
+                }
+                None => invalid(text),
+            },
+            Err(error) => FileProblem::Unreadable(error),
+        };
+        file.path = reader.path_without_root();
+        file.value = LimitValue::Problem(problem);
+    }
+    files
+}
 
 /// Parses bytes. The kernel prints "unlimited" as the largest number of whole pages, of 4 to 64
 /// KiB, in a signed long (PAGE_COUNTER_MAX). Kernels before 3.19 counted in bytes, up to 2^63 - 1

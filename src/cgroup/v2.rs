@@ -2,7 +2,7 @@
 //! real root has none (Documentation/admin-guide/cgroup-v2.rst).
 
 use super::DEFAULT_PERIOD;
-use super::files::{ControllerFiles, LimitFileSpec};
+use super::files::ControllerFiles;
 use super::limits::LimitValue;
 use crate::text::split_once;
 use crate::units::{Bytes, CpuQuota, parse_integer};
@@ -10,17 +10,16 @@ use crate::units::{Bytes, CpuQuota, parse_integer};
 /// Above `memory.max` the kernel kills processes; above `memory.high` it slows them down and
 /// reclaims their memory.
 pub const MEMORY: ControllerFiles<Bytes> = ControllerFiles {
-    per_cgroup: &[
-        LimitFileSpec { name: b"memory.max", parse: parse_bytes, period: None },
-        LimitFileSpec { name: b"memory.high", parse: parse_bytes, period: None },
-    ],
-    effective: None,
+    first: b"memory.max",
+    read: |reader, directories| {
+        reader.read_limits(directories, &[b"memory.max", b"memory.high"], parse_bytes)
+    },
 };
 
 /// CPU time, and the period that it is for.
 pub const CPU: ControllerFiles<CpuQuota> = ControllerFiles {
-    per_cgroup: &[LimitFileSpec { name: b"cpu.max", parse: parse_quota, period: None }],
-    effective: None,
+    first: b"cpu.max",
+    read: |reader, directories| reader.read_limits(directories, &[b"cpu.max"], parse_quota),
 };
 
 fn parse_bytes(text: &[u8]) -> Option<LimitValue<Bytes>> {
