@@ -60,6 +60,7 @@ pub mod monitor;
 // The init.
 pub mod supervisor;
 
+use cgroup::counters::Counters;
 use cli::Request;
 use core::ffi::CStr;
 use core::fmt::Display;
@@ -67,8 +68,7 @@ use core::ops::ControlFlow::{self, Break, Continue};
 use error::Error;
 use monitor::Monitor;
 use options::Format;
-use report::explain::{ExplainedProgram, JsonReport, TextReport};
-use report::plan::PlanSummary;
+use report::{ExplainedProgram, Explanation, JsonReport, PlanSummary, TextReport};
 use std::ffi::CString;
 use std::os::fd::AsFd;
 use stderr::{LogLevel, Stderr};
@@ -124,14 +124,19 @@ pub fn start(
 
     let plan = policy::decide(&options.tuning, &limits, go_env, go, warnings);
     if let cli::Command::Explain(format) = command {
-        let program =
-            ExplainedProgram { name: name.map(CStr::to_bytes), path: file.map(CStr::to_bytes), go };
-        let oom_group = cgroup::counters::Counters::new(&root, &limits).oom_group();
-        let code = match format {
-            Format::Text => print(&TextReport(&plan, program, oom_group), &mut stderr),
-            Format::Json => print(&JsonReport(&plan, program, oom_group), &mut stderr),
+        let explanation = Explanation {
+            plan: &plan,
+            program: ExplainedProgram {
+                name: name.map(CStr::to_bytes),
+                path: file.map(CStr::to_bytes),
+                go,
+            },
+            oom_group: Counters::new(&root, &limits).oom_group(),
         };
-        return Break(code);
+        return Break(match format {
+            Format::Text => print(&TextReport(explanation), &mut stderr),
+            Format::Json => print(&JsonReport(explanation), &mut stderr),
+        });
     }
 
     for warning in &plan.warnings {

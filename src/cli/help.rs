@@ -41,7 +41,7 @@ Other:
   -h, --help              show this help
   --version               show the version
 
-Long options but these are variables too (LOADLINE_CPU_MIN). See: man loadline
+Each long option above \"Other\" has a variable: --cpu-min is LOADLINE_CPU_MIN.
 ";
 
 /// The text of `--version`. dockerd parses it and takes the commit from what follows ` - git.`.

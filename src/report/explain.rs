@@ -17,16 +17,27 @@ pub struct ExplainedProgram<'a> {
     pub go: Option<GoBinary<'a>>,
 }
 
-/// The report as text. The last field is `memory.oom.group` of our cgroup, if it could be read:
-/// whether the kernel kills the init together with the program.
-pub struct TextReport<'a>(pub &'a Plan<'a>, pub ExplainedProgram<'a>, pub Option<bool>);
+/// What `--explain` shows.
+#[derive(Clone, Copy)]
+pub struct Explanation<'a> {
+    /// The limits and the decisions.
+    pub plan: &'a Plan<'a>,
+    /// The program that they are for.
+    pub program: ExplainedProgram<'a>,
+    /// `memory.oom.group` of our cgroup, if it could be read: whether the kernel kills the init
+    /// together with the program.
+    pub oom_group: Option<bool>,
+}
 
-/// The report as one line of JSON. The fields are those of [`TextReport`].
-pub struct JsonReport<'a>(pub &'a Plan<'a>, pub ExplainedProgram<'a>, pub Option<bool>);
+/// An explanation as text.
+pub struct TextReport<'a>(pub Explanation<'a>);
+
+/// An explanation as one line of JSON.
+pub struct JsonReport<'a>(pub Explanation<'a>);
 
 impl Display for TextReport<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self(plan, program, oom_group) = self;
+        let Self(Explanation { plan, program, oom_group }) = self;
         writeln!(f, "memory")?;
         match plan.memory.limit {
             Some(limit) => writeln!(f, "  limit       {limit} ({} bytes)", limit.0)?,
@@ -111,7 +122,7 @@ fn write_if_some(f: &mut Formatter<'_>, label: &str, value: Option<&[u8]>) -> fm
 
 impl Display for JsonReport<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self(plan, program, oom_group) = self;
+        let Self(Explanation { plan, program, oom_group }) = self;
 
         let AnyDecision { source, from_mount_root, value, why, .. } = AnyDecision::memory(plan);
         let limit = OrNull(plan.memory.limit.map(|limit| limit.0));

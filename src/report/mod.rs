@@ -11,5 +11,5 @@ pub mod summary;
 #[cfg(test)]
 mod tests;
 
-pub use explain::{ExplainedProgram, JsonReport, TextReport};
+pub use explain::{ExplainedProgram, Explanation, JsonReport, TextReport};
 pub use plan::PlanSummary;

@@ -29,10 +29,18 @@ fn plan() -> Plan<'static> {
     }
 }
 
+fn explanation<'a>(
+    plan: &'a Plan<'a>,
+    program: ExplainedProgram<'a>,
+    oom_group: Option<bool>,
+) -> Explanation<'a> {
+    Explanation { plan, program, oom_group }
+}
+
 #[test]
 fn the_json_report_can_be_parsed() {
     let program = ExplainedProgram { name: Some(b"x\n"), path: None, go: None };
-    let text = JsonReport(&plan(), program, Some(true)).to_string();
+    let text = JsonReport(explanation(&plan(), program, Some(true))).to_string();
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(text.lines().count(), 1);
     let expected = serde_json::json!({
@@ -71,7 +79,7 @@ fn the_keys_of_the_json_report_keep_their_order() {
     let program = ExplainedProgram { name: Some(b"x"), path: None, go: None };
     let plan = Plan { warnings: Vec::new(), ..plan() };
     assert_eq!(
-        JsonReport(&plan, program, None).to_string(),
+        JsonReport(explanation(&plan, program, None)).to_string(),
         format!(
             "{{\"memory\":{{\"limit_bytes\":419430400,\"source\":\"/sys/\\\"\u{fffd}/memory.max\",\
              \"GOMEMLIMIT\":\"335544320\",\"oom_group\":null,\"reason\":\"80% of the limit; {}\",\
@@ -97,7 +105,7 @@ fn the_reports_and_the_summary_say_what_is_set_and_why() {
         automemlimit: Some(b"v0.7.4"),
     };
     let program = ExplainedProgram { name: Some(b"/app"), path: Some(b"/app"), go: Some(go) };
-    let json = JsonReport(&plan(), program, Some(true)).to_string();
+    let json = JsonReport(explanation(&plan(), program, Some(true))).to_string();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     let expected = serde_json::json!({
         "name": "/app",
@@ -109,7 +117,7 @@ fn the_reports_and_the_summary_say_what_is_set_and_why() {
         "cgo": true,
     });
     assert_eq!(json["program"], expected);
-    let text = TextReport(&plan(), program, Some(true)).to_string();
+    let text = TextReport(explanation(&plan(), program, Some(true))).to_string();
     for part in [
         "memory\n  limit       400 MiB (419430400 bytes)\n",
         "  source      \"/sys/\\\"\\xff/memory.max\"\n",
@@ -140,7 +148,9 @@ fn the_reports_and_the_summary_say_what_is_set_and_why() {
 
 #[test]
 fn the_text_report_says_what_is_missing() {
-    let none = |program| TextReport(&Plan { godebug: None, ..plan() }, program, None).to_string();
+    let none = |program| {
+        TextReport(explanation(&Plan { godebug: None, ..plan() }, program, None)).to_string()
+    };
     let text = none(ExplainedProgram { name: None, path: None, go: None });
     assert!(!text.contains("program\n") && !text.contains("OOM kill"), "{text}");
     assert!(!text.contains("GODEBUG"), "{text}");
