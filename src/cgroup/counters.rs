@@ -48,7 +48,7 @@ impl<'a> Counters<'a> {
 
     /// The counter of processes that were OOM-killed in the process's own cgroup.
     pub fn oom_kill_counter(&mut self) -> OomKillCounter {
-        let mut counter = OomKillCounter { path: [0; OomKillCounter::PATH_MAX] };
+        let mut counter = OomKillCounter { path: [0; OomKillCounter::MAX_LENGTH] };
         if let Some(directory) = self.limits.memory.own_cgroup_dir()
             && let Some(name) = self.oom_events_file()
             && let Ok(path) = self.files.path(directory, name)
@@ -133,12 +133,12 @@ impl<'a> Counters<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct OomKillCounter {
     /// The path of the file, with a NUL at its end. If it is empty, nothing can be opened.
-    path: [u8; Self::PATH_MAX],
+    path: [u8; Self::MAX_LENGTH],
 }
 
 impl OomKillCounter {
     /// The longest path, with its NUL. On a Kubernetes node they have some 230 bytes.
-    const PATH_MAX: usize = 256;
+    const MAX_LENGTH: usize = 256;
 
     /// The number so far, if it is known.
     #[must_use]

@@ -100,11 +100,12 @@ pub fn append_at(file: BorrowedFd<'_>, mut offset: u64, mut length: usize, buffe
     }
 }
 
-/// Whether there is a file by this name.
+/// Whether there is a file by this name. If that cannot be found out, it may be there.
 #[must_use]
 pub fn exists(path: &CStr) -> bool {
     // SAFETY: the path is NUL-terminated.
-    unsafe { libc::access(path.as_ptr(), libc::F_OK) == 0 }
+    let result = check(unsafe { libc::access(path.as_ptr(), libc::F_OK) });
+    result.err().is_none_or(|error| !error.is_not_found())
 }
 
 /// Whether exec would find a program here: a file that we may execute and that is no directory.
