@@ -6,13 +6,9 @@ use super::sysroot::{PathBuffer, SysRoot};
 use crate::sys::{self, Errno};
 use core::ffi::CStr;
 
-/// The limit files of one controller in one version of the interface.
-pub struct ControllerFiles<T> {
-    /// The name of a file that exists in every cgroup with the controller.
-    pub first: &'static [u8],
-    /// Reads the files of the process's own cgroup and of its ancestors.
-    pub read: fn(&mut FileReader<'_>, &CgroupDirs) -> Vec<LimitFile<T>>,
-}
+/// Reads the limit files of a controller in the process's own cgroup and in its ancestors. The first
+/// one exists wherever the controller is enabled.
+pub type ReadLimits<T> = fn(&mut FileReader<'_>, &CgroupDirs) -> Vec<LimitFile<T>>;
 
 /// Parses the content of a limit file; none if that is invalid.
 pub type ParseLimit<T> = fn(&[u8]) -> Option<LimitValue<T>>;
@@ -56,10 +52,10 @@ impl<'a> FileReader<'a> {
         self.path.without_root().to_vec()
     }
 
-    /// Whether a file exists in a directory, or the directory itself if `name` is empty.
-    pub fn exists(&mut self, directory: &[u8], name: &[u8]) -> bool {
+    /// Whether a directory exists.
+    pub fn directory_exists(&mut self, directory: &[u8]) -> bool {
         // A path with a slash at its end exists only if it is that of a directory.
-        self.path.set_file(directory, name).is_ok_and(sys::exists)
+        self.path.set_file(directory, b"").is_ok_and(sys::exists)
     }
 
     /// Reads the files with these names in a cgroup and in its ancestors, from the leaf up.

@@ -114,6 +114,11 @@ impl<T> ControllerLimits<T> {
     pub const fn none() -> Self {
         Self { version: None, from_mount_root: false, subtree_mount: false, files: Vec::new() }
     }
+
+    /// Whether the controller is enabled where the files were read: the first one exists then.
+    pub(super) fn has_controller(&self) -> bool {
+        self.files.first().is_some_and(|first| !matches!(first.value, LimitValue::Absent))
+    }
 }
 
 impl<T: Limit> ControllerLimits<T> {

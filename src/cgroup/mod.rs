@@ -16,7 +16,7 @@ mod v2;
 use crate::sys;
 use crate::units::{Bytes, CpuQuota, parse_integer};
 use core::ffi::CStr;
-use files::{ControllerFiles, FileReader, invalid};
+use files::{FileReader, ReadLimits, invalid};
 use limits::{CgroupVersion, ControllerLimits, FileProblem, Limits, parent_dir};
 use locate::CgroupDirs;
 use procfs::CgroupPath;
@@ -24,15 +24,16 @@ use sysroot::{DEFAULT_MOUNTINFO, MEMINFO, PathBuffer, SELF_CGROUP, SELF_MOUNTINF
 
 pub use sysroot::SysRoot;
 
-/// A controller: its name, and the files that contain its limits.
+/// A controller: its name, and how its limits are read.
 struct Controller<T> {
     name: &'static [u8],
-    v1: ControllerFiles<T>,
-    v2: ControllerFiles<T>,
+    v1: ReadLimits<T>,
+    v2: ReadLimits<T>,
 }
 
-const MEMORY: Controller<Bytes> = Controller { name: b"memory", v1: v1::MEMORY, v2: v2::MEMORY };
-const CPU: Controller<CpuQuota> = Controller { name: b"cpu", v1: v1::CPU, v2: v2::CPU };
+const MEMORY: Controller<Bytes> =
+    Controller { name: b"memory", v1: v1::read_memory, v2: v2::read_memory };
+const CPU: Controller<CpuQuota> = Controller { name: b"cpu", v1: v1::read_cpu, v2: v2::read_cpu };
 
 /// All files that contain limits, in v1 or v2.
 const LIMIT_FILES: [&[u8]; 6] = [
@@ -149,37 +150,36 @@ impl<'a> Search<'a> {
             return limits;
         };
         limits.version = Some(cgroup.version);
-        let files = match cgroup.version {
-            CgroupVersion::V1 => &controller.v1,
-            CgroupVersion::V2 => &controller.v2,
+        let read = match cgroup.version {
+            CgroupVersion::V1 => controller.v1,
+            CgroupVersion::V2 => controller.v2,
         };
-        if let Some(directories) = self.find_dirs(&cgroup, files.first) {
+        if let Some(directories) = self.conventional_dirs(&cgroup) {
+            limits.files = read(&mut self.files, &directories);
+        }
+        if !limits.has_controller()
+            && let Some(directories) = self.mountinfo_dirs(&cgroup)
+        {
             limits.from_mount_root = directories.is_guess;
             limits.subtree_mount = directories.subtree_mount;
-            limits.files = (files.read)(&mut self.files, &directories);
+            limits.files = read(&mut self.files, &directories);
         }
         limits
     }
 
-    /// Finds the directories of a cgroup. `file` is in the cgroup's own directory if the controller
-    /// is enabled.
+    /// The directories of a cgroup below the conventional mount points, if it is there. They are
+    /// tried first because the list of mounts is by far the most expensive file to read.
     ///
-    /// The conventional mount points are tried first because the list of mounts is by far the most
-    /// expensive file to read. The directory there may belong to another cgroup with the same path:
-    /// a mount that was made outside of our cgroup namespace shows the cgroups of the host, and a
-    /// mount of a part of the hierarchy may contain the same path again. So the cgroup has to list
-    /// this process. Only the mount root is not checked: the list of mounts would lead there as
-    /// well (as a guess, if the mount was made outside), and the list of processes in the root of a
-    /// host is long.
-    fn find_dirs(&mut self, cgroup: &CgroupPath<'_>, file: &[u8]) -> Option<CgroupDirs> {
-        if let Some(directories) = locate::find(cgroup, DEFAULT_MOUNTINFO)
-            && !directories.is_guess
-            && (directories.is_mount_root() || self.is_own_cgroup(directories.leaf()))
-            && self.files.exists(directories.leaf(), file)
-        {
-            return Some(directories);
-        }
-        self.mountinfo_dirs(cgroup)
+    /// The directory may belong to another cgroup with the same path: a mount that was made outside
+    /// of our cgroup namespace shows the cgroups of the host, and a mount of a part of the hierarchy
+    /// may contain the same path again. So the cgroup has to list this process. Only the mount root
+    /// is not checked: the list of mounts would lead there as well (as a guess, if the mount was
+    /// made outside), and the list of processes in the root of a host is long.
+    fn conventional_dirs(&mut self, cgroup: &CgroupPath<'_>) -> Option<CgroupDirs> {
+        let directories = locate::find(cgroup, DEFAULT_MOUNTINFO)?;
+        let is_own = !directories.is_guess
+            && (directories.is_mount_root() || self.is_own_cgroup(directories.leaf()));
+        is_own.then_some(directories)
     }
 
     /// The directories of a cgroup according to the list of mounts.
@@ -193,7 +193,7 @@ impl<'a> Search<'a> {
         // Without a list of mounts, the conventional mount points are the best guess.
         directories.is_guess |= mountinfo.is_none();
         // A sandbox may show the path on its host, but have its own mounts.
-        if !self.files.exists(directories.leaf(), b"") {
+        if !self.files.directory_exists(directories.leaf()) {
             directories.fall_back_to_mount_root();
         }
         Some(directories)

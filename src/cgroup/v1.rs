@@ -1,29 +1,22 @@
 //! The limit files of a v1 hierarchy.
 
-use super::files::{ControllerFiles, FileReader, invalid};
+use super::files::{FileReader, invalid};
 use super::limits::{FileProblem, LimitFile, LimitValue, parent_dir};
 use super::locate::CgroupDirs;
 use super::{DEFAULT_PERIOD, procfs};
 use crate::units::{Bytes, CpuQuota, parse_integer};
 
-pub const MEMORY: ControllerFiles<Bytes> =
-    ControllerFiles { first: LIMIT_IN_BYTES, read: read_memory };
-pub const CPU: ControllerFiles<CpuQuota> = ControllerFiles { first: QUOTA, read: read_cpu };
-
-const LIMIT_IN_BYTES: &[u8] = b"memory.limit_in_bytes";
-const QUOTA: &[u8] = b"cpu.cfs_quota_us";
-
 /// The file of a cgroup does not show the limits of its ancestors, but `hierarchical_memory_limit`
 /// does, even of those that the mount does not show
 /// (Documentation/admin-guide/cgroup-v1/memory.rst). So the files are read from the leaf up to the
 /// one that has this limit. Those of other ancestors are left out: their limits do not apply.
-fn read_memory(reader: &mut FileReader<'_>, directories: &CgroupDirs) -> Vec<LimitFile<Bytes>> {
+pub fn read_memory(reader: &mut FileReader<'_>, directories: &CgroupDirs) -> Vec<LimitFile<Bytes>> {
     let leaf = directories.leaf();
     let effective = reader.read_limit(leaf, b"memory.stat", parse_hierarchical_limit);
     let is_known = matches!(effective.value, LimitValue::Limit(_) | LimitValue::Unlimited);
     let mut files = Vec::new();
     for directory in directories.upwards() {
-        let mut file = reader.read_limit(directory, LIMIT_IN_BYTES, parse_bytes);
+        let mut file = reader.read_limit(directory, b"memory.limit_in_bytes", parse_bytes);
         file.in_ancestor = directories.is_ancestor(directory);
         // An ancestor with a lower limit does not apply (use_hierarchy is 0).
         let applies = !file.in_ancestor || !file.value.is_below(&effective.value);
@@ -42,8 +35,8 @@ fn read_memory(reader: &mut FileReader<'_>, directories: &CgroupDirs) -> Vec<Lim
 
 /// CPU time, and the period that it is for (Documentation/scheduler/sched-bwc.rst). A cgroup does
 /// not show the quotas of its ancestors.
-fn read_cpu(reader: &mut FileReader<'_>, directories: &CgroupDirs) -> Vec<LimitFile<CpuQuota>> {
-    let mut files = reader.read_limits(directories, &[QUOTA], parse_quota);
+pub fn read_cpu(reader: &mut FileReader<'_>, directories: &CgroupDirs) -> Vec<LimitFile<CpuQuota>> {
+    let mut files = reader.read_limits(directories, &[b"cpu.cfs_quota_us"], parse_quota);
     for file in &mut files {
         let LimitValue::Limit(quota) = &mut file.value else {
             continue;

@@ -2,25 +2,22 @@
 //! real root has none (Documentation/admin-guide/cgroup-v2.rst).
 
 use super::DEFAULT_PERIOD;
-use super::files::ControllerFiles;
-use super::limits::LimitValue;
+use super::files::FileReader;
+use super::limits::{LimitFile, LimitValue};
+use super::locate::CgroupDirs;
 use crate::text::split_once;
 use crate::units::{Bytes, CpuQuota, parse_integer};
 
 /// Above `memory.max` the kernel kills processes; above `memory.high` it slows them down and
 /// reclaims their memory.
-pub const MEMORY: ControllerFiles<Bytes> = ControllerFiles {
-    first: b"memory.max",
-    read: |reader, directories| {
-        reader.read_limits(directories, &[b"memory.max", b"memory.high"], parse_bytes)
-    },
-};
+pub fn read_memory(reader: &mut FileReader<'_>, directories: &CgroupDirs) -> Vec<LimitFile<Bytes>> {
+    reader.read_limits(directories, &[b"memory.max", b"memory.high"], parse_bytes)
+}
 
 /// CPU time, and the period that it is for.
-pub const CPU: ControllerFiles<CpuQuota> = ControllerFiles {
-    first: b"cpu.max",
-    read: |reader, directories| reader.read_limits(directories, &[b"cpu.max"], parse_quota),
-};
+pub fn read_cpu(reader: &mut FileReader<'_>, directories: &CgroupDirs) -> Vec<LimitFile<CpuQuota>> {
+    reader.read_limits(directories, &[b"cpu.max"], parse_quota)
+}
 
 fn parse_bytes(text: &[u8]) -> Option<LimitValue<Bytes>> {
     match text {

@@ -50,8 +50,8 @@ pub struct Monitor {
     termination_log: TerminationLog,
     oom_kills: OomKillCounter,
     before: Snapshot,
-    /// Since when OOM kills are counted.
-    counting_since: Instant,
+    /// Since when OOM kills are counted, for a program that has run for a moment.
+    counting_since: Option<Instant>,
     live: Option<LiveMonitor>,
 }
 
@@ -82,7 +82,7 @@ impl Monitor {
             termination_log: TerminationLog::new(options.termination_log),
             oom_kills,
             before: snapshot(&mut counters, counted, report.is_some()),
-            counting_since: Instant::now(),
+            counting_since: None,
             live: None,
         }
     }
@@ -93,7 +93,7 @@ impl Monitor {
         if self.before.oom_kills.is_none() {
             self.before.oom_kills = self.oom_kills.read();
         }
-        self.counting_since = Instant::now();
+        self.counting_since = Some(Instant::now());
         self.start_live(child_pid, options, stderr);
     }
 
@@ -108,7 +108,7 @@ impl Monitor {
             kills_before = kills;
         } else if was_sigkilled
             && kills == kills_before
-            && self.counting_since.elapsed() < OOM_COUNT_DELAY
+            && self.counting_since.is_some_and(|since| since.elapsed() < OOM_COUNT_DELAY)
         {
             // This kill may have been counted before the counting began.
             kills_before = None;
@@ -168,7 +168,7 @@ fn sys_root(options: &Options) -> SysRoot<'static> {
     SysRoot::new(options.root)
 }
 
-/// What there is now. Only the summary needs to know how often the quota was used up.
+/// What there is now. Only the summary needs to know the time, and how often the quota was used up.
 fn snapshot(counters: &mut Counters<'_>, oom_kills: Option<u64>, is_for_summary: bool) -> Snapshot {
     let limits = counters.limits();
     Snapshot {
@@ -176,6 +176,6 @@ fn snapshot(counters: &mut Counters<'_>, oom_kills: Option<u64>, is_for_summary:
         oom_kills,
         cpu_limit: limits.cpu.lowest().map(|(limit, _)| limit),
         throttling: if is_for_summary { counters.throttling() } else { None },
-        time: Instant::now(),
+        time: is_for_summary.then(Instant::now),
     }
 }

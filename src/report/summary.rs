@@ -40,13 +40,17 @@ pub struct Snapshot {
     pub cpu_limit: Option<CpuQuota>,
     /// How often the quota was used up; read only if there is to be a summary.
     pub throttling: Option<Throttling>,
-    /// When this was read.
-    pub time: Instant,
+    /// When this was read; only if there is to be a summary.
+    pub time: Option<Instant>,
 }
 
 impl RunSummary {
     fn run_time(&self) -> Duration {
-        self.now.time.saturating_duration_since(self.before.time)
+        let (before, now) = (self.before.time, self.now.time);
+        before
+            .zip(now)
+            .map(|(before, now)| now.saturating_duration_since(before))
+            .unwrap_or_default()
     }
 
     fn oom_kills(&self) -> Option<u64> {

@@ -16,11 +16,11 @@ fn full(format: Format) -> RunSummary {
         oom_kills: Some(4),
         cpu_limit: CpuQuota::new(1, 2),
         throttling: throttling(2, 1, 100),
-        time,
+        time: Some(time),
     };
     let now = Snapshot {
         throttling: throttling(42, 6, 900),
-        time: time + Duration::from_micros(12_345_678),
+        time: Some(time + Duration::from_micros(12_345_678)),
         ..before
     };
     RunSummary {
@@ -40,7 +40,7 @@ fn empty(format: Format) -> RunSummary {
         oom_kills: None,
         cpu_limit: None,
         throttling: None,
-        time: Instant::now(),
+        time: Some(Instant::now()),
     };
     RunSummary {
         format,
@@ -139,7 +139,7 @@ proptest! {
         summary.reaped = reaped;
         let start = Instant::now();
         let [before, now] = run_times.map(|time| start + Duration::from_micros(time));
-        (summary.before.time, summary.now.time) = (before, now);
+        (summary.before.time, summary.now.time) = (Some(before), Some(now));
         summary.before.memory_limit = limit.map(Bytes);
         summary.now.cpu_limit = CpuQuota::new(quota, period);
         let text = summary.to_string();
