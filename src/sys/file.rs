@@ -1,4 +1,4 @@
-//! Small files, read whole or in part.
+//! Files: opening, reading, checking and overwriting them.
 
 use super::{Errno, check};
 use core::ffi::{CStr, c_int, c_long};
@@ -64,7 +64,7 @@ pub fn read_file(path: &CStr, buffer: &mut Vec<u8>, limit: usize) -> Result<(), 
         if read == 0 {
             return Ok(());
         }
-        // SAFETY: the kernel has just written so many bytes behind the length.
+        // SAFETY: the kernel has just written this many bytes after the length.
         unsafe { buffer.set_len(buffer.len().saturating_add(read)) };
     }
 }
@@ -93,19 +93,18 @@ pub fn append_at(file: BorrowedFd<'_>, mut offset: u64, mut length: usize, buffe
         if read == 0 {
             return;
         }
-        // SAFETY: the kernel has just written so many bytes behind the length.
+        // SAFETY: the kernel has just written this many bytes after the length.
         unsafe { buffer.set_len(buffer.len().saturating_add(read)) };
         offset = offset.saturating_add(read as u64);
         length = length.saturating_sub(read);
     }
 }
 
-/// Whether there is a file by this name. If that cannot be found out, it may be there.
+/// Whether there is a file by this name that can be reached.
 #[must_use]
 pub fn exists(path: &CStr) -> bool {
     // SAFETY: the path is NUL-terminated.
-    let result = check(unsafe { libc::access(path.as_ptr(), libc::F_OK) });
-    result.err().is_none_or(|error| !error.is_not_found())
+    unsafe { libc::access(path.as_ptr(), libc::F_OK) == 0 }
 }
 
 /// Whether exec would find a program here: a file that we may execute and that is no directory.
@@ -116,7 +115,7 @@ pub fn is_executable(path: &CStr) -> bool {
     if unsafe { libc::access(path.as_ptr(), libc::X_OK) } != 0 {
         return false;
     }
-    // If the type is not known, exec tells.
+    // If the type cannot be read, exec will report it.
     file_type(&status(libc::AT_FDCWD, path, 0)) != libc::S_IFDIR
 }
 

@@ -62,7 +62,7 @@ pub fn spawn<T>(context: &mut T, child: fn(&mut T) -> c_int) -> Result<i32, Errn
 
 unsafe extern "C" {
     /// The bare system call behind clone(2), in both C libraries. musl's clone() adds what a fork
-    /// needs in a program with threads: more code than all of this room.
+    /// needs in a program with threads: more code than all of this module.
     fn __clone(
         child: extern "C" fn(*mut c_void) -> c_int,
         stack: *mut c_void,
@@ -138,10 +138,14 @@ pub fn exec(file: &CStr, args: &mut ExecArgs<'_>) -> Errno {
         && !is_elf(file)
         && let Some(name) = program.first_mut()
     {
+        let original_name = *name;
         *name = file.as_ptr();
-        let shell = &raw const *shell;
         // SAFETY: as above. The array now holds the shell, the script and its arguments.
-        unsafe { libc::execve(SHELL.as_ptr(), shell, args.envp.as_ptr()) };
+        unsafe { libc::execve(SHELL.as_ptr(), &raw const *shell, args.envp.as_ptr()) };
+        if let Some(name) = args.argv.get_mut(1) {
+            // `file` may not live as long as the other strings.
+            *name = original_name;
+        }
         // If there is no shell, that must not read as if there were no program.
         return Errno(libc::ENOEXEC);
     }

@@ -158,6 +158,22 @@ fn script_without_an_interpreter_is_126_without_a_shell() {
     }
 }
 
+/// A name that is too long for a file is not found, and nothing is said about an interpreter.
+#[test]
+fn program_with_too_long_a_name_or_directory_is_not_found() {
+    Init::must_be_loadline();
+    let long = "x".repeat(300);
+    for (program, directories) in [(&*long, "/bin"), ("missing", &*format!("/{long}:/bin"))] {
+        for &exec in Init::exec_or_not() {
+            let launch = Launch::new(Place::all()[0], &[]).program(&[program]).path(directories);
+            let mut init = launch.exec(exec).start();
+            init.exits_with(127);
+            let expected = format!("cannot execute \"{program}\": No such file or directory\n");
+            assert_eq!(init.messages(), format!("loadline: {expected}"));
+        }
+    }
+}
+
 /// An image for another architecture is the most common program that cannot be executed. execvp(3) would
 /// run it as a shell script.
 #[test]
