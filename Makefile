@@ -36,7 +36,7 @@ LINK := -Clinker=rust-lld -Clink-self-contained=no -Lnative=$(MUSL) \
 # them. Nothing unwinds then, so the tables for unwinding are left out too; that flag is stable. It
 # has a target directory of its own, because other flags would rebuild everything.
 SMALL := RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zunstable-options -Cpanic=immediate-abort \
-         -Cforce-unwind-tables=no -Lnative=target/link $(LINK) $(REMAP)" \
+         -Cforce-unwind-tables=no $(LINK) $(REMAP)" \
          $(CARGO) build --release --locked --target $(TRIPLE) --target-dir target/artifact-build \
          -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size --bin loadline
 # The plain build uses the standard library as it comes. Any stable toolchain can make it.
@@ -52,14 +52,12 @@ help:
 artifact:
 	@tests/lab/rust $(TRIPLE)
 	@echo 'building the small file for $(TARGETED), with the standard library rebuilt'
-	@$(NO_UNWINDER)
 	@$(SMALL)
 	@tests/lab/install-atomic target/artifact-build/$(TRIPLE)/release/loadline $(OUT)/loadline
 
 # For tests only: starts the program with fork instead of vfork, as emulators do.
 fork:
 	@tests/lab/rust $(TRIPLE)
-	@$(NO_UNWINDER)
 	@$(SMALL) --features test-fork
 	@tests/lab/install-atomic target/artifact-build/$(TRIPLE)/release/loadline $(OUT)/fork/loadline
 

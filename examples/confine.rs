@@ -2,7 +2,7 @@
 //! when the command exits. Use it to try a program with limits, in a test or in a shell.
 //!
 //! ```text
-//! confine [--memory SIZE] [--cpus CPUS] [--report FILE] [--] COMMAND [ARGS...]
+//! confine [--memory EXPECTED_SIZE] [--cpus EXPECTED_CPUS] [--report FILE] [--] COMMAND [ARGS...]
 //! ```
 //!
 //! The report is JSON: how the command ended, the peak memory, the number of OOM kills, and how long the
@@ -32,8 +32,7 @@ use serde_json::json;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-const USAGE: &str =
-    "usage: confine [--memory SIZE] [--cpus CPUS] [--report FILE] [--] COMMAND [ARGS...]";
+const USAGE: &str = "usage: confine [--memory EXPECTED_SIZE] [--cpus EXPECTED_CPUS] [--report FILE] [--] COMMAND [ARGS...]";
 /// The exit code if no command was run, as of docker and env.
 const NOT_STARTED: u8 = 125;
 
@@ -63,13 +62,13 @@ impl Options {
                 b"--memory" => {
                     memory = Some(
                         units::parse_size(value()?.as_encoded_bytes())
-                            .ok_or_else(|| format!("--memory takes {}", units::SIZE))?,
+                            .ok_or_else(|| format!("--memory takes {}", units::EXPECTED_SIZE))?,
                     );
                 }
                 b"--cpus" => {
                     cpus = Some(
                         units::parse_cpus(value()?.as_encoded_bytes())
-                            .ok_or_else(|| format!("--cpus takes {}", units::CPUS))?,
+                            .ok_or_else(|| format!("--cpus takes {}", units::EXPECTED_CPUS))?,
                     );
                 }
                 b"--report" => report = Some(value()?.into()),

@@ -1,4 +1,4 @@
-//! Points in time until which something waits. None never comes.
+//! Deadlines. `None` means that there is no deadline.
 
 use core::time::Duration;
 use std::time::Instant;
@@ -15,13 +15,13 @@ pub fn has_passed(deadline: Option<Instant>) -> bool {
     remaining(deadline) == Some(Duration::ZERO)
 }
 
-/// The deadline after so long; none if that is beyond what the clock can tell.
+/// The deadline after this time; none if the clock cannot represent it.
 #[must_use]
 pub fn after(duration: Duration) -> Option<Instant> {
     Instant::now().checked_add(duration)
 }
 
-/// The shorter of two timeouts, of which none is endless.
+/// The shorter of two timeouts, where `None` is endless.
 #[must_use]
 pub fn shorter(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
     [one, other].into_iter().flatten().min()

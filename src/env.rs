@@ -61,8 +61,8 @@ pub fn assignments(plan: &Plan<'_>) -> Vec<CString> {
     assignments
 }
 
-/// The inherited environment with each assignment in place of all entries for the same variable.
-/// Nothing else changes: neither the order of entries, nor their bytes, nor entries that are not
+/// The inherited environment without the entries for the assigned variables, and behind it the
+/// assignments. All other entries keep their order and their bytes, also those that are not
 /// `name=value`.
 #[must_use]
 pub fn apply<'a>(inherited: &[&'a CStr], assignments: &'a [CString]) -> Vec<&'a CStr> {

@@ -200,7 +200,7 @@ impl fmt::Display for Error<'_> {
                 write!(f, "cannot write to {}: {cause}", Quoted(path))
             }
             Self::Watch { option, cause } => {
-                write!(f, "cannot watch for {option}: {cause}")?;
+                write!(f, "cannot watch the cgroup for {option}: {cause}")?;
                 if cause.is_not_found() {
                     f.write_str("; it requires cgroup v2")?;
                 }

@@ -61,7 +61,7 @@ pub mod monitor;
 pub mod supervisor;
 
 use cgroup::counters::Counters;
-use cli::Request;
+use cli::{Action, Request};
 use core::ffi::CStr;
 use core::fmt::Display;
 use core::ops::ControlFlow::{self, Break, Continue};
@@ -83,29 +83,29 @@ pub struct Running {
 }
 
 impl Running {
-    /// Is the program's init until it ends, and returns the exit code. `release_memory` is called
-    /// when memory that was allocated is free again.
+    /// Runs as the program's init until the program ends, and returns the exit code. `release_memory`
+    /// is called when allocated memory is free again.
     #[must_use]
     pub fn supervise(mut self, release_memory: fn()) -> u8 {
         self.supervisor.run(&mut self.monitor, release_memory)
     }
 }
 
-/// Does what the command line asks for, and returns the exit code, or a program that was started
-/// and is to be supervised. `mask` is the inherited signal mask; every signal is blocked now.
+/// Does what the command line asks for. Returns the exit code, or the program if it was started and
+/// needs an init. `mask` is the inherited signal mask; every signal is blocked now.
 pub fn start(
     arguments: &[&'static CStr],
     environment: &[&'static CStr],
     mask: SignalSet,
 ) -> ControlFlow<u8, Running> {
     let arguments = arguments.get(1..).unwrap_or_default();
-    let Request { command, options, program, warnings } = cli::parse(arguments, environment);
+    let Request { action, options, program, warnings } = cli::parse(arguments, environment);
     let mut stderr = Stderr::new(options.verbosity);
-    let command = match command {
-        Ok(cli::Command::Help) => return Break(print(&cli::HELP, &mut stderr)),
-        Ok(cli::Command::License) => return Break(print(&cli::LICENSE, &mut stderr)),
-        Ok(cli::Command::Version) => return Break(print(&cli::VERSION, &mut stderr)),
-        Ok(command) => command,
+    let action = match action {
+        Ok(Action::Help) => return Break(print(&cli::HELP, &mut stderr)),
+        Ok(Action::License) => return Break(print(&cli::LICENSE, &mut stderr)),
+        Ok(Action::Version) => return Break(print(&cli::VERSION, &mut stderr)),
+        Ok(action) => action,
         Err(error) => return Break(fail(&error, &mut stderr)),
     };
 
@@ -123,7 +123,7 @@ pub fn start(
         .and_then(|file| golang::read(file.as_fd(), &mut buffer));
 
     let plan = policy::decide(&options.tuning, &limits, go_env, go, warnings);
-    if let cli::Command::Explain(format) = command {
+    if let Action::Explain(format) = action {
         let explanation = Explanation {
             plan: &plan,
             program: ExplainedProgram {
@@ -147,14 +147,14 @@ pub fn start(
     let environment = env::apply(environment, &assignments);
     let pid_variable = env::listen_pid_index(&environment, std::process::id());
     let args = ExecArgs::new(program, &environment, pid_variable.map(|it| (it, "LISTEN_PID=")));
-    let mut child = Command { name: name.unwrap_or_default(), candidates: &candidates, args };
-    if command == cli::Command::Exec {
+    let mut command = Command { name: name.unwrap_or_default(), candidates: &candidates, args };
+    if action == Action::Exec {
         if options.uses_init_options {
             stderr.log(LogLevel::Warning, &Error::NoInit);
         }
-        return Break(exec(&mut child, mask, &mut stderr));
+        return Break(exec(&mut command, mask, &mut stderr));
     }
-    match Supervisor::start(&options, &mut child, mask, &mut stderr) {
+    match Supervisor::start(&options, &mut command, mask, &mut stderr) {
         Ok(supervisor) => {
             let monitor = Monitor::new(&options, &limits, &plan, go_env);
             Continue(Running { supervisor, monitor })

@@ -15,7 +15,7 @@ use loadline::sys::{self, Arena};
 #[global_allocator]
 static ALLOCATOR: Arena = Arena::new();
 
-// What outlives the start holds no allocation: the arena starts over when the start is done.
+// What outlives the startup owns no allocation, so the arena starts over when the startup is done.
 const _: () = assert!(!needs_drop::<Running>());
 
 /// Called by the C library's start-up code.

@@ -107,7 +107,7 @@ pub struct Tuning {
 }
 
 impl Tuning {
-    /// What fits the common case.
+    /// The defaults.
     pub const DEFAULT: Self = Self {
         memory: MemoryMode::Auto,
         memory_ratio: Ratio::DEFAULT,
@@ -137,7 +137,7 @@ pub struct Options {
     pub parent_death_signal: Option<c_int>,
     /// Log a warning for each zombie that is reaped.
     pub warn_on_reap: bool,
-    /// What counts as success.
+    /// The exit codes that are reported as 0.
     pub expected_codes: ExpectedCodes,
     /// What signals are forwarded as.
     pub rewrites: SignalRewrites,
@@ -160,7 +160,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Without options and variables.
+    /// The defaults.
     pub const DEFAULT: Self = Self {
         tuning: Tuning::DEFAULT,
         root: None,

@@ -62,6 +62,8 @@ impl Stderr {
         }
         let _ = write!(line, "{message}");
         match write_stderr(line.as_line()) {
+            // A line without a prefix does not say how many were dropped.
+            WriteOutcome::Written if prefix.is_empty() => {}
             WriteOutcome::Written => self.dropped = 0,
             WriteOutcome::Dropped => self.dropped = self.dropped.saturating_add(1),
             WriteOutcome::BrokenPipe => self.is_broken = true,

@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Write};
 
-/// The parts before and behind the first separator.
+/// The parts before and after the first separator.
 #[must_use]
 pub fn split_once(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
     let at = text.iter().position(|byte| *byte == separator)?;

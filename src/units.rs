@@ -134,7 +134,7 @@ fn write_decimal(f: &mut fmt::Formatter<'_>, number: u64, mut decimals: usize) -
     write!(f, ".{fraction:0decimals$}")
 }
 
-/// Parses ASCII digits and nothing else. Too large a number is none.
+/// Parses ASCII digits and nothing else. `None` if the number is too large.
 #[must_use]
 pub fn parse_integer(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
@@ -170,7 +170,8 @@ fn parse_decimal(text: &[u8], scale: u64) -> Option<u64> {
 }
 
 /// What [`parse_size`] takes, for messages.
-pub const SIZE: &str = "a size such as 400MiB, 400Mi (1024s), 400MB, 400M (1000s) or bytes";
+pub const EXPECTED_SIZE: &str =
+    "a size such as 400MiB, 400Mi (1024s), 400MB, 400M (1000s) or bytes";
 
 /// Parses a size: `400MiB` and `400Mi` are multiples of 1024, `400MB` and `400M` of 1000 as in
 /// Kubernetes, bare digits are bytes. Decimals are exact to a thousandth of the unit. The result is
@@ -212,14 +213,14 @@ fn checked_size(bytes: u64) -> Option<Bytes> {
     i64::try_from(bytes).is_ok().then_some(Bytes(bytes))
 }
 
-/// The number that a text begins with, and the unit behind it.
+/// The number that a text begins with, and the unit that follows it.
 fn split_unit(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.');
     text.split_at_checked(digits.count())
 }
 
 /// What [`parse_duration`] takes, for messages.
-pub const DURATION: &str = "a time above 0 such as 10s, 1.5s, 500ms, 2m, 1h or seconds";
+pub const EXPECTED_DURATION: &str = "a time above 0 such as 10s, 1.5s, 500ms, 2m, 1h or seconds";
 
 /// Parses a duration above zero: `500ms`, `1.5s`, `2m`, `1h`, or bare seconds. Decimals are exact
 /// to a thousandth of the unit.
@@ -238,7 +239,7 @@ pub fn parse_duration(text: &[u8]) -> Option<Duration> {
 }
 
 /// What [`parse_cpus`] takes, for messages.
-pub const CPUS: &str = "CPUs above 0 such as 0.5, 2 or 500m";
+pub const EXPECTED_CPUS: &str = "CPUs above 0 such as 0.5, 2 or 500m";
 
 /// Parses a number of CPUs above zero: `0.5`, `2`, or thousandths as in Kubernetes, `500m`.
 #[must_use]

@@ -49,7 +49,7 @@ impl<'a> Counters<'a> {
     /// The counter of processes that were OOM-killed in the process's own cgroup.
     pub fn oom_kill_counter(&mut self) -> OomKillCounter {
         let mut counter = OomKillCounter { path: [0; OomKillCounter::MAX_LENGTH] };
-        if let Some(directory) = self.limits.memory.own_cgroup_dir()
+        if let Some(directory) = self.limits.memory.controller_dir()
             && let Some(name) = self.oom_events_file()
             && let Ok(path) = self.files.path(directory, name)
             && let Some(room) = counter.path.get_mut(..path.to_bytes_with_nul().len())
@@ -72,15 +72,15 @@ impl<'a> Counters<'a> {
     /// none does.
     fn limiting_dir(&self) -> Option<&'a [u8]> {
         let limiting = self.limits.oom_limit().map(|(_, path)| parent_dir(path));
-        limiting.or_else(|| self.limits.memory.own_cgroup_dir())
+        limiting.or_else(|| self.limits.memory.controller_dir())
     }
 
     /// How often all processes of a cgroup were OOM-killed together (`memory.oom.group`). Some
     /// kernels count the first victim of such a kill twice.
     pub fn group_kills(&mut self) -> Option<u64> {
-        let directory = self.limits.memory.own_cgroup_dir()?;
+        let directory = self.limits.memory.controller_dir()?;
         let name = self.oom_events_file()?;
-        procfs::number(self.files.read(directory, name).ok()?, b"oom_group_kill")
+        procfs::number_field(self.files.read(directory, name).ok()?, b"oom_group_kill")
     }
 
     /// The most memory that was ever in use in the cgroup that sets the limit, or in the process's
@@ -91,24 +91,24 @@ impl<'a> Counters<'a> {
             CgroupVersion::V2 => b"memory.peak",
         };
         let directory = self.limiting_dir()?;
-        procfs::only_number(self.files.read(directory, name).ok()?).map(Bytes)
+        procfs::parse_number(self.files.read(directory, name).ok()?).map(Bytes)
     }
 
     /// Whether the kernel OOM-kills all processes of our cgroup together. Only for v2.
     pub fn oom_group(&mut self) -> Option<bool> {
         let directory = match self.limits.memory.version? {
             CgroupVersion::V1 => return None,
-            CgroupVersion::V2 => self.limits.memory.own_cgroup_dir()?,
+            CgroupVersion::V2 => self.limits.memory.controller_dir()?,
         };
         let flag = self.files.read(directory, b"memory.oom.group").ok()?;
-        Some(procfs::only_number(flag)? > 0)
+        Some(procfs::parse_number(flag)? > 0)
     }
 
     /// How often the lowest CPU quota was used up, in the cgroup that has it.
     pub fn throttling(&mut self) -> Option<Throttling> {
         let (_, path) = self.limits.cpu.lowest()?;
         let stat = self.files.read(parent_dir(path), b"cpu.stat").ok()?;
-        let number = |name| procfs::number(stat, name);
+        let number = |name| procfs::number_field(stat, name);
         Some(Throttling {
             periods: number(b"nr_periods")?,
             throttled_periods: number(b"nr_throttled")?,
@@ -144,9 +144,9 @@ impl OomKillCounter {
     #[must_use]
     pub fn read(&self) -> Option<u64> {
         let file = sys::open(CStr::from_bytes_until_nul(&self.path).ok()?).ok()?;
-        // On the stack: this is read when the program has ended, and no page is to be taken for it.
+        // On the stack: this is read at the end, which needs no page for it then.
         let mut buffer = [0; 512];
-        procfs::number(sys::read_prefix(file.as_fd(), &mut buffer), b"oom_kill")
+        procfs::number_field(sys::read_prefix(file.as_fd(), &mut buffer), b"oom_kill")
     }
 }
 

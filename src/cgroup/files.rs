@@ -7,7 +7,7 @@ use crate::sys::{self, Errno};
 use core::ffi::CStr;
 
 /// Reads the limit files of a controller in the process's own cgroup and in its ancestors. The first
-/// one exists wherever the controller is enabled.
+/// of the files exists wherever the controller is enabled.
 pub type ReadLimits<T> = fn(&mut FileReader<'_>, &CgroupDirs) -> Vec<LimitFile<T>>;
 
 /// Parses the content of a limit file; none if that is invalid.
@@ -76,7 +76,7 @@ impl<'a> FileReader<'a> {
         found
     }
 
-    /// Reads a limit file, as one of the process's own cgroup.
+    /// Reads a limit file of the process's own cgroup.
     pub fn read_limit<T>(
         &mut self,
         directory: &[u8],

@@ -15,11 +15,11 @@ pub enum LimitValue<T> {
     Unlimited,
     /// The limit.
     Limit(T),
-    /// The file exists, but tells nothing.
+    /// The file exists, but is unusable.
     Problem(FileProblem),
 }
 
-/// Why a file that exists tells nothing.
+/// Why a file that exists is unusable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileProblem {
     /// It could not be read.
@@ -97,10 +97,10 @@ pub enum CgroupVersion {
 pub struct ControllerLimits<T> {
     /// The version of the interface; none if the process is in no cgroup of this controller.
     pub version: Option<CgroupVersion>,
-    /// Whether the files are a guess: no mount shows the process's own cgroup, so the root of a
-    /// mount was read instead. In a container that is the same cgroup; elsewhere it may not be.
-    /// Also set if the list of mounts is not available.
-    pub from_mount_root: bool,
+    /// Whether the files are a guess, because the process's own cgroup could not be located: the root
+    /// of a mount was read instead, or the conventional place if there is no list of mounts. In a
+    /// container that is the same cgroup; elsewhere it may not be.
+    pub is_guess: bool,
     /// Whether the mount shows only a part of the hierarchy, as in a Docker container without a
     /// cgroup namespace.
     pub subtree_mount: bool,
@@ -112,7 +112,7 @@ impl<T> ControllerLimits<T> {
     /// The limits of a process that is in no cgroup of the controller.
     #[must_use]
     pub const fn none() -> Self {
-        Self { version: None, from_mount_root: false, subtree_mount: false, files: Vec::new() }
+        Self { version: None, is_guess: false, subtree_mount: false, files: Vec::new() }
     }
 
     /// Whether the controller is enabled where the files were read: the first one exists then.
@@ -146,7 +146,7 @@ impl<T: Limit> ControllerLimits<T> {
     /// runtime does, finds a limit at most as high as this one.
     #[must_use]
     pub fn leaf_shows(&self, limit: T) -> bool {
-        !self.from_mount_root
+        !self.is_guess
             && self.files.iter().any(|file| {
                 file.value.limit().is_some_and(|found| !limit.is_below(found))
                     && !file.in_ancestor
@@ -157,7 +157,7 @@ impl<T: Limit> ControllerLimits<T> {
     /// The directory of the process's own cgroup, or of its nearest ancestor that has the
     /// controller.
     #[must_use]
-    pub fn own_cgroup_dir(&self) -> Option<&[u8]> {
+    pub fn controller_dir(&self) -> Option<&[u8]> {
         let mut files = self.files.iter();
         let file = files.find(|file| !matches!(file.value, LimitValue::Absent))?;
         Some(parent_dir(&file.path))
@@ -182,7 +182,7 @@ pub struct Limits {
     pub memory_total: Option<Bytes>,
     /// The number of CPUs that the process may run on, if it is known.
     pub cpus: Option<u32>,
-    /// The paths of other files that were needed to find the limits, and why they tell nothing.
+    /// The paths of other files that were needed to find the limits, and why they are unusable.
     pub problems: Vec<(Vec<u8>, FileProblem)>,
 }
 
@@ -223,7 +223,7 @@ mod tests {
             ..ControllerLimits::none()
         };
         assert_eq!(limits.lowest(), Some((Bytes(3), &b"/a"[..])));
-        assert_eq!(limits.own_cgroup_dir(), Some(&b"/a"[..]));
+        assert_eq!(limits.controller_dir(), Some(&b"/a"[..]));
         assert_eq!(ControllerLimits::<Bytes>::none().lowest(), None);
     }
 
@@ -249,7 +249,7 @@ mod tests {
         let mut memory = nested();
         let shown = [9, 5, 7].map(|limit| memory.leaf_shows(Bytes(limit)));
         assert_eq!(shown, [true, false, false]);
-        memory.from_mount_root = true;
+        memory.is_guess = true;
         assert!(!memory.leaf_shows(Bytes(9)));
         assert!(!ControllerLimits::none().leaf_shows(Bytes(9)));
     }

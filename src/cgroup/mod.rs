@@ -55,15 +55,15 @@ const MAX_PROC_FILE: usize = 1 << 20;
 #[must_use]
 pub fn read(root: &SysRoot<'_>) -> Limits {
     let mut search = Search::new(*root);
-    let machine = if root.is_system() { Machine::this() } else { search.captured_machine() };
-    search.pid = machine.pid;
+    let system = if root.is_system() { System::running() } else { search.captured_system() };
+    search.pid = system.pid;
     let cgroups = search.read_proc(SELF_CGROUP).to_vec();
     if procfs::is_invalid_cgroup_list(&cgroups) {
         search.problems.push((SELF_CGROUP.to_vec(), invalid(&cgroups)));
     }
     let memory = search.controller_limits(&MEMORY, &cgroups);
     let cpu = search.controller_limits(&CPU, &cgroups);
-    let Machine { memory_total, cpus, .. } = machine;
+    let System { memory_total, cpus, .. } = system;
     Limits { memory, cpu, memory_total, cpus, problems: search.problems }
 }
 
@@ -88,16 +88,16 @@ pub fn for_each_limit_file(root: &SysRoot<'_>, limits: &Limits, visit: &mut dyn 
     }
 }
 
-/// The machine, as far as limits are compared with it, and this process. What is unknown is none.
-struct Machine {
+/// The system, as far as limits are compared with it, and this process. What is unknown is none.
+struct System {
     memory_total: Option<Bytes>,
     /// The number of CPUs that the process may run on.
     cpus: Option<u32>,
     pid: Option<u64>,
 }
 
-impl Machine {
-    fn this() -> Self {
+impl System {
+    fn running() -> Self {
         Self {
             memory_total: sys::memory_total().map(Bytes),
             cpus: sys::allowed_cpus(),
@@ -112,7 +112,7 @@ struct Search<'a> {
     /// The process's ID, if it is known.
     pid: Option<u64>,
     /// A directory that is known to be the process's cgroup.
-    own_cgroup_dir: Vec<u8>,
+    verified_dir: Vec<u8>,
     /// The list of mounts, once it was needed.
     mountinfo: Option<Vec<u8>>,
     problems: Vec<(Vec<u8>, FileProblem)>,
@@ -123,20 +123,20 @@ impl<'a> Search<'a> {
         Self {
             files: FileReader::new(root),
             pid: None,
-            own_cgroup_dir: Vec::new(),
+            verified_dir: Vec::new(),
             mountinfo: None,
             problems: Vec::new(),
         }
     }
 
     /// The machine that the tree was captured on.
-    fn captured_machine(&mut self) -> Machine {
+    fn captured_system(&mut self) -> System {
         let meminfo = self.read_proc(MEMINFO);
-        let memory_total = procfs::value(meminfo, b"MemTotal:").and_then(procfs::parse_kilobytes);
+        let memory_total = procfs::field(meminfo, b"MemTotal:").and_then(procfs::parse_kilobytes);
         let status = self.read_proc(SELF_STATUS);
-        let cpus = procfs::value(status, b"Cpus_allowed_list:").and_then(procfs::count_cpus);
-        let pid = procfs::value(status, b"Pid:").and_then(parse_integer);
-        Machine { memory_total, cpus, pid }
+        let cpus = procfs::field(status, b"Cpus_allowed_list:").and_then(procfs::count_cpus);
+        let pid = procfs::field(status, b"Pid:").and_then(parse_integer);
+        System { memory_total, cpus, pid }
     }
 
     /// Finds the limits of a controller. `cgroups` is the content of `/proc/self/cgroup`.
@@ -160,7 +160,7 @@ impl<'a> Search<'a> {
         if !limits.has_controller()
             && let Some(directories) = self.mountinfo_dirs(&cgroup)
         {
-            limits.from_mount_root = directories.is_guess;
+            limits.is_guess = directories.is_guess;
             limits.subtree_mount = directories.subtree_mount;
             limits.files = read(&mut self.files, &directories);
         }
@@ -201,7 +201,7 @@ impl<'a> Search<'a> {
 
     /// Whether the process is in the cgroup with this directory.
     fn is_own_cgroup(&mut self, directory: &[u8]) -> bool {
-        if self.own_cgroup_dir == directory {
+        if self.verified_dir == directory {
             return true;
         }
         let is_own = self.pid.is_some_and(|pid| {
@@ -209,7 +209,7 @@ impl<'a> Search<'a> {
             list.is_ok_and(|list| procfs::contains_pid(list, pid))
         });
         if is_own {
-            self.own_cgroup_dir = directory.to_vec();
+            self.verified_dir = directory.to_vec();
         }
         is_own
     }

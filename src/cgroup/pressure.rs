@@ -65,7 +65,7 @@ impl MemoryPressureFiles {
         let mut buffer = [0; 4096];
         let limit = read_number(self.max?, &mut buffer)?;
         let stat = sys::read_prefix(self.stat?, &mut buffer);
-        let numbers = UNRECLAIMABLE.iter().filter_map(|name| procfs::number(stat, name));
+        let numbers = UNRECLAIMABLE.iter().filter_map(|name| procfs::number_field(stat, name));
         let mut unreclaimable = numbers.fold(0, u64::saturating_add);
         // The machine's free swap, as far as the cgroup may use it.
         let free_swap = sys::free_swap();
@@ -84,7 +84,7 @@ impl MemoryPressureFiles {
 
 /// Reads a file that contains one number.
 fn read_number(file: BorrowedFd<'_>, buffer: &mut [u8]) -> Option<u64> {
-    procfs::only_number(sys::read_prefix(file, buffer))
+    procfs::parse_number(sys::read_prefix(file, buffer))
 }
 
 #[cfg(test)]

@@ -134,7 +134,7 @@ pub fn unescape(text: &[u8]) -> Vec<u8> {
 /// The value in a line `name value`, as in `memory.stat`, or `Name: value`, where the name is given
 /// with its colon.
 #[must_use]
-pub fn value<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+pub fn field<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     lines(text).find_map(|line| match line.strip_prefix(name)? {
         value @ [b' ' | b'\t', ..] => Some(value.trim_ascii()),
         _ => None,
@@ -143,13 +143,13 @@ pub fn value<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 
 /// The number in a line `name number`.
 #[must_use]
-pub fn number(text: &[u8], name: &[u8]) -> Option<u64> {
-    parse_integer(value(text, name)?)
+pub fn number_field(text: &[u8], name: &[u8]) -> Option<u64> {
+    parse_integer(field(text, name)?)
 }
 
 /// The number that is the whole text, but for white space around it.
 #[must_use]
-pub fn only_number(text: &[u8]) -> Option<u64> {
+pub fn parse_number(text: &[u8]) -> Option<u64> {
     parse_integer(text.trim_ascii())
 }
 

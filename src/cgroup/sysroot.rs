@@ -58,7 +58,7 @@ impl<'a> SysRoot<'a> {
         Self { captured: directory }
     }
 
-    /// Whether this is the running system, so that system calls tell the same as its files.
+    /// Whether this is the running system, so that system calls and its files agree.
     #[must_use]
     pub const fn is_system(self) -> bool {
         self.captured.is_none()

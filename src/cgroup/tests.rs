@@ -93,7 +93,7 @@ fn the_conventional_directory_is_used_only_if_it_is_our_cgroup() {
             fs::write(tree.path().join("proc/self/mountinfo"), text).unwrap();
         }
         let limits = read_at(tree.path());
-        (limits.memory.lowest().unwrap().0.0, limits.memory.from_mount_root)
+        (limits.memory.lowest().unwrap().0.0, limits.memory.is_guess)
     };
     // A mount of the parent of our namespace's root, and a mount of our cgroup elsewhere.
     let mountinfo = "1 2 0:3 /.. /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n\

@@ -72,7 +72,7 @@ fn parse_bytes(text: &[u8]) -> Option<LimitValue<Bytes>> {
 
 /// Parses `memory.stat`. Sandboxes with a kernel of their own leave the line out.
 fn parse_hierarchical_limit(text: &[u8]) -> Option<LimitValue<Bytes>> {
-    match procfs::value(text, b"hierarchical_memory_limit") {
+    match procfs::field(text, b"hierarchical_memory_limit") {
         Some(value) => parse_bytes(value),
         None => Some(LimitValue::Absent),
     }

@@ -14,13 +14,13 @@ use crate::options::{Format, OptionName, Options};
 use crate::text::split_once;
 use core::ffi::CStr;
 use getopt::Parser;
-use spec::{Argument, DEFAULT_FORMAT, FORMAT, ON, OptionSpec, parse_format};
+use spec::{Argument, DEFAULT_FORMAT, EXPECTED_FORMAT, ON, OptionSpec, parse_format};
 
 pub use help::{HELP, LICENSE, VERSION};
 
 /// What loadline is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
+pub enum Action {
     /// `-h`, `--help`: print [`HELP`].
     Help,
     /// `-l`: print [`LICENSE`].
@@ -38,11 +38,11 @@ pub enum Command {
 /// The parsed command line and environment.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// What to do; an error if the command line is invalid, and then nothing is to be started.
-    pub command: Result<Command, Error<'static>>,
+    /// What to do; an error if the command line is invalid, and then nothing may be started.
+    pub action: Result<Action, Error<'static>>,
     /// How to do it.
     pub options: Options,
-    /// The program and its arguments. Not empty if the command is `Exec` or `Supervise`.
+    /// The program and its arguments. Not empty if the action is `Exec` or `Supervise`.
     pub program: &'a [&'static CStr],
     /// One warning for each invalid variable: a typo in one of them must not keep a pod down.
     pub warnings: Vec<Error<'static>>,
@@ -60,8 +60,8 @@ pub fn parse<'a>(arguments: &'a [&'static CStr], environment: &[&'static CStr]) 
         }
     }
     let mut parser = Parser::new(arguments);
-    let command = apply_arguments(&mut parser, &mut options);
-    Request { command, options, program: parser.operands(), warnings }
+    let action = apply_arguments(&mut parser, &mut options);
+    Request { action, options, program: parser.operands(), warnings }
 }
 
 fn apply_variable(entry: &'static [u8], options: &mut Options) -> Result<(), Error<'static>> {
@@ -85,15 +85,15 @@ fn apply_variable(entry: &'static [u8], options: &mut Options) -> Result<(), Err
 fn apply_arguments(
     parser: &mut Parser<'_>,
     options: &mut Options,
-) -> Result<Command, Error<'static>> {
+) -> Result<Action, Error<'static>> {
     let mut explain = None;
     let mut verbose_count = 0u32;
     while let Some(option) = parser.next_option() {
         let mut print = None;
         match option.0 {
-            b"h" | b"--help" => print = Some(Command::Help),
-            b"l" => print = Some(Command::License),
-            b"--version" => print = Some(Command::Version),
+            b"h" | b"--help" => print = Some(Action::Help),
+            b"l" => print = Some(Action::License),
+            b"--version" => print = Some(Action::Version),
             b"v" => verbose_count = verbose_count.saturating_add(1),
             b"--root" => {
                 let directory = parser.required_value().ok_or(Error::MissingValue(option))?;
@@ -101,7 +101,7 @@ fn apply_arguments(
             }
             b"--explain" => {
                 let value = parser.joined_value().unwrap_or(DEFAULT_FORMAT);
-                let error = Error::InvalidOption { option, value, expected: FORMAT };
+                let error = Error::InvalidOption { option, value, expected: EXPECTED_FORMAT };
                 explain = Some(parse_format(value).ok_or(error)?);
             }
             _ => apply_option(option, parser, options)?,
@@ -109,8 +109,8 @@ fn apply_arguments(
         if let Some(value) = parser.joined_value() {
             return Err(Error::UnexpectedValue { option, value });
         }
-        if let Some(command) = print {
-            return Ok(command);
+        if let Some(action) = print {
+            return Ok(action);
         }
     }
     if verbose_count > 0 {
@@ -118,10 +118,10 @@ fn apply_arguments(
         options.verbosity = Options::DEFAULT.verbosity.saturating_add(verbose_count);
     }
     match explain {
-        Some(format) => Ok(Command::Explain(format)),
+        Some(format) => Ok(Action::Explain(format)),
         None if parser.operands().is_empty() => Err(Error::NoProgram { help: HELP }),
-        None if options.exec => Ok(Command::Exec),
-        None => Ok(Command::Supervise),
+        None if options.exec => Ok(Action::Exec),
+        None => Ok(Action::Supervise),
     }
 }
 

@@ -4,7 +4,8 @@ use crate::options::{CpuMode, Format, MemoryMode, OnResize, OptionName, Options,
 use crate::signal::signal_by_name;
 use crate::text::split_once;
 use crate::units::{
-    CPUS, DURATION, Ratio, SIZE, parse_cpus, parse_duration, parse_integer, parse_size,
+    EXPECTED_CPUS, EXPECTED_DURATION, EXPECTED_SIZE, Ratio, parse_cpus, parse_duration,
+    parse_integer, parse_size,
 };
 
 /// An option, a variable, or both.
@@ -40,13 +41,13 @@ pub enum Argument {
 pub const ON: &[u8] = b"1";
 
 /// What [`parse_switch`] takes.
-const SWITCH: &str = "1, true, 0 or false";
+const EXPECTED_SWITCH: &str = "1, true, 0 or false";
 
 /// The value of `--report` or `--explain` alone.
 pub const DEFAULT_FORMAT: &[u8] = b"text";
 
 /// What [`parse_format`] takes.
-pub const FORMAT: &str = "text or json";
+pub const EXPECTED_FORMAT: &str = "text or json";
 
 impl OptionSpec {
     /// Finds an option of the command line.
@@ -96,7 +97,7 @@ pub static OPTIONS: &[OptionSpec] = &[
         option: Some("--memory-reserve"),
         variable: Some("LOADLINE_MEMORY_RESERVE"),
         argument: Argument::Required,
-        expected: SIZE,
+        expected: EXPECTED_SIZE,
         init_only: false,
         set: |options, value| {
             options.tuning.memory_reserve = parse_size(value)?;
@@ -107,7 +108,7 @@ pub static OPTIONS: &[OptionSpec] = &[
         option: Some("--memory-limit"),
         variable: Some("LOADLINE_MEMORY_LIMIT"),
         argument: Argument::Required,
-        expected: SIZE,
+        expected: EXPECTED_SIZE,
         init_only: false,
         set: |options, value| {
             let limit = parse_size(value).filter(|limit| limit.0 > 0)?;
@@ -136,7 +137,7 @@ pub static OPTIONS: &[OptionSpec] = &[
         option: Some("--cpu-limit"),
         variable: Some("LOADLINE_CPU_LIMIT"),
         argument: Argument::Required,
-        expected: CPUS,
+        expected: EXPECTED_CPUS,
         init_only: false,
         set: |options, value| {
             options.tuning.cpu_limit = Some(parse_cpus(value)?);
@@ -174,7 +175,7 @@ pub static OPTIONS: &[OptionSpec] = &[
         option: Some("--exec"),
         variable: Some("LOADLINE_EXEC"),
         argument: Argument::Switch,
-        expected: SWITCH,
+        expected: EXPECTED_SWITCH,
         init_only: false,
         set: |options, value| {
             options.exec = parse_switch(value)?;
@@ -270,7 +271,7 @@ pub static OPTIONS: &[OptionSpec] = &[
         option: Some("--kill-after"),
         variable: Some("LOADLINE_KILL_AFTER"),
         argument: Argument::Required,
-        expected: DURATION,
+        expected: EXPECTED_DURATION,
         init_only: true,
         set: |options, value| {
             options.kill_after = Some(parse_duration(value)?);
@@ -281,7 +282,7 @@ pub static OPTIONS: &[OptionSpec] = &[
         option: Some("--drain"),
         variable: Some("LOADLINE_DRAIN"),
         argument: Argument::Required,
-        expected: DURATION,
+        expected: EXPECTED_DURATION,
         init_only: true,
         set: |options, value| {
             options.drain = Some(parse_duration(value)?);
@@ -302,7 +303,10 @@ pub static OPTIONS: &[OptionSpec] = &[
                 b"exit" => OnResize::Exit,
                 _ => {
                     let signal = parse_signal(value.strip_prefix(b"signal:")?)?;
-                    OnResize::Signal(Some(signal).filter(|signal| (1..=64).contains(signal))?)
+                    if !(1..=64).contains(&signal) {
+                        return None;
+                    }
+                    OnResize::Signal(signal)
                 }
             };
             options.uses_init_options |= options.on_resize != OnResize::Ignore;
@@ -313,7 +317,7 @@ pub static OPTIONS: &[OptionSpec] = &[
         option: Some("--memory-warn"),
         variable: Some("LOADLINE_MEMORY_WARN"),
         argument: Argument::Switch,
-        expected: SWITCH,
+        expected: EXPECTED_SWITCH,
         // Switched off by its variable, it has no effect with an init either.
         init_only: false,
         set: |options, value| {
@@ -326,7 +330,7 @@ pub static OPTIONS: &[OptionSpec] = &[
         option: Some("--report"),
         variable: Some("LOADLINE_REPORT"),
         argument: Argument::Optional,
-        expected: FORMAT,
+        expected: EXPECTED_FORMAT,
         init_only: true,
         set: |options, value| {
             options.report = Some(parse_format(value)?);

@@ -15,12 +15,12 @@ fn parsed(arguments: &[&str], environment: &[&str]) -> Request<'static> {
 
 fn options(arguments: &[&str], environment: &[&str]) -> Options {
     let request = parsed(arguments, environment);
-    assert!(request.command.is_ok() && request.warnings.is_empty(), "{request:?}");
+    assert!(request.action.is_ok() && request.warnings.is_empty(), "{request:?}");
     request.options
 }
 
 fn error(arguments: &[&str]) -> String {
-    parsed(arguments, &[]).command.unwrap_err().to_string()
+    parsed(arguments, &[]).action.unwrap_err().to_string()
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn a_bad_variable_is_one_warning_and_the_default_an_empty_or_unknown_one_is_igno
         ("TINI_VERBOSITY=x", "ignoring TINI_VERBOSITY=\"x\": expected a whole number"),
     ] {
         let request = parsed(&["x"], &[variable]);
-        assert!(matches!(request.command, Ok(Command::Supervise)), "{variable}");
+        assert!(matches!(request.action, Ok(Action::Supervise)), "{variable}");
         let warnings: Vec<_> = request.warnings.iter().map(ToString::to_string).collect();
         assert_eq!(warnings, [message]);
     }
@@ -285,8 +285,8 @@ fn a_bad_variable_is_one_warning_and_the_default_an_empty_or_unknown_one_is_igno
     ] {
         options(&["x"], &[variable]);
     }
-    assert!(matches!(parsed(&["x"], &["LOADLINE_EXEC=1"]).command, Ok(Command::Exec)));
-    assert!(matches!(parsed(&["x"], &["LOADLINE_EXEC=0"]).command, Ok(Command::Supervise)));
+    assert!(matches!(parsed(&["x"], &["LOADLINE_EXEC=1"]).action, Ok(Action::Exec)));
+    assert!(matches!(parsed(&["x"], &["LOADLINE_EXEC=0"]).action, Ok(Action::Supervise)));
 }
 
 #[test]
@@ -324,9 +324,9 @@ fn a_bad_option_says_what_is_expected() {
 #[test]
 fn explaining_needs_no_program() {
     let text = parsed(&["--explain"], &[]);
-    assert!(matches!(text.command, Ok(Command::Explain(Format::Text))));
+    assert!(matches!(text.action, Ok(Action::Explain(Format::Text))));
     let json = parsed(&["--explain=json", "--root", "/x", "y"], &[]);
-    assert!(matches!(json.command, Ok(Command::Explain(Format::Json))));
+    assert!(matches!(json.action, Ok(Action::Explain(Format::Json))));
     assert_eq!(json.options.root, Some(&b"/x"[..]));
     assert_eq!(json.program, [c"y"]);
 }

@@ -15,7 +15,8 @@ pub const BUDGET: usize = 512 << 10;
 /// How much of a table is read at most. The kernel accepts no larger table of segments
 /// (`load_elf_phdrs`), and no linker writes a larger one of sections.
 const MAX_TABLE: usize = 64 << 10;
-/// How much is read at a time to find the header, and with it: most build information is smaller.
+/// How much is read at a time in the search for the header, and then with the header. Most build
+/// information fits into that.
 pub const CHUNK: usize = 4096;
 
 /// What the header begins with, and its alignment in the file (`buildInfoMagic`,
@@ -91,12 +92,12 @@ const SHF_DATA: u64 = 1 | 2;
 
 /// How the numbers in a file are written.
 #[derive(Clone, Copy)]
-struct Format {
+struct Encoding {
     class: &'static Class,
     is_big_endian: bool,
 }
 
-impl Format {
+impl Encoding {
     /// The format of a file that begins with `head`. None if that is not an ELF file.
     fn of(head: &[u8]) -> Option<Self> {
         let [0x7f, b'E', b'L', b'F', class, data, ..] = head else {
@@ -115,8 +116,8 @@ impl Format {
         Some(Self { class, is_big_endian })
     }
 
-    /// The number of `size` bytes at `offset`. 0 if the bytes end before: then it is no type that
-    /// is looked for, and the length of nothing.
+    /// The number of `size` bytes at `offset`. 0 if the bytes end before that: no type that is
+    /// searched for is 0, and nothing is read of a table or a string of length 0.
     fn number(self, bytes: &[u8], offset: u8, size: u8) -> u64 {
         let start = usize::from(offset);
         let bytes = bytes.get(start..start.saturating_add(size.into())).unwrap_or_default();
@@ -168,7 +169,7 @@ pub fn build_info<'a>(
     source: &impl Source,
     buffer: &'a mut Vec<u8>,
 ) -> Option<(&'a [u8], &'a [u8])> {
-    let format = Format::of(head)?;
+    let format = Encoding::of(head)?;
     let mut reader = Reader { head, source, format, budget: BUDGET };
     let header = reader.find_header()?;
     reader.read_strings(header, buffer)
@@ -191,7 +192,7 @@ struct Reader<'a, S> {
     /// The beginning of the file, with the ELF header.
     head: &'a [u8],
     source: &'a S,
-    format: Format,
+    format: Encoding,
     /// How many bytes may still be read.
     budget: usize,
 }

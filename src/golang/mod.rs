@@ -89,11 +89,11 @@ pub fn read<'a>(program: BorrowedFd<'_>, buffer: &'a mut Vec<u8>) -> Option<GoBi
     let mut storage = [0; HEAD];
     let head = sys::read_prefix(program, &mut storage);
     let Some(path) = interpreter(head) else {
-        return describe(head, &program, buffer);
+        return parse_program(head, &program, buffer);
     };
     let file = sys::open(&CString::new(path.to_vec()).ok()?).ok()?;
     let head = sys::read_prefix(file.as_fd(), &mut storage);
-    describe(head, &file.as_fd(), buffer)
+    parse_program(head, &file.as_fd(), buffer)
 }
 
 /// The path of the interpreter if the file is a script (execve(2), `load_script` in the kernel).
@@ -104,7 +104,7 @@ fn interpreter(head: &[u8]) -> Option<&[u8]> {
 }
 
 /// Finds and parses the build information of a file that begins with `head`.
-fn describe<'a>(
+fn parse_program<'a>(
     head: &[u8],
     source: &impl Source,
     buffer: &'a mut Vec<u8>,

@@ -205,7 +205,7 @@ impl Source for &[u8] {
 fn read_bytes<'a>(bytes: &[u8], buffer: &'a mut Vec<u8>) -> Option<GoBinary<'a>> {
     let source = Counted::new(bytes);
     let head = &bytes[..HEAD.min(bytes.len())];
-    let found = describe(head, &source, buffer);
+    let found = parse_program(head, &source, buffer);
     assert!(source.read.get() <= BUDGET, "{} bytes", source.read.get());
     assert!(source.calls.get() <= BUDGET / 16, "{} calls", source.calls.get());
     found
@@ -586,7 +586,7 @@ fn the_cost_does_not_depend_on_the_size_of_the_file() {
         let file = File::open(&path).unwrap();
         let source = Counted::new(file.as_fd());
         let mut buffer = Vec::new();
-        let binary = describe(&made.bytes[..HEAD], &source, &mut buffer).unwrap();
+        let binary = parse_program(&made.bytes[..HEAD], &source, &mut buffer).unwrap();
         assert_eq!(binary.automaxprocs, Some(&b"v1.5.3"[..]));
         (source.read.get(), source.calls.get())
     };

@@ -5,10 +5,10 @@
 //! only after the program has run for a moment, so it does not delay the start. What is kept is
 //! plain data, and the descriptors of what is watched.
 
-mod live;
 mod pressure;
 mod resize;
 mod termination_log;
+mod watch;
 
 use crate::cgroup::counters::{Counters, OomKillCounter, delta};
 use crate::cgroup::limits::Limits;
@@ -20,12 +20,12 @@ use crate::report::summary::{RunSummary, Snapshot};
 use crate::stderr::{LogLevel, PREFIX, Stderr};
 use crate::sys::{self, ExitStatus};
 use core::time::Duration;
-use live::LiveMonitor;
 use resize::AppliedLimits;
 use std::time::Instant;
 use termination_log::TerminationLog;
+use watch::Watcher;
 
-/// A kill is counted only when its victim is gone, which may take so long.
+/// The kernel counts an OOM kill only when the victim is gone, which may take up to this long.
 const OOM_COUNT_DELAY: Duration = Duration::from_secs(1);
 
 /// The end of the program.
@@ -45,14 +45,14 @@ pub struct Monitor {
     go_env: GoEnv<'static>,
     gomemlimit: GoMemLimit,
     applied: AppliedLimits,
-    /// The form of the run summary, if there is to be one.
+    /// The form of the run summary, if one was asked for.
     report: Option<Format>,
     termination_log: TerminationLog,
     oom_kills: OomKillCounter,
     before: Snapshot,
-    /// Since when OOM kills are counted, for a program that has run for a moment.
-    counting_since: Option<Instant>,
-    live: Option<LiveMonitor>,
+    /// When the program had run for a moment, and OOM kills were counted; none if it ended before.
+    startup_done_at: Option<Instant>,
+    watcher: Option<Watcher>,
 }
 
 impl Monitor {
@@ -82,19 +82,19 @@ impl Monitor {
             termination_log: TerminationLog::new(options.termination_log),
             oom_kills,
             before: snapshot(&mut counters, counted, report.is_some()),
-            counting_since: None,
-            live: None,
+            startup_done_at: None,
+            watcher: None,
         }
     }
 
-    /// Begins to count OOM kills and to watch what is to be watched, for a program that has run for
+    /// Begins to count OOM kills and to watch what the options ask for, when the program has run for
     /// a moment.
     pub fn startup_done(&mut self, child_pid: i32, options: &Options, stderr: &mut Stderr) {
         if self.before.oom_kills.is_none() {
             self.before.oom_kills = self.oom_kills.read();
         }
-        self.counting_since = Some(Instant::now());
-        self.start_live(child_pid, options, stderr);
+        self.startup_done_at = Some(Instant::now());
+        self.start_watching(child_pid, options, stderr);
     }
 
     /// Reports the end of the program: an OOM kill, and the run summary.
@@ -108,7 +108,7 @@ impl Monitor {
             kills_before = kills;
         } else if was_sigkilled
             && kills == kills_before
-            && self.counting_since.is_some_and(|since| since.elapsed() < OOM_COUNT_DELAY)
+            && self.startup_done_at.is_some_and(|since| since.elapsed() < OOM_COUNT_DELAY)
         {
             // This kill may have been counted before the counting began.
             kills_before = None;
@@ -119,7 +119,7 @@ impl Monitor {
         }
     }
 
-    /// Not inlined: its lines would have pages of the stack while the program runs.
+    /// Not inlined: its line buffers would take pages of the stack while the program runs.
     #[inline(never)]
     fn report_end(
         &mut self,

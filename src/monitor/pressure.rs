@@ -12,7 +12,7 @@ pub(super) const REARM_DELAY: Duration = Duration::from_secs(60);
 const MIN_CHECK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Growth and headroom are compared in units of 4 KiB, so that their products fit.
-const PAGE_BITS: u32 = 12;
+const PAGE_SHIFT: u32 = 12;
 
 impl MemoryUsage {
     /// Whether memory is running out: 95% of the limit or more cannot be reclaimed. Go programs that
@@ -32,8 +32,8 @@ impl MemoryUsage {
     /// usage would become critical within a minute at that rate of growth, half of that time;
     /// otherwise [`REARM_DELAY`].
     pub(super) fn next_check_in(&self, earlier: Bytes, elapsed: Duration) -> Duration {
-        let growth = self.unreclaimable.0.saturating_sub(earlier.0) >> PAGE_BITS;
-        let headroom = self.headroom() >> PAGE_BITS;
+        let growth = self.unreclaimable.0.saturating_sub(earlier.0) >> PAGE_SHIFT;
+        let headroom = self.headroom() >> PAGE_SHIFT;
         let elapsed = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         let half = headroom.saturating_mul(elapsed).checked_div(growth.saturating_mul(2));
         match half.map(Duration::from_micros) {

@@ -3,7 +3,7 @@
 use crate::policy::{Decision, Plan, Reason};
 use crate::units::{Bytes, CpuQuota};
 
-/// The limits, and what a program that was started under them goes by.
+/// The limits, and what a program that is started under them is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct AppliedLimits {
     /// The memory limit.
@@ -12,18 +12,18 @@ pub(super) struct AppliedLimits {
     pub cpu: Applied<CpuQuota>,
 }
 
-/// A limit, and what the program goes by.
+/// A limit, and what a program that is started under it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Applied<T> {
     /// The limit, if there is one.
     pub limit: Option<T>,
-    /// What the program has read once, at its start.
-    pub announced: Announced<T>,
+    /// What a program is given at its start.
+    pub start_value: StartValue<T>,
 }
 
-/// What a program has read once, at its start.
+/// What a program is given at its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Announced<T> {
+pub(super) enum StartValue<T> {
     /// Nothing: no value was set, or the Go runtime follows the limit itself.
     Nothing,
     /// The value of `GOMEMLIMIT` or `GOMAXPROCS`.
@@ -36,8 +36,8 @@ impl AppliedLimits {
     /// The limits at the start.
     pub(super) fn of(plan: &Plan<'_>) -> Self {
         let none = Self {
-            memory: Applied { limit: None, announced: Announced::Nothing },
-            cpu: Applied { limit: None, announced: Announced::Nothing },
+            memory: Applied { limit: None, start_value: StartValue::Nothing },
+            cpu: Applied { limit: None, start_value: StartValue::Nothing },
         };
         none.updated_by(plan)
     }
@@ -53,8 +53,9 @@ impl AppliedLimits {
     }
 
     /// Whether a program would go by the same values. If so, a change of limits does not concern it.
-    pub(super) fn announces_same_as(&self, other: &Self) -> bool {
-        self.memory.announced == other.memory.announced && self.cpu.announced == other.cpu.announced
+    pub(super) fn has_start_values_of(&self, other: &Self) -> bool {
+        self.memory.start_value == other.memory.start_value
+            && self.cpu.start_value == other.cpu.start_value
     }
 }
 
@@ -63,12 +64,12 @@ impl<T: Copy> Applied<T> {
         if !decision.is_known {
             return self;
         }
-        let announced = match (decision.reason, decision.limit, decision.value) {
-            (Reason::Library(_), Some(limit), _) => Announced::Limit(limit),
-            (Reason::Library(_), None, _) | (_, _, None) => Announced::Nothing,
-            (_, _, Some(value)) => Announced::Value(value),
+        let start_value = match (decision.reason, decision.limit, decision.value) {
+            (Reason::Library(_), Some(limit), _) => StartValue::Limit(limit),
+            (Reason::Library(_), None, _) | (_, _, None) => StartValue::Nothing,
+            (_, _, Some(value)) => StartValue::Value(value),
         };
-        Self { limit: decision.limit, announced }
+        Self { limit: decision.limit, start_value }
     }
 }
 

@@ -108,7 +108,7 @@ fn setter(
 ) -> Setter {
     let finds_quota = match quota {
         Some(quota) => limits.leaf_shows(quota),
-        None => limits.version.is_some() && !limits.from_mount_root,
+        None => limits.version.is_some() && !limits.is_guess,
     };
     let automaxprocs = program.and_then(|program| program.automaxprocs);
     let is_too_old = limits.version == Some(CgroupVersion::V2)
@@ -123,7 +123,9 @@ fn setter(
     }
 
     let is_live = mode == CpuMode::Live;
-    let reads_quota = |program: &&GoBinary<'_>| program.release >= Some(CONTAINERMAXPROCS_SINCE);
+    let reads_quota = |program: &&GoBinary<'_>| {
+        program.release.is_some_and(|release| release >= CONTAINERMAXPROCS_SINCE)
+    };
     let Some(program) = program.filter(reads_quota) else {
         return Setter::Loadline(match (is_live, is_too_old) {
             (true, _) => Some(Note::CannotFollow),
@@ -131,7 +133,7 @@ fn setter(
             (false, false) => None,
         });
     };
-    let containermaxprocs = Switch::of(program, godebug, CONTAINERMAXPROCS);
+    let containermaxprocs = GodebugState::of(program, godebug, CONTAINERMAXPROCS);
     if !containermaxprocs.is_on && !is_live {
         return Setter::Loadline(None);
     }
@@ -139,7 +141,8 @@ fn setter(
     if !finds_quota {
         return Setter::Loadline(Some(Note::OwnCgroupOnly(LimitReader::GoRuntime)));
     }
-    if limits.subtree_mount && program.release < Some(SUBTREE_MOUNT_SINCE) {
+    if limits.subtree_mount && program.release.is_some_and(|release| release < SUBTREE_MOUNT_SINCE)
+    {
         return Setter::Loadline(Some(Note::SubtreeMount));
     }
     // What the user switches off stays off.
@@ -150,7 +153,7 @@ fn setter(
             Setter::Program(Reason::Live)
         };
     }
-    let updatemaxprocs = Switch::of(program, godebug, UPDATEMAXPROCS);
+    let updatemaxprocs = GodebugState::of(program, godebug, UPDATEMAXPROCS);
     if is_live && !updatemaxprocs.is_on && !updatemaxprocs.is_set_by_user {
         Setter::Program(Reason::Live)
     } else {
@@ -159,13 +162,13 @@ fn setter(
 }
 
 /// A setting in `GODEBUG` of a Go runtime that knows it.
-struct Switch {
+struct GodebugState {
     is_on: bool,
     /// Whether it is in the user's GODEBUG, with whatever value.
     is_set_by_user: bool,
 }
 
-impl Switch {
+impl GodebugState {
     fn of(program: &GoBinary<'_>, godebug: Option<&[u8]>, name: &str) -> Self {
         let user = GodebugSetting::find(godebug, name, program.release);
         // The toolchain's default is on. It records "off" in the program if go.mod names an older

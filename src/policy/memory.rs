@@ -67,8 +67,8 @@ pub(super) fn decide<'a>(
         note = note.or(Some(Note::OwnCgroupOnly(LimitReader::Automemlimit)));
     }
     decision.note = note;
-    let value;
-    (value, decision.reason) = gomemlimit_for(limit, tuning, warnings);
+    let (value, reason) = gomemlimit_for(limit, tuning, warnings);
+    decision.reason = reason;
     if value > Bytes(0) {
         decision.value = Some(value.0);
     } else {
@@ -94,7 +94,7 @@ fn automemlimit_finds(
     let reads_ancestors = version_at_least(version, ANCESTORS_SINCE);
     let is_high = source.is_some_and(|file| file.ends_with(b"/memory.high"));
     // Without its own cgroup it finds no ancestors either. It never reads memory.high.
-    limits.leaf_shows(limit) || (reads_ancestors && !limits.from_mount_root && !is_high)
+    limits.leaf_shows(limit) || (reads_ancestors && !limits.is_guess && !is_high)
 }
 
 /// The value of `GOMEMLIMIT` for a limit: the share, or what the reserve leaves if that is less.

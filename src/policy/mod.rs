@@ -42,9 +42,8 @@ pub struct Decision<'a, T> {
     pub reason: Reason,
     /// What else there is to know.
     pub note: Option<Note>,
-    /// Whether the limit is a guess: it was read at the mount root, because the process's own
-    /// cgroup is not visible.
-    pub from_mount_root: bool,
+    /// Whether the limit is a guess, because the process's own cgroup could not be located.
+    pub is_guess: bool,
     /// Whether this is known to be the limit, or known that there is none. False if no limit was
     /// found and there is no cgroup, or a file could not be read.
     pub is_known: bool,
@@ -109,7 +108,7 @@ impl<'a, T: Limit> Decision<'a, T> {
             value: None,
             reason: Reason::Unlimited,
             note: None,
-            from_mount_root: false,
+            is_guess: false,
             is_known: true,
         };
         if given.is_some() {
@@ -125,7 +124,7 @@ impl<'a, T: Limit> Decision<'a, T> {
             decision.reason = Reason::Unknown;
             decision.is_known = false;
         }
-        decision.from_mount_root = found.from_mount_root;
+        decision.is_guess = found.is_guess;
         decision
     }
 }

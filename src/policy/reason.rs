@@ -85,11 +85,11 @@ impl Display for Reason {
             Self::Share(ratio) => write!(f, "{ratio} of the limit"),
             Self::Reserve(reserve) => write!(f, "the limit minus a reserve of {reserve}"),
             Self::EnoughCpus { cpus } => {
-                write!(f, "the quota is not below the number of usable CPUs, {cpus}")
+                write!(f, "the quota is not below the number of usable CPUs ({cpus})")
             }
             Self::Rounded(Rounding::Up) => f.write_str("the quota rounded up"),
             Self::Rounded(Rounding::Down) => f.write_str("the quota rounded down, at least 1"),
-            Self::Minimum(minimum) => write!(f, "the minimum of {minimum} that was asked for"),
+            Self::Minimum(minimum) => write!(f, "raised to the minimum of {minimum}"),
             Self::GoRuntime => f.write_str("left to the Go runtime, which finds the same limit"),
             Self::Live => {
                 f.write_str("left to the Go runtime, which follows the limit because of GODEBUG")
@@ -97,7 +97,7 @@ impl Display for Reason {
             Self::Library(library) => {
                 write!(f, "left to {library} in the program, which reads the same limit")
             }
-            Self::CappedAtCpus(cpus) => write!(f, "capped at the number of usable CPUs, {cpus}"),
+            Self::CappedAtCpus(cpus) => write!(f, "capped at the number of usable CPUs ({cpus})"),
         }
     }
 }
@@ -123,7 +123,7 @@ pub enum Note {
 impl Display for Note {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoEffect => f.write_str("no effect on this program: Go supports it since 1.19"),
+            Self::NoEffect => f.write_str("no effect on this program: it needs Go 1.19 or later"),
             Self::OwnCgroupOnly(reader) => {
                 write!(f, "{reader} reads only the process's own cgroup")
             }

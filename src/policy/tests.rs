@@ -285,7 +285,7 @@ fn go_1_25_does_not_find_its_cgroup_below_the_mount_of_a_subtree() {
     assert_eq!((plan.cpu.value, plan.cpu.note), (Some(2), Some(Note::SubtreeMount)));
     let plan = decided(CpuMode::Auto, &limits, GoEnv::default(), go(26));
     assert_eq!((plan.cpu.value, plan.cpu.reason), (None, Reason::GoRuntime));
-    limits.cpu.from_mount_root = true;
+    limits.cpu.is_guess = true;
     let plan = decided(CpuMode::Auto, &limits, GoEnv::default(), go(26));
     assert_eq!(
         (plan.cpu.value, plan.cpu.note),
@@ -372,7 +372,7 @@ fn a_variable_is_left_to_a_library_that_finds_the_same_limit() {
     let plan = decided(CpuMode::Auto, &limits, GoEnv::default(), memory("v0.7.5"));
     assert_eq!(plan.memory.value, Some(160 * MIB), "it does not read memory.high");
     let mut limits = nested(true);
-    limits.memory.from_mount_root = true;
+    limits.memory.is_guess = true;
     let plan = decided(CpuMode::Auto, &limits, GoEnv::default(), memory("v0.7.5"));
     assert_eq!(plan.memory.value, Some(240 * MIB), "it does not find its cgroup either");
 }

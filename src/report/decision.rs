@@ -3,7 +3,7 @@
 use crate::policy::{Decision, Note, Plan, Reason};
 use core::fmt::{self, Display, Formatter};
 
-/// A decision about either variable: the limit has lost its type.
+/// A decision about either variable: the limit is shown as text.
 pub(super) struct AnyDecision<'a> {
     /// The variable.
     pub variable: &'static str,
@@ -14,7 +14,7 @@ pub(super) struct AnyDecision<'a> {
     /// The file that the limit is from, if it is from one.
     pub source: Option<&'a [u8]>,
     /// Whether the file is a guess.
-    pub from_mount_root: bool,
+    pub is_guess: bool,
     /// What the variable is set to, if it is set.
     pub value: Option<u64>,
     /// Why.
@@ -43,9 +43,9 @@ impl<'a> AnyDecision<'a> {
         decision: &'a Decision<'a, T>,
         unit: &'static str,
     ) -> Self {
-        let &Decision { ref limit, source, value, reason, note, from_mount_root, .. } = decision;
+        let &Decision { ref limit, source, value, reason, note, is_guess, .. } = decision;
         let limit = limit.as_ref().map(|limit| limit as &dyn Display);
-        Self { variable, limit, unit, source, from_mount_root, value, why: Why { reason, note } }
+        Self { variable, limit, unit, source, is_guess, value, why: Why { reason, note } }
     }
 }
 

@@ -70,17 +70,14 @@ impl Display for TextReport<'_> {
 
 /// Writes the lines below the limit.
 fn write_decision(f: &mut Formatter<'_>, decision: &AnyDecision<'_>) -> fmt::Result {
-    let AnyDecision { variable, limit, source, from_mount_root, value, why, .. } = decision;
+    let AnyDecision { variable, limit, source, is_guess, value, why, .. } = decision;
     match source {
         Some(source) => write!(f, "  source      {}", Quoted(source))?,
-        None if limit.is_some() => write!(f, "  source      as given")?,
+        None if limit.is_some() => write!(f, "  source      set by an option or variable")?,
         None => write!(f, "  source      none")?,
     }
-    if *from_mount_root {
-        write!(
-            f,
-            " (a guess: the process's own cgroup is not visible, so the mount root was read)"
-        )?;
+    if *is_guess {
+        write!(f, " (a guess: the process's own cgroup could not be located)")?;
     }
     match value {
         Some(value) => writeln!(f, "\n  {variable}  {value}")?,
@@ -124,7 +121,7 @@ impl Display for JsonReport<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self(Explanation { plan, program, oom_group }) = self;
 
-        let AnyDecision { source, from_mount_root, value, why, .. } = AnyDecision::memory(plan);
+        let AnyDecision { source, is_guess, value, why, .. } = AnyDecision::memory(plan);
         let limit = OrNull(plan.memory.limit.map(|limit| limit.0));
         let source = OrNull(source.map(JsonString));
         let value = OrNull(value.map(QuotedNumber));
@@ -137,10 +134,10 @@ impl Display for JsonReport<'_> {
              \"GOMEMLIMIT\":{value},\
              \"oom_group\":{oom_group},\
              \"reason\":\"{why}\",\
-             \"guessed\":{from_mount_root}}},"
+             \"guessed\":{is_guess}}},"
         )?;
 
-        let AnyDecision { source, from_mount_root, value, why, .. } = AnyDecision::cpu(plan);
+        let AnyDecision { source, is_guess, value, why, .. } = AnyDecision::cpu(plan);
         let limit = OrNull(plan.cpu.limit);
         let source = OrNull(source.map(JsonString));
         let value = OrNull(value.map(QuotedNumber));
@@ -153,7 +150,7 @@ impl Display for JsonReport<'_> {
              \"GOMAXPROCS\":{value},\
              \"GODEBUG\":{godebug},\
              \"reason\":\"{why}\",\
-             \"guessed\":{from_mount_root}}},"
+             \"guessed\":{is_guess}}},"
         )?;
 
         let ExplainedProgram { name, path, go } = program;

@@ -1,5 +1,4 @@
-//! What loadline prints about the limits and the program. Pure: everything it needs is an argument,
-//! and it decides nothing.
+//! What loadline prints about limits and runs. Pure: everything it needs is an argument.
 
 mod decision;
 pub mod explain;

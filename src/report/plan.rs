@@ -28,7 +28,7 @@ fn write_decision(f: &mut Formatter<'_>, decision: &AnyDecision<'_>) -> fmt::Res
     };
     write!(f, "{variable}={value} ({why}")?;
     if let Some(limit) = limit {
-        write!(f, ": {limit}{unit}")?;
+        write!(f, "; limit {limit}{unit}")?;
         if let Some(source) = source {
             write!(f, " in {}", Quoted(source))?;
         }

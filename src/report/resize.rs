@@ -33,7 +33,7 @@ impl Display for ResizeReport<'_> {
         f.write_str("limits changed")?;
         let has_memory_changed = self.memory.write(f, ": memory ")?;
         self.cpu.write(f, if has_memory_changed { ", CPU " } else { ": CPU " })?;
-        write!(f, "; a start now would give {}; ", PlanSummary(self.plan))?;
+        write!(f, "; a restart would give {}; ", PlanSummary(self.plan))?;
         match self.action {
             OnResize::Ignore => f.write_str("the program is not affected"),
             OnResize::Log => f.write_str("the program keeps its values"),

@@ -38,9 +38,9 @@ pub struct Snapshot {
     pub oom_kills: Option<u64>,
     /// The CPU quota.
     pub cpu_limit: Option<CpuQuota>,
-    /// How often the quota was used up; read only if there is to be a summary.
+    /// How often the quota was used up; read only for a summary.
     pub throttling: Option<Throttling>,
-    /// When this was read; only if there is to be a summary.
+    /// When this was read; only for a summary.
     pub time: Option<Instant>,
 }
 

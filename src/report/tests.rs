@@ -12,7 +12,7 @@ fn plan() -> Plan<'static> {
             value: Some(335_544_320),
             reason: Reason::Share(Ratio::DEFAULT),
             note: Some(Note::NoEffect),
-            from_mount_root: false,
+            is_guess: false,
             is_known: true,
         },
         cpu: Decision {
@@ -21,7 +21,7 @@ fn plan() -> Plan<'static> {
             value: None,
             reason: Reason::EnoughCpus { cpus: 1 },
             note: None,
-            from_mount_root: true,
+            is_guess: true,
             is_known: true,
         },
         godebug: Some(b"a=1,b=\xff".to_vec()),
@@ -126,8 +126,8 @@ fn the_reports_and_the_summary_say_what_is_set_and_why() {
         "  OOM kill    kills the whole container, init included (memory.oom.group is 1); see \
          --memory-warn, or singleProcessOOMKill of the kubelet\n",
         "cpu\n  limit       0.333333 CPU\n",
-        "  source      as given (a guess: the process's own cgroup is not visible, so the mount \
-         root was read)\n",
+        "  source      set by an option or variable (a guess: the process's own cgroup could not be \
+         located)\n",
         "  GOMAXPROCS  not set\n",
         "  GODEBUG     a=1,b=\\xff\n",
         "program\n  path        \"/app\"\n",
@@ -140,9 +140,9 @@ fn the_reports_and_the_summary_say_what_is_set_and_why() {
     }
     assert_eq!(
         PlanSummary(&plan()).to_string(),
-        "GOMEMLIMIT=335544320 (80% of the limit; no effect on this program: Go supports it since \
-         1.19: 400 MiB in \"/sys/\\\"\\xff/memory.max\"); GOMAXPROCS not set (the quota is not \
-         below the number of usable CPUs, 1); GODEBUG=a=1,b=\\xff"
+        "GOMEMLIMIT=335544320 (80% of the limit; no effect on this program: it needs Go 1.19 \
+         or later; limit 400 MiB in \"/sys/\\\"\\xff/memory.max\"); GOMAXPROCS not set (the quota is not \
+         below the number of usable CPUs (1)); GODEBUG=a=1,b=\\xff"
     );
 }
 

@@ -105,10 +105,10 @@ impl<'a> EventLoop<'a> {
             }
             return wait_signal(SignalSet::ALL, timeout);
         }
-        // The monitor's poll tells of any signal. While we wait for some signals only, it can only
-        // have a look at the files.
+        // The monitor's poll returns for any signal. While we wait for some signals only, it just
+        // checks the files, without blocking.
         self.monitor.wait(Some(Duration::ZERO));
-        // Further realtime signals keep their order in our own queue. All others go on.
+        // Further realtime signals stay in our own queue, in order. All others are handled.
         wait_signal(SignalSet::STANDARD, deadline::shorter(timeout, Some(self.retry_delay)))
     }
 
@@ -144,7 +144,7 @@ impl<'a> EventLoop<'a> {
 
     fn handle_signal(&mut self, info: &SignalInfo) -> Option<ExitStatus> {
         if info.signal() == libc::SIGCHLD {
-            self.supervisor.stderr.log(LogLevel::Debug, &LogEvent::ChildChanged);
+            self.supervisor.stderr.log(LogLevel::Debug, &LogEvent::SigchldReceived);
             return self.reap();
         }
         if self.forward(info) == Forwarded::QueueFull {
@@ -179,9 +179,9 @@ impl<'a> EventLoop<'a> {
 
     /// Sends what did not fit into the queue before.
     ///
-    /// RLIMIT_SIGPENDING counts the queues of all processes of a user. If our own queue takes the
-    /// last places, only what leaves it makes room. Others may fill the room faster than we do, so
-    /// more than one signal may have to leave before the first is sent.
+    /// RLIMIT_SIGPENDING counts the queued signals of all processes of a user. If our own pending
+    /// signals exhaust it, we must take some from our queue before we can send any. Other processes
+    /// may use the freed places first, so it may take more than one.
     fn send_backlog(&mut self) {
         const MAX_TAKEN: u32 = 16;
         let mut is_sent = self.send_what_fits();
@@ -220,7 +220,7 @@ impl<'a> EventLoop<'a> {
         is_sent
     }
 
-    /// The program has so long to exit, from the first termination signal on.
+    /// Starts the timer of `--kill-after`. Later calls do nothing.
     fn arm_kill_timer(&mut self) {
         if let Some(timeout) = self.supervisor.options.kill_after.take() {
             self.kill_deadline = deadline::after(timeout);
@@ -244,15 +244,15 @@ impl<'a> EventLoop<'a> {
     }
 
     fn reap(&mut self) -> Option<ExitStatus> {
-        let reaped = reap_zombies(self.supervisor);
-        self.reaped = self.reaped.saturating_add(reaped.others);
-        if reaped.program_ended.is_none()
-            && let Some(signal) = reaped.program_stopped
+        let changes = reap_zombies(self.supervisor);
+        self.reaped = self.reaped.saturating_add(changes.others_reaped);
+        if changes.program_ended.is_none()
+            && let Some(signal) = changes.program_stopped
             && let JobStop::Forward(info) = on_job_stop(self.supervisor, signal)
         {
             self.forward(&info);
         }
-        reaped.program_ended
+        changes.program_ended
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) fn on_job_stop(supervisor: &Supervisor, signal: c_int) -> JobStop {
     let wants_terminal = matches!(signal, libc::SIGTTIN | libc::SIGTTOU);
     let is_job_control = wants_terminal || signal == libc::SIGTSTP;
     if self_pid.as_raw() == 1 {
-        // Nobody can continue PID 1. A PID 1 of its own would ignore Ctrl-Z.
+        // Nobody can continue PID 1. If the program itself were PID 1, it would ignore Ctrl-Z.
         if signal == libc::SIGTSTP {
             resume_child(supervisor);
         }
@@ -58,8 +58,8 @@ pub(super) fn on_job_stop(supervisor: &Supervisor, signal: c_int) -> JobStop {
     if !is_job_control && !terminal.exists {
         return JobStop::Done;
     }
-    // Stopping discards a pending SIGCONT (signal(7)). One that has come already is for the
-    // program, and then there is nothing to stop for.
+    // Stopping discards a pending SIGCONT (signal(7)). If one is pending, it is for the program, and
+    // there is no reason to stop.
     if let Some(info) = sys::take_pending_signal(SignalSet::only(libc::SIGCONT)) {
         return JobStop::Forward(info);
     }
@@ -74,11 +74,11 @@ pub(super) fn on_job_stop(supervisor: &Supervisor, signal: c_int) -> JobStop {
     let had_terminal = Terminal::pass(child_pid, group);
     let stops_whole_job = wants_terminal || (is_job_control && had_terminal);
     let target = if stops_whole_job { 0 } else { self_pid.as_raw() };
-    let was_stopped = sys::kill(target, libc::SIGTSTP).is_ok() && sys::raise_sigtstp();
+    let was_stopped = sys::kill(target, libc::SIGTSTP).is_ok() && sys::deliver_pending_sigtstp();
     // After `fg` the terminal is ours, after `bg` it is not.
     Terminal::pass(group, child_pid);
     // If we were not stopped, nobody could have continued us (setpgid(2)). The kernel would not
-    // have stopped the program by Ctrl-Z either. Any other stop is for others to undo.
+    // have stopped the program by Ctrl-Z either. Whoever stopped it in another way has to continue it.
     if was_stopped || signal == libc::SIGTSTP {
         resume_child(supervisor);
     }

@@ -6,7 +6,7 @@ use core::fmt;
 
 pub(super) enum LogEvent {
     Started(SignalTarget),
-    ChildChanged,
+    SigchldReceived,
     Forwarded { from: c_int, to: c_int, target: SignalTarget },
     Reaped { pid: i32 },
     KilledAfterTimeout(SignalTarget),
@@ -17,7 +17,7 @@ impl fmt::Display for LogEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Started(program) => write!(f, "started {program}"),
-            Self::ChildChanged => f.write_str("Received SIGCHLD"),
+            Self::SigchldReceived => f.write_str("Received SIGCHLD"),
             Self::Forwarded { from, to, target } if from == to => {
                 write!(f, "forwarded {} to {target}", SignalName(*from))
             }
@@ -28,9 +28,9 @@ impl fmt::Display for LogEvent {
             Self::KilledAfterTimeout(program) => {
                 write!(f, "killed {program} and its process group: it did not exit in time")
             }
-            Self::DrainTimedOut => f.write_str(
-                "killed the processes that were left after the program and did not exit in time",
-            ),
+            Self::DrainTimedOut => {
+                f.write_str("killed the remaining processes: they did not exit in time")
+            }
         }
     }
 }

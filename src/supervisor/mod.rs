@@ -1,7 +1,7 @@
 //! The init: starts the program, forwards signals to it, reaps, and exits as the program does.
 //!
 //! Signals stay blocked throughout and are taken from the queue one by one. No handler runs, no
-//! signal is lost between a check and a wait, and none coalesces that the kernel did not coalesce.
+//! signal is lost between a check and a wait, and loadline merges none.
 //! An idle init sleeps in one system call without a timeout, except for a moment after the start,
 //! for `--kill-after`, for what the monitor watches, and for signals that do not fit into the
 //! program's queue.
@@ -32,7 +32,7 @@ use nix::unistd::{Pid, getpgrp, getpid, getppid};
 
 pub use child::Command;
 
-/// The longest pause between two attempts at something of which nothing tells when it succeeds.
+/// The longest pause between two attempts at an operation that no event announces.
 const MAX_RETRY_DELAY: Duration = Duration::from_millis(256);
 
 /// The running program, and what its init needs to know: plain data, none of it allocated.
@@ -85,12 +85,12 @@ impl Supervisor {
         Ok(Self { options: *options, stderr: *stderr, self_pid, child_pid, terminal })
     }
 
-    /// Is the program's init until the program ends, and returns the exit code for that.
+    /// Runs as the program's init until the program ends, and returns the exit code.
     ///
-    /// `release_memory` is called when memory that was allocated is free again: once the program has
-    /// run for a moment, and after each event of the monitor.
+    /// `release_memory` is called when allocated memory is free again: once the program has run for a
+    /// moment, and after each event of the monitor.
     #[must_use]
-    #[inline(never)] // Keeps its frame apart from that of the start, which is gone then.
+    #[inline(never)] // Keeps its frame apart from that of the startup, which is gone then.
     pub fn run(mut self, monitor: &mut Monitor, release_memory: fn()) -> u8 {
         let mut end = EventLoop::new(&mut self, monitor, release_memory).run();
         // Whoever reads the terminal after us is not in the program's process group.

@@ -36,34 +36,34 @@ struct State {
     /// Where the next allocation begins, in units.
     used: u16,
     /// The number of allocations. Each takes at least one unit, so it cannot overflow.
-    live: u16,
+    allocations: u16,
 }
 
 impl State {
     const fn unpack(word: u32) -> Self {
-        Self { used: word as u16, live: (word >> 16) as u16 }
+        Self { used: word as u16, allocations: (word >> 16) as u16 }
     }
 
     const fn pack(self) -> u32 {
-        (self.live as u32) << 16 | self.used as u32
+        (self.allocations as u32) << 16 | self.used as u32
     }
 
     /// Takes `units` more.
     fn allocate(self, units: u16) -> Option<Self> {
         let used = self.used.checked_add(units).filter(|used| *used <= UNITS)?;
-        Some(Self { used, live: self.live.checked_add(1)? })
+        Some(Self { used, allocations: self.allocations.checked_add(1)? })
     }
 
     /// Frees the units from `start` to `end`. They can be used again if they are the last ones, or
     /// if nothing else is in use.
     fn free(self, start: u16, end: u16) -> Self {
-        let live = self.live.saturating_sub(1);
-        let used = match live {
+        let allocations = self.allocations.saturating_sub(1);
+        let used = match allocations {
             0 => 0,
             _ if end == self.used => start,
             _ => self.used,
         };
-        Self { used, live }
+        Self { used, allocations }
     }
 }
 
@@ -129,12 +129,12 @@ impl Default for Arena {
     }
 }
 
-/// The units that so many bytes take.
+/// How many units a number of bytes takes.
 fn units(size: usize) -> Option<u16> {
     u16::try_from(size.div_ceil(UNIT)).ok()
 }
 
-// SAFETY: `alloc` returns null or `layout.size()` bytes, aligned as asked, that no other live
+// SAFETY: `alloc` returns null or `layout.size()` bytes, aligned as asked, that no other allocations
 // allocation has: from the part of the region that `update` took for it alone, or from mmap(2).
 unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

@@ -1,4 +1,4 @@
-//! System calls as typed functions: the only room with `unsafe` code.
+//! System calls as typed functions: all unsafe code except the C entry point in main.rs.
 //!
 //! Calls that `nix` types well are made through `nix` where they are needed. What is here must be
 //! exact: signals are raw numbers and 64-bit masks, because the C libraries keep some realtime
@@ -17,7 +17,7 @@ mod stdio;
 mod system;
 mod wait;
 
-use core::ffi::{CStr, c_char, c_int};
+use core::ffi::{CStr, c_char};
 
 pub use allocator::Arena;
 pub use errno::Errno;
@@ -25,12 +25,12 @@ pub use file::{
     append_at, close_inherited_fds, exists, is_executable, keep_open, open, overwrite_if_len,
     read_file, read_prefix,
 };
-pub use poll::{Poller, Ready};
+pub use poll::{PollEvents, Poller};
 pub use process::{ExecArgs, exec, spawn};
 pub use signal::{
-    Disposition, SignalInfo, SignalSet, block_all_signals, discard_own_signal, disposition, kill,
-    queue_signal, raise_sigtstp, set_disposition, set_signal_mask, take_pending_signal,
-    wait_signal,
+    Disposition, SignalInfo, SignalSet, block_all_signals, deliver_pending_sigtstp,
+    discard_own_signal, disposition, kill, queue_signal, set_disposition, set_signal_mask,
+    take_pending_signal, wait_signal,
 };
 pub use stdio::{WriteOutcome, stdin, write_stderr, write_stdout};
 pub use system::{
@@ -42,8 +42,8 @@ pub use wait::{
 };
 
 /// The result of a system call that returns -1 for an error.
-fn check(result: c_int) -> Result<c_int, Errno> {
-    if result == -1 { Err(Errno::last()) } else { Ok(result) }
+fn check<T: From<i8> + PartialEq>(result: T) -> Result<T, Errno> {
+    if result == T::from(-1) { Err(Errno::last()) } else { Ok(result) }
 }
 
 /// The strings of `argv` or `envp`.

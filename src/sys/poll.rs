@@ -19,9 +19,9 @@ pub struct Poller {
     memory_events: Option<BorrowedFd<'static>>,
 }
 
-/// What is ready, or is to be waited for.
+/// Events: those to wait for, or those that have come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ready {
+pub struct PollEvents {
     /// A watched file was written to.
     pub file_written: bool,
     /// The kernel changed `memory.events`.
@@ -44,7 +44,7 @@ impl Poller {
         let poller =
             Self { signals: keep_open(owned(signals)?), inotify: None, memory_events: None };
         // If ppoll is denied, nobody may rely on it later.
-        poller.poll(Ready::default(), Some(Duration::ZERO))?;
+        poller.poll(PollEvents::default(), Some(Duration::ZERO))?;
         Ok(poller)
     }
 
@@ -102,11 +102,11 @@ impl Poller {
     /// Waits until something of `interest` is ready or a signal is pending, without end if there is
     /// no timeout.
     #[must_use]
-    pub fn wait(&self, interest: Ready, timeout: Option<Duration>) -> Ready {
+    pub fn wait(&self, interest: PollEvents, timeout: Option<Duration>) -> PollEvents {
         self.poll(interest, timeout).unwrap_or_default()
     }
 
-    fn poll(&self, interest: Ready, timeout: Option<Duration>) -> Result<Ready, Errno> {
+    fn poll(&self, interest: PollEvents, timeout: Option<Duration>) -> Result<PollEvents, Errno> {
         // The kernel passes over negative descriptors.
         let entry = |file: Option<BorrowedFd<'_>>, events: c_short| libc::pollfd {
             fd: file.map_or(-1, |file| file.as_raw_fd()),
@@ -128,7 +128,7 @@ impl Poller {
         };
         check(result)?;
         let [_, inotify, memory_events] = files.map(|file| file.revents != 0);
-        Ok(Ready { file_written: inotify, memory_event: memory_events })
+        Ok(PollEvents { file_written: inotify, memory_event: memory_events })
     }
 }
 

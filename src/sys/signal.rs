@@ -190,7 +190,7 @@ pub fn queue_signal(pid: i32, signal: c_int, info: &SignalInfo) -> Result<(), Er
             &raw const info.0,
         )
     };
-    if result == -1 { Err(Errno::last()) } else { Ok(()) }
+    check(result).map(drop)
 }
 
 /// Takes a pending signal from the queue that this process has sent to itself.
@@ -204,13 +204,12 @@ pub fn discard_own_signal(signal: c_int) {
     }
 }
 
-/// Lets a pending SIGTSTP have its default effect, and returns whether that stopped us. We stop
-/// here until SIGCONT.
+/// Unblocks a pending SIGTSTP for a moment, which stops us until SIGCONT. Returns whether it did.
 ///
 /// The kernel drops the signal if it is ignored, or if the process group is orphaned, so that
 /// nobody could continue us (setpgid(2), credentials(7)).
 #[must_use]
-pub fn raise_sigtstp() -> bool {
+pub fn deliver_pending_sigtstp() -> bool {
     let blocked = set_signal_mask(SignalSet::ALL.without(SignalSet::only(libc::SIGTSTP)));
     set_signal_mask(blocked);
     // Only SIGCONT continues a stopped process. It is blocked, so it is pending now.

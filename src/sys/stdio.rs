@@ -91,7 +91,7 @@ fn write_nowait(message: &[u8]) -> Result<(), Errno> {
             c_long::from(libc::RWF_NOWAIT),
         )
     };
-    check(if result == -1 { -1 } else { 0 }).map(drop)
+    check(result).map(drop)
 }
 
 /// Writes to standard error if it is a terminal that can be opened again. Without proc(5) it cannot.

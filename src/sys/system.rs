@@ -29,7 +29,7 @@ fn sysinfo() -> libc::sysinfo {
     }
 }
 
-/// The number of CPUs that this process may run on (sched_getaffinity(2)). cpusets count.
+/// The number of CPUs that this process may run on, cpusets included (sched_getaffinity(2)).
 #[must_use]
 #[inline(never)] // The mask is a kilobyte: keeps it off the caller's stack frame.
 pub fn allowed_cpus() -> Option<u32> {
@@ -50,8 +50,8 @@ pub fn allowed_cpus() -> Option<u32> {
     (count > 0).then_some(count)
 }
 
-/// The CPU time, in user mode and in the kernel, of the children that were waited for and of those
-/// that these had waited for (getrusage(2)).
+/// The CPU time, in user mode and in the kernel, of all descendants that were waited for
+/// (getrusage(2), RUSAGE_CHILDREN).
 #[must_use]
 pub fn children_cpu_time() -> [Duration; 2] {
     // SAFETY: zero is a value of the plain C structure, and the kernel fills all of it.

@@ -4,7 +4,7 @@
 use crate::support::{Ended, Init, Launch, Place, Running, children, exists, probe_path, send};
 use std::time::{Duration, Instant};
 
-const KILLED: &str = "killed the processes that were left after the program";
+const KILLED: &str = "killed the remaining processes";
 
 /// A program that starts a daemon and exits with 3.
 fn with_daemon(place: Place, time: &str, daemon: &[&str]) -> Launch {

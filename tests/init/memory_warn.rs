@@ -77,7 +77,7 @@ fn option_requires_v2_and_other_options_still_work() {
     let mut init = reporting(&tree, &["--memory-warn", "--on-resize=log"]);
     assert_eq!(
         init.message("cannot watch"),
-        "loadline: cannot watch for --memory-warn: No such file or directory; it requires cgroup v2"
+        "loadline: cannot watch the cgroup for --memory-warn: No such file or directory; it requires cgroup v2"
     );
     tree.write("sys/fs/cgroup/memory/memory.limit_in_bytes", "629145600\n");
     init.message("limits changed: memory 600 MiB; ");

@@ -43,7 +43,7 @@ fn ends_without_more(mut init: Running) {
 fn next(init: &mut Running, limits: &str, end: &str) -> String {
     let message = init.message(CHANGED);
     assert!(
-        message.starts_with(&format!("{CHANGED}{limits}; a start now would give ")),
+        message.starts_with(&format!("{CHANGED}{limits}; a restart would give ")),
         "{limits}: {message}"
     );
     assert!(message.ends_with(end), "{end}: {message}");
@@ -58,9 +58,9 @@ fn log_reports_a_change_and_does_nothing_else() {
         tree.write(MEMORY, "629145600\n");
         assert_eq!(
             init.message(CHANGED),
-            "loadline: limits changed: memory 600 MiB; a start now would give \
-             GOMEMLIMIT=503316480 (80% of the limit: 600 MiB in \"/sys/fs/cgroup/memory.max\"); \
-             GOMAXPROCS=1 (the quota rounded up: 0.5 CPU in \"/sys/fs/cgroup/cpu.max\"); the \
+            "loadline: limits changed: memory 600 MiB; a restart would give \
+             GOMEMLIMIT=503316480 (80% of the limit; limit 600 MiB in \"/sys/fs/cgroup/memory.max\"); \
+             GOMAXPROCS=1 (the quota rounded up; limit 0.5 CPU in \"/sys/fs/cgroup/cpu.max\"); the \
              program keeps its values"
         );
         ends_without_more(init);
@@ -577,7 +577,7 @@ fn program_runs_even_if_descriptors_run_out() {
     let shell = ["/bin/sh", "-c", script, probe, init.to_str().unwrap(), "4", tree.root()];
     let mut init = Launch::bare(&[]).program(&shell).start_idle();
     let message = init.message("cannot watch");
-    assert_eq!(message, "loadline: cannot watch for --on-resize: Too many open files");
+    assert_eq!(message, "loadline: cannot watch the cgroup for --on-resize: Too many open files");
     ends_without_more(init);
 }
 
@@ -601,7 +601,7 @@ fn program_runs_even_if_a_system_call_fails() {
         program.extend([init.to_str().unwrap(), "-s", "--root", tree.root(), option, "--"]);
         program.extend([probe, "report"]);
         let mut init = Launch::bare(&[]).program(&program).start_idle();
-        let expected = format!("loadline: cannot watch for {message}");
+        let expected = format!("loadline: cannot watch the cgroup for {message}");
         assert_eq!(init.message("cannot watch"), expected);
         ends_without_more(init);
     }

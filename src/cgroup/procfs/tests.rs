@@ -122,10 +122,10 @@ fn a_v1_mount_serves_the_controllers_among_its_options() {
 #[test]
 fn a_value_is_found_by_its_whole_name() {
     let stat = b"cache 1\nhierarchical_memory_limit 314572800\nhierarchical_memsw_limit 5\n";
-    assert_eq!(value(stat, b"hierarchical_memory_limit"), Some(&b"314572800"[..]));
-    assert_eq!(value(stat, b"hierarchical_memory"), None);
-    assert_eq!(value(b"Pid:\t12\nPPid:\t3", b"Pid:"), Some(&b"12"[..]));
-    assert_eq!(value(b"PPid:\t3", b"Pid:"), None);
+    assert_eq!(field(stat, b"hierarchical_memory_limit"), Some(&b"314572800"[..]));
+    assert_eq!(field(stat, b"hierarchical_memory"), None);
+    assert_eq!(field(b"Pid:\t12\nPPid:\t3", b"Pid:"), Some(&b"12"[..]));
+    assert_eq!(field(b"PPid:\t3", b"Pid:"), None);
     assert_eq!(parse_kilobytes(b"16384 kB"), Some(Bytes(16 << 20)));
     for bad in [&b"16384"[..], b"kB", b" kB", b"99999999999999999999 kB", b""] {
         assert_eq!(parse_kilobytes(bad), None);
@@ -137,15 +137,15 @@ fn a_value_is_found_by_its_whole_name() {
 #[test]
 fn a_number_is_found_by_its_whole_name() {
     let v1 = b"oom_kill_disable 0\nunder_oom 0\noom_kill 2";
-    assert_eq!(number(v1, b"oom_kill"), Some(2));
-    assert_eq!(number(v1, b"oom_group_kill"), None);
+    assert_eq!(number_field(v1, b"oom_kill"), Some(2));
+    assert_eq!(number_field(v1, b"oom_group_kill"), None);
     let v2 = b"low 0\nhigh 0\nmax 7\noom 1\noom_kill 3\noom_group_kill 1";
-    assert_eq!(number(v2, b"oom_kill"), Some(3));
-    assert_eq!(number(v2, b"oom_group_kill"), Some(1));
+    assert_eq!(number_field(v2, b"oom_kill"), Some(3));
+    assert_eq!(number_field(v2, b"oom_group_kill"), Some(1));
     // Linux 4.12, v1
-    assert_eq!(number(b"oom_kill_disable 0\nunder_oom 0", b"oom_kill"), None);
-    assert_eq!(number(b"oom_kill x", b"oom_kill"), None);
-    assert_eq!((only_number(b"12\n"), only_number(b"max")), (Some(12), None));
+    assert_eq!(number_field(b"oom_kill_disable 0\nunder_oom 0", b"oom_kill"), None);
+    assert_eq!(number_field(b"oom_kill x", b"oom_kill"), None);
+    assert_eq!((parse_number(b"12\n"), parse_number(b"max")), (Some(12), None));
 }
 
 #[test]
@@ -197,8 +197,8 @@ proptest! {
     #[test]
     fn no_input_panics(text in texts()) {
         let _ = (cgroup_path(&text, b"memory"), is_invalid_cgroup_list(&text), unescape(&text));
-        let _ = (number(&text, b"oom_kill"), only_number(&text));
-        let _ = (value(&text, b"memory"), parse_kilobytes(&text), count_cpus(&text));
+        let _ = (number_field(&text, b"oom_kill"), parse_number(&text));
+        let _ = (field(&text, b"memory"), parse_kilobytes(&text), count_cpus(&text));
         let cgroup = CgroupPath { controller: b"memory", version: V1, path: b"/" };
         for mount in mounts(&text) {
             let _ = mount.serves(&cgroup);

@@ -10,8 +10,8 @@ const SHARE: Reason = Reason::Share(Ratio::DEFAULT);
 
 fn decision<T>(limit: Option<T>, value: Option<u64>, reason: Reason) -> Decision<'static, T> {
     let is_known = !matches!(reason, Reason::Unknown | Reason::NoCgroup);
-    let from_mount_root = false;
-    Decision { limit, source: None, value, reason, note: None, from_mount_root, is_known }
+    let is_guess = false;
+    Decision { limit, source: None, value, reason, note: None, is_guess, is_known }
 }
 
 fn memory(mebibytes: u64) -> Decision<'static, Bytes> {
@@ -53,15 +53,15 @@ fn a_program_goes_by_what_it_has_read_at_its_start() {
     let applied = |plan: &Plan<'_>| AppliedLimits::of(plan);
     let after = |now: fn(u64) -> Decision<'static, CpuQuota>| {
         let [before, now] = [50, 100].map(|it| applied(&plan(memory(400), now(it))));
-        (!before.announces_same_as(&now), !before.has_limits_of(&now))
+        (!before.has_start_values_of(&now), !before.has_limits_of(&now))
     };
     let quota = |hundredths| cpu(hundredths).limit;
     assert_eq!(after(cpu), (false, true), "both are one thread");
     assert_eq!(after(|it| cpu(2 * it)), (true, true));
     let library = Reason::Library(LimitReader::Automaxprocs);
     assert_eq!(
-        applied(&plan(memory(400), decision(quota(50), None, library))).cpu.announced,
-        Announced::Limit(quota(50).unwrap())
+        applied(&plan(memory(400), decision(quota(50), None, library))).cpu.start_value,
+        StartValue::Limit(quota(50).unwrap())
     );
     assert_eq!(
         after(|it| decision(cpu(it).limit, None, Reason::Library(LimitReader::Automaxprocs))),
@@ -70,8 +70,8 @@ fn a_program_goes_by_what_it_has_read_at_its_start() {
     );
     for reason in [Reason::GoRuntime, Reason::Live, Reason::Present, Reason::Off] {
         let applied = applied(&plan(decision(memory(400).limit, None, reason), none(reason)));
-        assert_eq!(applied.memory.announced, Announced::Nothing, "{reason:?}");
-        assert_eq!(applied.cpu.announced, Announced::Nothing, "{reason:?}");
+        assert_eq!(applied.memory.start_value, StartValue::Nothing, "{reason:?}");
+        assert_eq!(applied.cpu.start_value, StartValue::Nothing, "{reason:?}");
     }
 }
 

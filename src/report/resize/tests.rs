@@ -7,15 +7,7 @@ use proptest::prelude::*;
 const MIB: u64 = 1 << 20;
 
 fn decision<T>(limit: Option<T>, value: Option<u64>, reason: Reason) -> Decision<'static, T> {
-    Decision {
-        limit,
-        source: None,
-        value,
-        reason,
-        note: None,
-        from_mount_root: false,
-        is_known: true,
-    }
+    Decision { limit, source: None, value, reason, note: None, is_guess: false, is_known: true }
 }
 
 fn memory(mebibytes: u64) -> Decision<'static, Bytes> {
@@ -47,9 +39,9 @@ fn report(before: &Plan<'_>, now: &Plan<'_>, action: OnResize) -> String {
 fn the_report_says_what_has_changed_and_what_a_start_would_give() {
     assert_eq!(
         report(&plan(memory(400), cpu(50)), &plan(memory(600), cpu(200)), OnResize::Log),
-        "limits changed: memory 600 MiB, CPU 2; a start now would give \
-         GOMEMLIMIT=503316480 (80% of the limit: 600 MiB); GOMAXPROCS=2 (the quota rounded \
-         up: 2 CPU); the program keeps its values"
+        "limits changed: memory 600 MiB, CPU 2; a restart would give \
+         GOMEMLIMIT=503316480 (80% of the limit; limit 600 MiB); GOMAXPROCS=2 (the quota rounded \
+         up; limit 2 CPU); the program keeps its values"
     );
 }
 
@@ -57,12 +49,12 @@ fn the_report_says_what_has_changed_and_what_a_start_would_give() {
 fn only_what_has_changed_is_in_the_report() {
     let both = || plan(memory(400), cpu(50));
     for (before, now, part) in [
-        (both(), plan(memory(500), cpu(50)), "changed: memory 500 MiB; a start"),
-        (both(), plan(memory(400), cpu(150)), "changed: CPU 1.5; a start"),
-        (both(), plan(none(), cpu(50)), "changed: memory none; a start"),
-        (both(), plan(memory(400), none()), "changed: CPU none; a start"),
-        (both(), plan(none(), none()), "changed: memory none, CPU none; a start"),
-        (plan(none(), none()), both(), "changed: memory 400 MiB, CPU 0.5; a start"),
+        (both(), plan(memory(500), cpu(50)), "changed: memory 500 MiB; a restart"),
+        (both(), plan(memory(400), cpu(150)), "changed: CPU 1.5; a restart"),
+        (both(), plan(none(), cpu(50)), "changed: memory none; a restart"),
+        (both(), plan(memory(400), none()), "changed: CPU none; a restart"),
+        (both(), plan(none(), none()), "changed: memory none, CPU none; a restart"),
+        (plan(none(), none()), both(), "changed: memory 400 MiB, CPU 0.5; a restart"),
     ] {
         let text = report(&before, &now, OnResize::Log);
         assert!(text.contains(part), "{text}");

@@ -234,7 +234,7 @@ def matches(pattern, line, what):
 
 def changed(memory, cpus, ending):
     """A pattern for the message about these limits, with any reasons."""
-    return (rf"loadline: limits changed: memory {memory} MiB, CPU {cpus}; a start now would give "
+    return (rf"loadline: limits changed: memory {memory} MiB, CPU {cpus}; a restart would give "
             rf"GOMEMLIMIT={(memory << 20) * 8 // 10} \(.*\); GOMAXPROCS.* \(.*\); {ending}")
 
 
@@ -292,7 +292,7 @@ def memory_is_not_watched():
     with Docker("--env=LOADLINE_MEMORY_WARN=1", *LIMITS) as container:
         yield equal(container.stop(), (["terminated"], STATUS), "--memory-warn: the program runs")
         yield equal(container.said_by_init(),
-                    "loadline: cannot watch for --memory-warn: No such file or directory; it requires "
+                    "loadline: cannot watch the cgroup for --memory-warn: No such file or directory; it requires "
                     "cgroup v2", "--memory-warn: a message says that it requires v2")
 
 

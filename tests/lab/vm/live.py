@@ -160,9 +160,9 @@ record end
 """)
     before, storm, end = re.split(r"\x1d\w+\r?\n", output)
     expected = [
-        f"limits changed: memory 96 MiB, CPU 1.5; a start now would give "
+        f"limits changed: memory 96 MiB, CPU 1.5; a restart would give "
         f"GOMEMLIMIT={96 * MIB * 8 // 10} ",
-        "limits changed: CPU none; a start now would give "]
+        "limits changed: CPU none; a restart would give "]
     lines = said(before)
     report.check(len(lines) == 2 and all(map(str.startswith, lines, expected))
                  and lines[0].endswith("; the program keeps its values")

@@ -1,5 +1,5 @@
-//! What is watched while the program runs (`--on-resize`, `--memory-warn`): waits for what the kernel
-//! tells of it, and says what is to be done.
+//! Watches the limits and the memory while the program runs (`--on-resize`, `--memory-warn`): waits
+//! for events of the kernel, and tells the caller what to do.
 
 use super::pressure::REARM_DELAY;
 use super::{Monitor, sys_root};
@@ -16,15 +16,14 @@ use crate::report::oom::OomContext;
 use crate::report::pressure::PressureWarning;
 use crate::report::resize::{Change, ResizeReport};
 use crate::stderr::{LogLevel, Stderr};
-use crate::sys::{self, Errno, Poller, Ready};
+use crate::sys::{self, Errno, PollEvents, Poller};
 use crate::units::Bytes;
 use core::mem::replace;
 use core::time::Duration;
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
-/// How long after the first write to a limit it is decided again. Whoever changes limits writes to
-/// more than one file.
+/// The delay from the first write to a limit file to the new decision. A resize writes several files.
 const DEBOUNCE: Duration = Duration::from_millis(250);
 
 /// How often the counters are read again before they are believed.
@@ -32,18 +31,18 @@ const STALE_READS: u32 = 32;
 
 /// What is watched.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct LiveMonitor {
+pub(super) struct Watcher {
     poller: Poller,
     /// The program's file, which tells how it was built.
     program: Option<BorrowedFd<'static>>,
     /// When the limits are evaluated again.
     reevaluate_at: Option<Instant>,
-    memory: Option<MemoryMonitor>,
+    memory: Option<MemoryWatch>,
 }
 
 /// What is watched for `--memory-warn`.
 #[derive(Clone, Copy, Debug)]
-struct MemoryMonitor {
+struct MemoryWatch {
     files: MemoryPressureFiles,
     /// When the files were last read, and what could not be reclaimed then.
     last: (Instant, Bytes),
@@ -59,7 +58,12 @@ struct MemoryMonitor {
 impl Monitor {
     /// Begins to watch what the options ask for. What cannot be watched is logged, and the rest goes
     /// on.
-    pub(super) fn start_live(&mut self, child_pid: i32, options: &Options, stderr: &mut Stderr) {
+    pub(super) fn start_watching(
+        &mut self,
+        child_pid: i32,
+        options: &Options,
+        stderr: &mut Stderr,
+    ) {
         let watches_limits = options.on_resize != OnResize::Ignore;
         if !watches_limits && !options.memory_warn {
             return;
@@ -76,7 +80,7 @@ impl Monitor {
         };
         let mut reevaluate_at = None;
         if watches_limits {
-            // At once: what has changed since the start was not seen.
+            // At once, because changes since the start were not seen.
             reevaluate_at = Some(Instant::now());
             let mut result = Ok(());
             cgroup::for_each_limit_file(
@@ -98,7 +102,7 @@ impl Monitor {
             match file.and_then(|file| poller.watch_memory_events(file)) {
                 Ok(()) => {
                     let now = Instant::now();
-                    memory = Some(MemoryMonitor {
+                    memory = Some(MemoryWatch {
                         files: MemoryPressureFiles::open(&mut counters),
                         last: (now, Bytes(0)),
                         armed_at: Some(now),
@@ -111,7 +115,7 @@ impl Monitor {
         }
         let program = executable_of(child_pid.unsigned_abs());
         let program = program.and_then(|path| sys::open(&path).ok()).map(sys::keep_open);
-        self.live = Some(LiveMonitor { poller, program, reevaluate_at, memory });
+        self.watcher = Some(Watcher { poller, program, reevaluate_at, memory });
         if options.memory_warn && memory.is_some() {
             sys::prefault_stack();
             // To have something to compare with.
@@ -121,21 +125,24 @@ impl Monitor {
 
     /// Waits for what is watched or for a signal. Returns false at once if nothing is watched.
     pub fn wait(&mut self, timeout: Option<Duration>) -> bool {
-        let Some(live) = &mut self.live else {
+        let Some(watcher) = &mut self.watcher else {
             return false;
         };
-        let mut timeout = deadline::shorter(timeout, deadline::remaining(live.reevaluate_at));
-        let armed_at = live.memory.and_then(|memory| memory.armed_at);
+        let mut timeout = deadline::shorter(timeout, deadline::remaining(watcher.reevaluate_at));
+        let armed_at = watcher.memory.and_then(|memory| memory.armed_at);
         let is_armed = deadline::has_passed(armed_at);
-        if !is_armed {
+        // A predicted check must not be missed, even if its time has passed meanwhile.
+        let is_predicted = watcher.memory.is_some_and(|memory| memory.is_predicted);
+        if !is_armed || is_predicted {
             timeout = deadline::shorter(timeout, deadline::remaining(armed_at));
         }
-        let interest = Ready { file_written: live.reevaluate_at.is_none(), memory_event: is_armed };
-        let ready = live.poller.wait(interest, timeout);
+        let interest =
+            PollEvents { file_written: watcher.reevaluate_at.is_none(), memory_event: is_armed };
+        let ready = watcher.poller.wait(interest, timeout);
         if ready.file_written {
-            live.reevaluate_at = deadline::after(DEBOUNCE);
+            watcher.reevaluate_at = deadline::after(DEBOUNCE);
         }
-        if let Some(memory) = &mut live.memory {
+        if let Some(memory) = &mut watcher.memory {
             let is_time = memory.is_predicted && deadline::has_passed(memory.armed_at);
             memory.is_check_due = ready.memory_event || is_time;
         }
@@ -147,35 +154,36 @@ impl Monitor {
     /// Not inlined: keeps its large frame off the idle loop's stack (20 kB resident otherwise).
     #[inline(never)]
     pub fn handle_events(&mut self, options: &Options, stderr: &mut Stderr) -> Option<OnResize> {
-        let live = self.live.as_mut()?;
-        if let Some(memory) = &mut live.memory
+        let watcher = self.watcher.as_mut()?;
+        if let Some(memory) = &mut watcher.memory
             && replace(&mut memory.is_check_due, false)
         {
-            live.poller.rearm_memory_events();
+            watcher.poller.rearm_memory_events();
             let next_check_in = self.check_memory(stderr).unwrap_or(REARM_DELAY);
-            if let Some(memory) = self.live.as_mut().and_then(|live| live.memory.as_mut()) {
+            if let Some(memory) = self.watcher.as_mut().and_then(|watcher| watcher.memory.as_mut())
+            {
                 memory.armed_at = deadline::after(next_check_in);
                 memory.is_predicted = next_check_in < REARM_DELAY;
             }
             return Some(OnResize::Ignore);
         }
-        if !deadline::has_passed(live.reevaluate_at) {
+        if !deadline::has_passed(watcher.reevaluate_at) {
             return None;
         }
-        live.reevaluate_at = None;
+        watcher.reevaluate_at = None;
         // Before the limits are read: what is written later causes another event.
-        live.poller.drain_inotify();
+        watcher.poller.drain_inotify();
         Some(self.reevaluate(options, stderr))
     }
 
-    /// Checks how much memory is in use, and warns if it is running out. Returns how long no check is
-    /// needed, if it is not.
+    /// Checks how much memory is in use, and warns if it is running out. Returns the time until the
+    /// next check; none after a warning, or if the usage is unknown.
     ///
     /// Never inlined, so it always uses the stack pages that `prefault_stack` has touched: under
     /// memory pressure a new page may not be available.
     #[inline(never)]
     fn check_memory(&mut self, stderr: &mut Stderr) -> Option<Duration> {
-        let memory = self.live.as_mut()?.memory.as_mut()?;
+        let memory = self.watcher.as_mut()?.memory.as_mut()?;
         let mut usage = memory.files.read()?;
         // Before Linux 6.8, memory.stat is stale while another task flushes it
         // (mem_cgroup_flush_stats). That takes no longer than this.
@@ -207,7 +215,7 @@ impl Monitor {
     fn reevaluate(&mut self, options: &Options, stderr: &mut Stderr) -> OnResize {
         let limits = cgroup::read(&sys_root(options));
         let mut buffer = Vec::new();
-        let program = self.live.and_then(|live| live.program);
+        let program = self.watcher.and_then(|watcher| watcher.program);
         let program = program.and_then(|file| golang::read(file, &mut buffer));
         let plan = policy::decide(&options.tuning, &limits, self.go_env, program, Vec::new());
         let before = self.applied;
@@ -219,7 +227,7 @@ impl Monitor {
         }
         self.applied = now;
         // If the program would get the same values, it need not know.
-        let is_affected = !now.announces_same_as(&before);
+        let is_affected = !now.has_start_values_of(&before);
         let action = if is_affected { options.on_resize } else { OnResize::Ignore };
         let memory = Change { before: before.memory.limit, now: now.memory.limit };
         let cpu = Change { before: before.cpu.limit, now: now.cpu.limit };
