@@ -220,7 +220,7 @@ rm /tmp/output
 {CLEAR}
 """)
     lines = said(output)
-    report.check(len(lines) == 1 and "limits changed: memory 32 MiB; a start now" in lines[0]
+    report.check(len(lines) == 1 and "limits changed: memory 32 MiB; a restart would" in lines[0]
                  and lines[0].endswith("; asking the program to exit")
                  and number(r"code (\d+)", output) == 5,
                  "--on-resize=exit: the limit of an ancestor ends the program", output)
