@@ -106,8 +106,7 @@ impl Supervisor {
 
     /// What a signal is forwarded as, if it is.
     fn forwarded_as(&self, info: &SignalInfo) -> Option<c_int> {
-        // Writing a message to a broken standard error raises SIGPIPE (pipe(7)). That is ours.
-        if info.signal() == libc::SIGPIPE && info.sender() == Some(self.self_pid.as_raw()) {
+        if info.is_about_own_cpu_time() {
             return None;
         }
         self.options.rewrites.apply(info.signal())
