@@ -182,6 +182,16 @@ pub fn kill(target: i32, signal: c_int) -> Result<(), Errno> {
     check(unsafe { libc::kill(target, signal) }).map(drop)
 }
 
+/// Has the kernel send us a signal when our parent dies (PR_SET_PDEATHSIG). nix's `set_pdeathsig`
+/// takes no realtime signal.
+///
+/// # Errors
+/// EINVAL if there is no such signal, EPERM if a filter refuses the call.
+pub fn set_parent_death_signal(signal: c_int) -> Result<(), Errno> {
+    // SAFETY: the call takes two integers.
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, c_long::from(signal)) }).map(drop)
+}
+
 /// Queues a signal that was received as `signal` to a process, with its value
 /// (rt_sigqueueinfo(2)). Except to ourselves, the kernel allows that only for a signal that a process
 /// queued.
