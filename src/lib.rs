@@ -178,10 +178,6 @@ fn print(text: &dyn Display, stderr: &mut Stderr) -> u8 {
 
 /// Replaces this process by the program; returns the exit code only if that fails.
 fn exec(command: &mut Command<'_>, mask: SignalSet, stderr: &mut Stderr) -> u8 {
-    if stderr.is_broken() {
-        // Our own SIGPIPE is pending, and would kill the program.
-        sys::discard_own_signal(libc::SIGPIPE);
-    }
     let (error, code) = command.exec(mask);
     stderr.error(&error);
     code

@@ -24,14 +24,13 @@ pub struct Stderr {
     verbosity: u32,
     /// The number of messages lost since the last one that was written.
     dropped: u32,
-    is_broken: bool,
 }
 
 impl Stderr {
     /// Logs the levels up to `verbosity`.
     #[must_use]
     pub const fn new(verbosity: u32) -> Self {
-        Self { verbosity, dropped: 0, is_broken: false }
+        Self { verbosity, dropped: 0 }
     }
 
     /// Writes an error, whatever the verbosity.
@@ -44,12 +43,6 @@ impl Stderr {
         if self.verbosity >= level as u32 {
             self.write_line(PREFIX, message);
         }
-    }
-
-    /// Whether nobody reads it, so that a SIGPIPE of our own may be pending.
-    #[must_use]
-    pub const fn is_broken(&self) -> bool {
-        self.is_broken
     }
 
     /// Writes one line with this prefix, whatever the verbosity.
@@ -66,7 +59,6 @@ impl Stderr {
             WriteOutcome::Written if prefix.is_empty() => {}
             WriteOutcome::Written => self.dropped = 0,
             WriteOutcome::Dropped => self.dropped = self.dropped.saturating_add(1),
-            WriteOutcome::BrokenPipe => self.is_broken = true,
         }
     }
 }

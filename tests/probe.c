@@ -20,6 +20,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* A probe ends after this time at the latest, even if its test has failed to kill it. */
@@ -293,6 +294,15 @@ static void refuse(unsigned number, unsigned error, char **program)
     fail(program[0]);
 }
 
+/* Becomes another program after it has spent this many seconds of CPU time, which count for that program. */
+static void spend(int seconds, char **program)
+{
+    while (clock() / CLOCKS_PER_SEC < seconds)
+        ;
+    alarm(0);
+    become(program);
+}
+
 int main(int count, char **arguments)
 {
     const char *what = count > 1 ? arguments[1] : "";
@@ -382,6 +392,8 @@ int main(int count, char **arguments)
         parent(0, arguments + 2);
     if (!strcmp(what, "parent-of-pid-1"))
         parent(1, arguments + 2);
+    if (!strcmp(what, "spend") && count > 3)
+        spend(number, arguments + 3);
     if (!strcmp(what, "refuse") && count > 4)
         refuse(number, atoi(arguments[3]), arguments + 4);
     dprintf(2, "probe: unknown command '%s'\n", what);

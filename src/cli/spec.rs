@@ -253,8 +253,8 @@ pub static OPTIONS: &[OptionSpec] = &[
         option: Some("--rewrite"),
         variable: Some("LOADLINE_REWRITE"),
         argument: Argument::Required,
-        expected: "signals such as TERM:QUIT or 15:3, or HUP:0 to drop one; CHLD, KILL and STOP \
-                   cannot be rewritten",
+        expected: "signals such as TERM:QUIT, RTMIN+3:TERM or 15:3, or HUP:0 to drop one; CHLD, KILL \
+                   and STOP cannot be rewritten",
         init_only: true,
         set: |options, value| {
             // A copy, so that a list with one invalid pair changes nothing.

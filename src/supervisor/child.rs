@@ -6,8 +6,6 @@ use crate::exit::{NOT_EXECUTABLE, NOT_FOUND};
 use crate::stderr::Stderr;
 use crate::sys::{self, Disposition, Errno, ExecArgs, SignalSet};
 use core::ffi::{CStr, c_int};
-use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpid, getppid, setpgid};
 use std::ffi::CString;
 
@@ -99,7 +97,7 @@ impl ChildSetup<'_, '_> {
             Terminal::give(pid);
         }
         if self.dies_with_parent {
-            let _ = set_pdeathsig(Signal::SIGKILL);
+            let _ = sys::set_parent_death_signal(libc::SIGKILL);
             // The parent may have died before.
             if getppid() != self.parent {
                 return NOT_EXECUTABLE.into();

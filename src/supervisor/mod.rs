@@ -26,8 +26,7 @@ use core::time::Duration;
 use event_loop::EventLoop;
 use job_control::Terminal;
 use log::LogEvent;
-use nix::sys::prctl::{get_child_subreaper, set_child_subreaper, set_pdeathsig};
-use nix::sys::signal::Signal;
+use nix::sys::prctl::{get_child_subreaper, set_child_subreaper};
 use nix::unistd::{Pid, getpgrp, getpid, getppid};
 
 pub use child::Command;
@@ -106,8 +105,7 @@ impl Supervisor {
 
     /// What a signal is forwarded as, if it is.
     fn forwarded_as(&self, info: &SignalInfo) -> Option<c_int> {
-        // Writing a message to a broken standard error raises SIGPIPE (pipe(7)). That is ours.
-        if info.signal() == libc::SIGPIPE && info.sender() == Some(self.self_pid.as_raw()) {
+        if info.is_about_own_cpu_time() {
             return None;
         }
         self.options.rewrites.apply(info.signal())
@@ -144,8 +142,8 @@ fn set_parent_death_signal(options: &Options, self_pid: Pid, stderr: &mut Stderr
         return;
     };
     let parent = getppid();
-    if let Err(cause) = Signal::try_from(number).and_then(set_pdeathsig) {
-        stderr.log(LogLevel::Warning, &Error::ParentDeathSignal(cause.into()));
+    if let Err(cause) = sys::set_parent_death_signal(number) {
+        stderr.log(LogLevel::Warning, &Error::ParentDeathSignal(cause));
     } else if getppid() != parent {
         let _ = sys::kill(self_pid.as_raw(), number);
     }

@@ -1,9 +1,10 @@
 //! Files: opening, reading, checking and overwriting them.
 
+use super::signal::discard_signal_of_write;
 use super::{Errno, check};
 use core::ffi::{CStr, c_int, c_long};
 use core::mem::{forget, zeroed};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Opens a file for reading. Neither a FIFO nor a terminal in its place can block us.
 ///
@@ -28,6 +29,16 @@ pub(super) fn open_with(path: &CStr, flags: c_int) -> Result<OwnedFd, Errno> {
     let file = check(file as c_int)?;
     // SAFETY: the descriptor is new, so nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(file) })
+}
+
+/// Writes once, and returns how much was written. Leaves no signal behind if that fails.
+///
+/// # Errors
+/// What write(2) returns.
+pub(super) fn write(file: BorrowedFd<'_>, text: &[u8]) -> Result<usize, Errno> {
+    // SAFETY: the text is readable for its length.
+    let written = unsafe { libc::write(file.as_raw_fd(), text.as_ptr().cast(), text.len()) };
+    check(written).inspect_err(|error| discard_signal_of_write(*error)).map(isize::cast_unsigned)
 }
 
 /// Keeps a file open until the process ends.
@@ -154,14 +165,10 @@ pub fn overwrite_if_len(path: &CStr, expected: usize, text: &[u8]) -> Result<usi
     if file_type(&status) != libc::S_IFREG || status.stx_size != expected as u64 {
         return Ok(0);
     }
-    // SAFETY: the text is readable for its length.
-    let written = unsafe { libc::write(file.as_raw_fd(), text.as_ptr().cast(), text.len()) };
-    let Ok(length) = usize::try_from(written) else {
-        return Err(Errno::last());
-    };
+    let length = write(file.as_fd(), text)?;
     // Last, so a write that fails does not lose what was there.
     // SAFETY: the call takes two integers.
-    unsafe { libc::ftruncate(file.as_raw_fd(), written as libc::off_t) };
+    unsafe { libc::ftruncate(file.as_raw_fd(), length as libc::off_t) };
     Ok(length)
 }
 

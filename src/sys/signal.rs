@@ -125,6 +125,13 @@ impl SignalInfo {
         codes.contains(&self.0.si_code).then(|| unsafe { self.0.si_pid() })
     }
 
+    /// Whether it is about our own CPU time and nobody else's: RLIMIT_CPU, RLIMIT_RTTIME
+    /// (setrlimit(2)).
+    #[must_use]
+    pub fn is_about_own_cpu_time(&self) -> bool {
+        self.signal() == libc::SIGXCPU && self.sender().is_none()
+    }
+
     /// Whether it was queued by sigqueue(3) or the like, and so may carry a value.
     #[must_use]
     pub fn is_queued(&self) -> bool {
@@ -175,8 +182,19 @@ pub fn kill(target: i32, signal: c_int) -> Result<(), Errno> {
     check(unsafe { libc::kill(target, signal) }).map(drop)
 }
 
-/// Queues a signal that was received as `signal` to another process, with its value
-/// (rt_sigqueueinfo(2)). The kernel allows that only for a signal that a process queued.
+/// Has the kernel send us a signal when our parent dies (PR_SET_PDEATHSIG). nix's `set_pdeathsig`
+/// takes no realtime signal.
+///
+/// # Errors
+/// EINVAL if there is no such signal, EPERM if a filter refuses the call.
+pub fn set_parent_death_signal(signal: c_int) -> Result<(), Errno> {
+    // SAFETY: the call takes two integers.
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, c_long::from(signal)) }).map(drop)
+}
+
+/// Queues a signal that was received as `signal` to a process, with its value
+/// (rt_sigqueueinfo(2)). Except to ourselves, the kernel allows that only for a signal that a process
+/// queued.
 ///
 /// # Errors
 /// EAGAIN if the queue is full (RLIMIT_SIGPENDING); ESRCH, EPERM.
@@ -193,13 +211,23 @@ pub fn queue_signal(pid: i32, signal: c_int, info: &SignalInfo) -> Result<(), Er
     check(result).map(drop)
 }
 
-/// Takes a pending signal from the queue that this process has sent to itself.
-pub fn discard_own_signal(signal: c_int) {
+/// Takes the signal from the queue that a write of ours has raised when it failed: SIGPIPE where
+/// nobody reads (pipe(7)), SIGXFSZ where the file must not grow (RLIMIT_FSIZE, setrlimit(2)). It must
+/// be blocked.
+///
+/// The kernel sends it in our name to the thread that wrote. Such a signal is taken before one that
+/// is for the whole process, so ours is the first if there are two.
+pub(super) fn discard_signal_of_write(error: Errno) {
+    let signal = match error.0 {
+        libc::EPIPE => libc::SIGPIPE,
+        libc::EFBIG => libc::SIGXFSZ,
+        _ => return,
+    };
     if let Some(info) = take_pending_signal(SignalSet::only(signal)) {
         let own = nix::unistd::getpid().as_raw();
         if info.sender() != Some(own) {
-            // It came from somebody else, so it goes back into the queue.
-            let _ = kill(own, signal);
+            // It came from somebody else, so it goes back into the queue as it was.
+            let _ = queue_signal(own, signal, &info);
         }
     }
 }

@@ -1,9 +1,10 @@
 //! The three standard descriptors, which the program has too.
 
-use super::file::open_with;
+use super::file::{open_with, write};
+use super::signal::discard_signal_of_write;
 use super::{Errno, check};
 use core::ffi::{CStr, c_int, c_long};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// Standard input. If it is closed, calls on it return EBADF.
 #[must_use]
@@ -12,18 +13,26 @@ pub fn stdin() -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(libc::STDIN_FILENO) }
 }
 
+fn stdout() -> BorrowedFd<'static> {
+    // SAFETY: as for standard input.
+    unsafe { BorrowedFd::borrow_raw(libc::STDOUT_FILENO) }
+}
+
+fn stderr() -> BorrowedFd<'static> {
+    // SAFETY: as for standard input.
+    unsafe { BorrowedFd::borrow_raw(libc::STDERR_FILENO) }
+}
+
 /// Writes all of a text to standard output.
 ///
 /// # Errors
 /// What write(2) returns.
 pub fn write_stdout(mut text: &[u8]) -> Result<(), Errno> {
     while !text.is_empty() {
-        // SAFETY: the text is readable for its length.
-        let written = unsafe { libc::write(libc::STDOUT_FILENO, text.as_ptr().cast(), text.len()) };
-        match usize::try_from(written) {
+        match write(stdout(), text) {
             Ok(written) => text = text.get(written..).unwrap_or_default(),
-            Err(_) if Errno::last().0 == libc::EINTR => {}
-            Err(_) => return Err(Errno::last()),
+            Err(Errno(libc::EINTR)) => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(())
@@ -34,10 +43,8 @@ pub fn write_stdout(mut text: &[u8]) -> Result<(), Errno> {
 pub enum WriteOutcome {
     /// It is written.
     Written,
-    /// It is lost: standard error is full or closed.
+    /// It is lost: standard error is full, closed or broken.
     Dropped,
-    /// It is lost, and nobody will ever read another one (EPIPE). Our own SIGPIPE is pending.
-    BrokenPipe,
 }
 
 /// Writes a short message to standard error, whole and without blocking, or drops it.
@@ -51,14 +58,10 @@ pub enum WriteOutcome {
 ///   not written in part.
 #[must_use]
 pub fn write_stderr(message: &[u8]) -> WriteOutcome {
-    let error = match write_nowait(message) {
+    match write_nowait(message) {
         Ok(()) => return WriteOutcome::Written,
-        Err(error) => error.0,
-    };
-    match error {
-        libc::EPIPE => return WriteOutcome::BrokenPipe,
-        libc::EBADF => return WriteOutcome::Dropped,
-        _ => {}
+        Err(Errno(libc::EPIPE | libc::EFBIG | libc::EBADF)) => return WriteOutcome::Dropped,
+        Err(_) => {}
     }
     if let Some(outcome) = write_to_terminal(message) {
         return outcome;
@@ -66,14 +69,11 @@ pub fn write_stderr(message: &[u8]) -> WriteOutcome {
     if !is_writable() {
         return WriteOutcome::Dropped;
     }
-    // SAFETY: the message is readable for its length.
-    let written =
-        unsafe { libc::write(libc::STDERR_FILENO, message.as_ptr().cast(), message.len()) };
-    match written {
-        -1 if Errno::last().0 == libc::EPIPE => WriteOutcome::BrokenPipe,
-        -1 => WriteOutcome::Dropped,
-        _ => WriteOutcome::Written,
-    }
+    write_once(stderr(), message)
+}
+
+fn write_once(file: BorrowedFd<'_>, message: &[u8]) -> WriteOutcome {
+    if write(file, message).is_ok() { WriteOutcome::Written } else { WriteOutcome::Dropped }
 }
 
 fn write_nowait(message: &[u8]) -> Result<(), Errno> {
@@ -91,7 +91,7 @@ fn write_nowait(message: &[u8]) -> Result<(), Errno> {
             c_long::from(libc::RWF_NOWAIT),
         )
     };
-    check(result).map(drop)
+    check(result).inspect_err(|error| discard_signal_of_write(*error)).map(drop)
 }
 
 /// Writes to standard error if it is a terminal that can be opened again. Without proc(5) it cannot.
@@ -103,10 +103,7 @@ fn write_to_terminal(message: &[u8]) -> Option<WriteOutcome> {
         return None;
     }
     let terminal = open_with(STDERR, libc::O_WRONLY).ok()?;
-    // SAFETY: the message is readable for its length.
-    let written =
-        unsafe { libc::write(terminal.as_raw_fd(), message.as_ptr().cast(), message.len()) };
-    Some(if written == -1 { WriteOutcome::Dropped } else { WriteOutcome::Written })
+    Some(write_once(terminal.as_fd(), message))
 }
 
 /// Whether a write to standard error would not block. A write after POLLERR fails at once.

@@ -75,7 +75,7 @@ fn signal_reaches_the_program_once_for_each_change() {
             ("signal:USR2", "SIGUSR2", libc::SIGUSR2),
             ("signal:SIGHUP", "SIGHUP", libc::SIGHUP),
             ("signal:10", "SIGUSR1", libc::SIGUSR1),
-            ("signal:35", "signal 35", REALTIME),
+            ("signal:RTMIN+1", "SIGRTMIN+1", REALTIME),
         ] {
             let tree = Tree::v2();
             let init = reporting(&tree, place, &["--on-resize", option]);

@@ -62,6 +62,20 @@ fn parent_death_signal_reaches_the_program() {
 }
 
 #[test]
+fn parent_death_signal_may_be_any_that_has_a_name() {
+    Init::must_be_loadline();
+    for place in places() {
+        for (name, signal) in [("PWR", 30), ("SIGIOT", 6), ("RTMIN+3", 37), ("SIGRTMAX", 64)] {
+            let (mut parent, init) = child_of_the_probe(place, Some(name));
+            parent.signal(libc::SIGKILL);
+            assert_eq!(parent.wait(), Ended::Killed(libc::SIGKILL));
+            parent.expect(&format!("signal {signal}"));
+            end(&mut parent, init);
+        }
+    }
+}
+
+#[test]
 fn parent_death_signal_sigkill_kills_the_program() {
     for place in places() {
         let (mut parent, _) = child_of_the_probe(place, Some("SIGKILL"));

@@ -34,6 +34,20 @@ fn rewritten_signal_reaches_the_program() {
     }
 }
 
+/// LXC and Incus stop a container with SIGPWR or SIGRTMIN+3.
+#[test]
+fn every_name_of_a_signal_is_understood() {
+    for place in Place::all() {
+        let rewrites = ["PWR:USR1,SIGRTMIN+3:USR2", "IOT:RTMIN", "POLL:SIGRTMAX-1", "STKFLT:URG"];
+        let mut init = reporting(place, &rewrites);
+        for (sent, seen) in [(30, 10), (37, 12), (6, 34), (29, 63), (16, 23)] {
+            init.signal(sent);
+            init.expect(&format!("signal {seen}"));
+        }
+        ends_by_sigterm(init);
+    }
+}
+
 #[test]
 fn dropped_signal_does_not_reach_the_program() {
     for place in Place::all() {
@@ -124,11 +138,16 @@ fn bad_rewrite_starts_nothing_and_a_bad_variable_is_a_warning() {
 #[test]
 fn rewriting_is_logged_at_the_highest_verbosity() {
     Init::must_be_loadline();
-    let mut init =
-        rewriting(Place::Subreaper, &["HUP:QUIT"]).option(Opt::Verbose).arguments(&["-v"]).start();
+    let init = rewriting(Place::Subreaper, &["HUP:QUIT,RTMIN+3:PWR"])
+        .option(Opt::Verbose)
+        .arguments(&["-v"]);
+    let mut init = init.start();
     init.expect("ready");
     init.signal(libc::SIGHUP);
     init.message("forwarded SIGHUP as SIGQUIT to process ");
     init.expect("signal 3");
+    init.signal(37);
+    init.message("forwarded SIGRTMIN+3 as SIGPWR to process ");
+    init.expect("signal 30");
     ends_by_sigterm(init);
 }

@@ -1,8 +1,8 @@
 //! Signals are forwarded to the program. None is lost, and values are kept.
 
 use crate::support::{
-    Init, Launch, OF_THE_C_LIBRARY, Opt, Place, Running, children, field, forwardable, not_run,
-    send, send_value, user_namespaces,
+    Init, Launch, OF_THE_C_LIBRARY, Opt, Place, Running, children, cpu_time_limit, field,
+    forwardable, limit_cpu_time, not_run, probe, send, send_value, user_namespaces,
 };
 
 /// SIGRTMIN + 1 of glibc.
@@ -72,6 +72,34 @@ fn repeated_signal_reaches_the_program_every_time() {
     for place in Place::all() {
         reach_the_program(reporting(place), [libc::SIGHUP; 100].into_iter());
     }
+}
+
+/// The kernel sends SIGXCPU to a process about that process's own CPU time (RLIMIT_CPU). What the init
+/// spends is no reason to end the program.
+#[test]
+fn sigxcpu_of_the_init_does_not_reach_the_program() {
+    Init::must_be_loadline();
+    let init = Init::under_test();
+    let mut command = probe(&["spend", "1"]);
+    command.push(init.path.clone().into());
+    command.extend(probe(&["report"]));
+    let mut init = Launch::bare(&[]).program(&command).start();
+    init.expect("ready");
+    limit_cpu_time(init.pid(), 1);
+    // The kernel looks at the time at its next tick in which the init runs, and then raises the limit.
+    while cpu_time_limit(init.pid()) == 1 {
+        init.signal(libc::SIGUSR1);
+        init.expect("signal 10");
+    }
+    // The kernel delivers pending signals in the order of their numbers (signal(7)): 24 before 28.
+    init.signal(libc::SIGWINCH);
+    init.expect("signal 28");
+    // A SIGXCPU from a process is forwarded.
+    init.signal(libc::SIGXCPU);
+    init.expect("signal 24");
+    init.signal(libc::SIGTERM);
+    init.expect("signal 15");
+    init.exits_with(0);
 }
 
 #[test]

@@ -81,6 +81,7 @@ pub struct Launch {
     blocked: u64,
     ignored: u64,
     queue: Option<u64>,
+    file_size: Option<u64>,
 }
 
 impl Launch {
@@ -106,6 +107,7 @@ impl Launch {
             blocked: 0,
             ignored: 0,
             queue: None,
+            file_size: None,
         }
     }
 
@@ -228,6 +230,12 @@ impl Launch {
         self
     }
 
+    /// The `RLIMIT_FSIZE` of the init.
+    pub fn file_size(mut self, limit: u64) -> Self {
+        self.file_size = Some(limit);
+        self
+    }
+
     /// Starts it. The test fails if execve fails.
     #[track_caller]
     pub fn start(self) -> Running {
@@ -286,6 +294,7 @@ impl Launch {
             blocked: self.blocked,
             ignored: self.ignored,
             queue: self.queue,
+            file_size: self.file_size,
             maps: [
                 CString::new(format!("0 {} 1", getuid()))?,
                 CString::new(format!("0 {} 1", getgid()))?,

@@ -16,7 +16,7 @@ pub use launch::{Input, Launch, Place, bytes, user_namespaces};
 pub use machine::{executable, not_applicable, not_run, probe, probe_path};
 pub use process::{children, exists, field, signal_set};
 pub use running::{Ended, Running};
-pub use spawn::{send, send_value};
+pub use spawn::{cpu_time_limit, limit_cpu_time, send, send_value};
 pub use terminal::Terminal;
 pub use tree::Tree;
 

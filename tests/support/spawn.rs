@@ -28,6 +28,8 @@ pub struct Plan {
     pub ignored: u64,
     /// The soft `RLIMIT_SIGPENDING`.
     pub queue: Option<u64>,
+    /// The `RLIMIT_FSIZE`.
+    pub file_size: Option<u64>,
     /// The lines for uid_map(5) and gid_map(5).
     pub maps: [CString; 2],
 }
@@ -151,6 +153,10 @@ fn child(plan: &Plan, arguments: &[*const c_char], environment: &[*const c_char]
             limit.rlim_cur = queue;
             call("setrlimit", libc::setrlimit(resource, &raw const limit))?;
         }
+        if let Some(size) = plan.file_size {
+            let limit = libc::rlimit { rlim_cur: size, rlim_max: size };
+            call("setrlimit", libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit))?;
+        }
         // Last, because a signal may end the child from here on. The C library rejects the realtime
         // signals that it reserves, so this is the raw system call with the kernel's structure.
         for signal in 1..=64 {
@@ -220,6 +226,24 @@ pub fn raise_queue(pid: pid_t) {
         libc::prlimit(pid, resource, &raw const limit, std::ptr::null_mut())
     };
     assert_eq!(result, 0, "prlimit: {}", Error::last_os_error());
+}
+
+/// Sets the soft `RLIMIT_CPU` of a process to a number of seconds.
+pub fn limit_cpu_time(pid: pid_t, seconds: u64) {
+    let limit = libc::rlimit { rlim_cur: seconds, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: reads one structure.
+    let result =
+        unsafe { libc::prlimit(pid, libc::RLIMIT_CPU, &raw const limit, std::ptr::null_mut()) };
+    assert_eq!(result, 0, "prlimit: {}", Error::last_os_error());
+}
+
+/// The soft `RLIMIT_CPU` of a process in seconds.
+pub fn cpu_time_limit(pid: pid_t) -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: writes one structure.
+    let result = unsafe { libc::prlimit(pid, libc::RLIMIT_CPU, null(), &raw mut limit) };
+    assert_eq!(result, 0, "prlimit: {}", Error::last_os_error());
+    limit.rlim_cur
 }
 
 /// Sets the size of a terminal. The kernel sends SIGWINCH to its foreground process group.

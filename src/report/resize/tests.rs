@@ -67,7 +67,7 @@ fn the_report_says_what_is_done() {
         (OnResize::Ignore, "; the program is not affected"),
         (OnResize::Log, "; the program keeps its values"),
         (OnResize::Signal(10), "; sending SIGUSR1 to the program"),
-        (OnResize::Signal(64), "; sending signal 64 to the program"),
+        (OnResize::Signal(64), "; sending SIGRTMAX to the program"),
         (OnResize::Exit, "; asking the program to exit"),
     ] {
         let text = report(&plan(memory(400), cpu(50)), &plan(memory(500), cpu(50)), action);
