@@ -3,8 +3,8 @@
 //	loadline --on-resize signal:USR1 -- resize [LOADLINE]
 //
 // LOADLINE is the path of loadline, by default /loadline. When the limits change, loadline sends the
-// signal. The program then asks loadline for the GOMEMLIMIT that a restart would give, and sets it. Configure
-// loadline by variables (LOADLINE_MEMORY_RATIO and so on): both calls of loadline read them.
+// signal. The program then asks loadline for the GOMEMLIMIT that a restart would give, and sets it.
+// Configure loadline by variables (LOADLINE_MEMORY_RATIO and so on): both calls of loadline read them.
 package main
 
 import (
