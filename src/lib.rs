@@ -73,7 +73,7 @@ use std::ffi::CString;
 use std::os::fd::AsFd;
 use stderr::{LogLevel, Stderr};
 use supervisor::{Command, Supervisor};
-use sys::{ExecArgs, SignalSet};
+use sys::{ExecArgs, ExecEnv, SignalSet};
 
 /// A program that has been started.
 #[derive(Clone, Copy, Debug)]
@@ -144,9 +144,13 @@ pub fn start(
     }
     stderr.log(LogLevel::Info, &PlanSummary(&plan));
     let assignments = env::assignments(&plan);
-    let environment = env::apply(environment, &assignments);
-    let pid_variable = env::listen_pid_index(&environment, std::process::id());
-    let args = ExecArgs::new(program, &environment, pid_variable.map(|it| (it, "LISTEN_PID=")));
+    let mut environment = env::apply(environment, &assignments);
+    // With --exec the program has our PID.
+    let pid_entries = match action {
+        Action::Exec => Vec::new(),
+        _ => env::hand_over(&mut environment, std::process::id()),
+    };
+    let args = ExecArgs::new(program, ExecEnv::new(&environment, &pid_entries));
     let mut command = Command { name: name.unwrap_or_default(), candidates: &candidates, args };
     if action == Action::Exec {
         if options.uses_init_options {

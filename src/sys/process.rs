@@ -77,50 +77,64 @@ pub struct ExecArgs<'a> {
     /// The shell, then the program's own argv, then null. The whole is the shell's argv for a
     /// script without `#!`.
     argv: Vec<*const c_char>,
-    envp: Vec<*const c_char>,
-    /// A variable that holds the program's PID: its index in `envp`, and its text, which has room
-    /// for the number.
-    pid_variable: Option<(usize, String)>,
-    strings: PhantomData<&'a CStr>,
+    environment: ExecEnv<'a>,
 }
 
 /// The shell that runs a script without `#!`, as execvp(3) does.
 const SHELL: &CStr = c"/bin/sh";
 
 impl<'a> ExecArgs<'a> {
-    /// `arguments` starts with the program's own name. `pid_variable` is the index of a variable
-    /// in `environment` that is to hold the program's PID, and what stands before the number.
+    /// `arguments` starts with the program's own name.
     #[must_use]
-    pub fn new(
-        arguments: &[&'a CStr],
-        environment: &[&'a CStr],
-        pid_variable: Option<(usize, &str)>,
-    ) -> Self {
+    pub fn new(arguments: &[&'a CStr], environment: ExecEnv<'a>) -> Self {
         let mut argv = Vec::with_capacity(arguments.len().saturating_add(2));
         argv.push(SHELL.as_ptr());
         argv.extend(arguments.iter().map(|string| string.as_ptr()));
         argv.push(null());
+        Self { argv, environment }
+    }
+
+    /// Writes the program's PID into the variables that are to hold it. Allocates nothing, because
+    /// there is room for it.
+    pub fn set_pid(&mut self, pid: i32) {
+        self.environment.set_pid(pid);
+    }
+}
+
+/// An environment for execve(2).
+pub struct ExecEnv<'a> {
+    envp: Vec<*const c_char>,
+    /// The entries that hold the program's PID: the index of each in `envp`, and its text, which
+    /// has room for the number.
+    pid_entries: Vec<(usize, String)>,
+    strings: PhantomData<&'a CStr>,
+}
+
+impl<'a> ExecEnv<'a> {
+    /// `pid_entries` are the entries that are to hold the program's PID: the index of each in
+    /// `environment`, and its name.
+    #[must_use]
+    pub fn new(environment: &[&'a CStr], pid_entries: &[(usize, &str)]) -> Self {
         let mut envp = Vec::with_capacity(environment.len().saturating_add(1));
         envp.extend(environment.iter().map(|string| string.as_ptr()));
         envp.push(null());
-        /// The longest PID, and a NUL: PIDs are 32-bit numbers.
-        const ROOM: usize = 11;
-        let pid_variable = pid_variable.map(|(index, prefix)| {
-            let mut text = String::with_capacity(prefix.len().saturating_add(ROOM));
-            text.push_str(prefix);
+        /// What follows the name: `=`, the longest PID (a 32-bit number), and a NUL.
+        const ROOM: usize = 12;
+        let with_room = |&(index, name): &(usize, &str)| {
+            let mut text = String::with_capacity(name.len().saturating_add(ROOM));
+            text.push_str(name);
             (index, text)
-        });
-        Self { argv, envp, pid_variable, strings: PhantomData }
+        };
+        let pid_entries = pid_entries.iter().map(with_room).collect();
+        Self { envp, pid_entries, strings: PhantomData }
     }
 
-    /// Writes the program's PID into the variable that is to hold it. Allocates nothing, because
-    /// there is room for it.
-    pub fn set_pid(&mut self, pid: i32) {
-        if let Some((index, text)) = &mut self.pid_variable
-            && let Some(entry) = self.envp.get_mut(*index)
-        {
-            let _ = write!(text, "{pid}\0");
-            *entry = text.as_ptr().cast();
+    fn set_pid(&mut self, pid: i32) {
+        for (index, text) in &mut self.pid_entries {
+            if let Some(entry) = self.envp.get_mut(*index) {
+                let _ = write!(text, "={pid}\0");
+                *entry = text.as_ptr().cast();
+            }
         }
     }
 }
@@ -132,7 +146,7 @@ pub fn exec(file: &CStr, args: &mut ExecArgs<'_>) -> Errno {
         return Errno(libc::EINVAL);
     };
     // SAFETY: both arrays end with null, and `ExecArgs` borrows the strings they point to.
-    unsafe { libc::execve(file.as_ptr(), program.as_ptr(), args.envp.as_ptr()) };
+    unsafe { libc::execve(file.as_ptr(), program.as_ptr(), args.environment.envp.as_ptr()) };
     let error = Errno::last();
     if error.0 == libc::ENOEXEC
         && !is_elf(file)
@@ -141,7 +155,7 @@ pub fn exec(file: &CStr, args: &mut ExecArgs<'_>) -> Errno {
         let original_name = *name;
         *name = file.as_ptr();
         // SAFETY: as above. The array now holds the shell, the script and its arguments.
-        unsafe { libc::execve(SHELL.as_ptr(), &raw const *shell, args.envp.as_ptr()) };
+        unsafe { libc::execve(SHELL.as_ptr(), &raw const *shell, args.environment.envp.as_ptr()) };
         if let Some(name) = args.argv.get_mut(1) {
             // `file` may not live as long as the other strings.
             *name = original_name;
