@@ -101,6 +101,8 @@ pub enum Error<'a> {
         /// Whether the file exists and what it needs does not: its interpreter or its loader.
         lacks_interpreter: bool,
     },
+    /// The program cannot be executed with the variables that we set, because there is no room.
+    NoRoomForVariables(Errno),
     /// No process can be started, or none could be waited for.
     Spawn(Errno),
     /// The termination message cannot be written.
@@ -189,6 +191,10 @@ impl fmt::Display for Error<'_> {
                 }
                 Ok(())
             }
+            Self::NoRoomForVariables(cause) => write!(
+                f,
+                "no room for the variables that loadline sets: {cause}; trying without them"
+            ),
             Self::Spawn(cause) => {
                 write!(f, "cannot start a process and wait for it: {cause}")?;
                 if cause.is_denied() {

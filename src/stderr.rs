@@ -1,7 +1,7 @@
 //! Messages on standard error. The program shares it, and it may be closed, broken or full: none of
 //! that may hurt or block an init.
 
-use crate::sys::{WriteOutcome, write_stderr};
+use crate::sys::{self, WriteOutcome, write_stderr};
 use core::fmt::{self, Display, Write};
 
 /// What every message begins with.
@@ -46,10 +46,11 @@ impl Stderr {
         }
     }
 
-    /// Whether nobody reads it, so that a SIGPIPE of our own may be pending.
-    #[must_use]
-    pub const fn is_broken(&self) -> bool {
-        self.is_broken
+    /// If nobody reads it, our own SIGPIPE may be pending, and would kill the program after an exec.
+    pub fn discard_own_sigpipe(&self) {
+        if self.is_broken {
+            sys::discard_own_signal(libc::SIGPIPE);
+        }
     }
 
     /// Writes one line with this prefix, whatever the verbosity.

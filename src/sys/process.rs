@@ -4,6 +4,7 @@ use super::{Errno, file};
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::fmt::Write;
 use core::marker::PhantomData;
+use core::mem::swap;
 use core::ptr::null;
 use std::os::fd::AsFd;
 
@@ -78,26 +79,57 @@ pub struct ExecArgs<'a> {
     /// script without `#!`.
     argv: Vec<*const c_char>,
     environment: ExecEnv<'a>,
+    /// The other environment: the fallback, or after [`Self::fall_back`] the one that was replaced.
+    other_environment: Option<ExecEnv<'a>>,
+    has_fallen_back: bool,
 }
 
 /// The shell that runs a script without `#!`, as execvp(3) does.
 const SHELL: &CStr = c"/bin/sh";
 
 impl<'a> ExecArgs<'a> {
-    /// `arguments` starts with the program's own name.
+    /// `arguments` starts with the program's own name. `fallback` is a smaller environment, if there
+    /// is one.
     #[must_use]
-    pub fn new(arguments: &[&'a CStr], environment: ExecEnv<'a>) -> Self {
+    pub fn new(
+        arguments: &[&'a CStr],
+        environment: ExecEnv<'a>,
+        fallback: Option<ExecEnv<'a>>,
+    ) -> Self {
         let mut argv = Vec::with_capacity(arguments.len().saturating_add(2));
         argv.push(SHELL.as_ptr());
         argv.extend(arguments.iter().map(|string| string.as_ptr()));
         argv.push(null());
-        Self { argv, environment }
+        Self { argv, environment, other_environment: fallback, has_fallen_back: false }
+    }
+
+    /// Takes the fallback as the environment. Returns false if there is none, or if it is taken
+    /// already. Frees nothing, because the memory may be our parent's.
+    pub fn fall_back(&mut self) -> bool {
+        match &mut self.other_environment {
+            Some(fallback) if !self.has_fallen_back => {
+                swap(&mut self.environment, fallback);
+                self.has_fallen_back = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the fallback is the environment, as far as we know: a child that shares no memory
+    /// with us cannot tell.
+    #[must_use]
+    pub const fn has_fallen_back(&self) -> bool {
+        self.has_fallen_back
     }
 
     /// Writes the program's PID into the variables that are to hold it. Allocates nothing, because
     /// there is room for it.
     pub fn set_pid(&mut self, pid: i32) {
         self.environment.set_pid(pid);
+        if let Some(fallback) = &mut self.other_environment {
+            fallback.set_pid(pid);
+        }
     }
 }
 
@@ -156,9 +188,13 @@ pub fn exec(file: &CStr, args: &mut ExecArgs<'_>) -> Errno {
         *name = file.as_ptr();
         // SAFETY: as above. The array now holds the shell, the script and its arguments.
         unsafe { libc::execve(SHELL.as_ptr(), &raw const *shell, args.environment.envp.as_ptr()) };
+        let shell_error = Errno::last();
         if let Some(name) = args.argv.get_mut(1) {
             // `file` may not live as long as the other strings.
             *name = original_name;
+        }
+        if shell_error.0 == libc::E2BIG {
+            return shell_error;
         }
         // If there is no shell, that must not read as if there were no program.
         return Errno(libc::ENOEXEC);
