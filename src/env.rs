@@ -97,7 +97,7 @@ const LISTEN_PIDFDID: &str = "LISTEN_PIDFDID";
 ///
 /// `LISTEN_PIDFDID` is left out with `LISTEN_PID`, because the program's pidfd is not known yet.
 #[must_use]
-pub fn hand_over(environment: &mut Vec<&CStr>, pid: u32) -> Vec<(usize, &'static str)> {
+pub fn hand_over(environment: &mut Vec<&CStr>, pid: u32) -> Vec<(usize, String)> {
     let mut pid_entries = Vec::new();
     for name in PID_VARIABLES {
         if lookup(environment, name).and_then(parse_integer) != Some(pid.into()) {
@@ -110,7 +110,7 @@ pub fn hand_over(environment: &mut Vec<&CStr>, pid: u32) -> Vec<(usize, &'static
             }
         }
         if let Some(index) = position(environment, name) {
-            pid_entries.push((index, name));
+            pid_entries.push((index, name.to_owned()));
         }
     }
     pid_entries
@@ -168,6 +168,7 @@ mod tests {
         assert_eq!(hand_over(&mut environment, 7), []);
         assert_eq!(environment, inherited);
         let expected = [(1, "LISTEN_PID"), (4, "WATCHDOG_PID"), (5, "SYSTEMD_EXEC_PID")];
+        let expected = expected.map(|(index, name)| (index, name.to_owned()));
         assert_eq!(hand_over(&mut environment, 77), expected);
         assert_eq!(environment, [&inherited[..1], &inherited[2..]].concat());
     }

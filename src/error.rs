@@ -92,6 +92,13 @@ pub enum Error<'a> {
         /// The cause.
         cause: Errno,
     },
+    /// A process that does not exit cannot be killed either.
+    Kill {
+        /// Who was to be killed.
+        target: SignalTarget,
+        /// The cause.
+        cause: Errno,
+    },
     /// The program cannot be executed.
     Exec {
         /// Its name or path.
@@ -177,6 +184,9 @@ impl fmt::Display for Error<'_> {
             }
             Self::Forward { signal, target, cause } => {
                 write!(f, "cannot forward {} to {target}: {cause}", SignalName(*signal))
+            }
+            Self::Kill { target, cause } => {
+                write!(f, "cannot kill {target}: {cause}")
             }
             Self::Exec { program, cause, lacks_interpreter } => {
                 write!(f, "cannot execute {}: {cause}", Quoted(program))?;

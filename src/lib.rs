@@ -150,7 +150,7 @@ pub fn start(
             Action::Exec => Vec::new(),
             _ => env::hand_over(&mut environment, std::process::id()),
         };
-        ExecEnv::new(&environment, &pid_entries)
+        ExecEnv::new(&environment, pid_entries)
     };
     // The start of the program must not fail because of what we add.
     let fallback = (!assignments.is_empty()).then(|| exec_env(environment.to_vec()));

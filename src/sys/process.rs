@@ -146,18 +146,15 @@ impl<'a> ExecEnv<'a> {
     /// `pid_entries` are the entries that are to hold the program's PID: the index of each in
     /// `environment`, and its name.
     #[must_use]
-    pub fn new(environment: &[&'a CStr], pid_entries: &[(usize, &str)]) -> Self {
+    pub fn new(environment: &[&'a CStr], mut pid_entries: Vec<(usize, String)>) -> Self {
         let mut envp = Vec::with_capacity(environment.len().saturating_add(1));
         envp.extend(environment.iter().map(|string| string.as_ptr()));
         envp.push(null());
         /// What follows the name: `=`, the longest PID (a 32-bit number), and a NUL.
         const ROOM: usize = 12;
-        let with_room = |&(index, name): &(usize, &str)| {
-            let mut text = String::with_capacity(name.len().saturating_add(ROOM));
-            text.push_str(name);
-            (index, text)
-        };
-        let pid_entries = pid_entries.iter().map(with_room).collect();
+        for (_, text) in &mut pid_entries {
+            text.reserve(ROOM);
+        }
         Self { envp, pid_entries, strings: PhantomData }
     }
 
