@@ -82,15 +82,43 @@ pub fn apply<'a>(inherited: &[&'a CStr], assignments: &'a [CString]) -> Vec<&'a 
     environment
 }
 
-/// The index of the entry for `LISTEN_PID` if its value is `pid`, the process id of loadline. The
-/// entry tells the program that the sockets passed to loadline are meant for it (sd_listen_fds(3)),
-/// and has to name the program's process instead.
+/// The variables that tell a process that it is the one they are meant for, by its PID
+/// (sd_listen_fds(3), sd_watchdog_enabled(3), systemd.exec(5)). `MANAGERPID` and `MAINPID` name
+/// other processes.
+const PID_VARIABLES: [&str; 3] = [LISTEN_PID, "WATCHDOG_PID", "SYSTEMD_EXEC_PID"];
+/// The process for which the passed sockets are.
+const LISTEN_PID: &str = "LISTEN_PID";
+/// The same process by the inode number of its pidfd. If it is unset, `LISTEN_PID` suffices.
+const LISTEN_PIDFDID: &str = "LISTEN_PIDFDID";
+
+/// Prepares an environment in which variables name `pid`, the process ID of loadline, for the
+/// program's own process. Returns the entries that are to have the program's PID: their indices and
+/// names.
+///
+/// `LISTEN_PIDFDID` is left out with `LISTEN_PID`, because the program's pidfd is not known yet.
 #[must_use]
-pub fn listen_pid_index(environment: &[&CStr], pid: u32) -> Option<usize> {
-    let mut entries = environment.iter().enumerate();
-    let (index, value) =
-        entries.find_map(|(index, entry)| Some((index, value(entry, b"LISTEN_PID")?)))?;
-    (parse_integer(value) == Some(pid.into())).then_some(index)
+pub fn hand_over(environment: &mut Vec<&CStr>, pid: u32) -> Vec<(usize, String)> {
+    let mut pid_entries = Vec::new();
+    for name in PID_VARIABLES {
+        if lookup(environment, name).and_then(parse_integer) != Some(pid.into()) {
+            continue;
+        }
+        // The first of them, so the indices of the others are found afterwards.
+        if name == LISTEN_PID {
+            while let Some(index) = position(environment, LISTEN_PIDFDID) {
+                environment.remove(index);
+            }
+        }
+        if let Some(index) = position(environment, name) {
+            pid_entries.push((index, name.to_owned()));
+        }
+    }
+    pid_entries
+}
+
+/// The index of the entry that counts for a variable.
+fn position(environment: &[&CStr], name: &str) -> Option<usize> {
+    environment.iter().position(|entry| value(entry, name.as_bytes()).is_some())
 }
 
 #[cfg(test)]
@@ -126,11 +154,37 @@ mod tests {
     }
 
     #[test]
-    fn listen_pid_is_found_if_it_names_this_process() {
-        let environment = [c"A=1", c"LISTEN_PID=77", c"LISTEN_FDS=1"];
-        assert_eq!(listen_pid_index(&environment, 77), Some(1));
-        assert_eq!(listen_pid_index(&environment, 7), None);
-        assert_eq!(listen_pid_index(&[c"LISTEN_PIDS=77", c"LISTEN_PID="], 77), None);
+    fn variables_that_name_this_process_are_handed_over() {
+        let mut environment = vec![
+            c"A=77",
+            c"LISTEN_PIDFDID=5",
+            c"LISTEN_PID=77",
+            c"LISTEN_FDS=1",
+            c"MANAGERPID=77",
+            c"WATCHDOG_PID=77",
+            c"SYSTEMD_EXEC_PID=77",
+        ];
+        let inherited = environment.clone();
+        assert_eq!(hand_over(&mut environment, 7), []);
+        assert_eq!(environment, inherited);
+        let expected = [(1, "LISTEN_PID"), (4, "WATCHDOG_PID"), (5, "SYSTEMD_EXEC_PID")];
+        let expected = expected.map(|(index, name)| (index, name.to_owned()));
+        assert_eq!(hand_over(&mut environment, 77), expected);
+        assert_eq!(environment, [&inherited[..1], &inherited[2..]].concat());
+    }
+
+    #[test]
+    fn variables_that_name_another_process_stay() {
+        let inherited = [
+            c"LISTEN_PID=7",
+            c"LISTEN_PIDFDID=5",
+            c"WATCHDOG_PID=",
+            c"SYSTEMD_EXEC_PIDS=77",
+            c"LISTEN_PID",
+        ];
+        let mut environment = inherited.to_vec();
+        assert_eq!(hand_over(&mut environment, 77), []);
+        assert_eq!(environment, inherited);
     }
 
     #[test]

@@ -92,6 +92,13 @@ pub enum Error<'a> {
         /// The cause.
         cause: Errno,
     },
+    /// A process that does not exit cannot be killed either.
+    Kill {
+        /// Who was to be killed.
+        target: SignalTarget,
+        /// The cause.
+        cause: Errno,
+    },
     /// The program cannot be executed.
     Exec {
         /// Its name or path.
@@ -101,6 +108,8 @@ pub enum Error<'a> {
         /// Whether the file exists and what it needs does not: its interpreter or its loader.
         lacks_interpreter: bool,
     },
+    /// The program cannot be executed with the variables that we set, because there is no room.
+    NoRoomForVariables(Errno),
     /// No process can be started, or none could be waited for.
     Spawn(Errno),
     /// The termination message cannot be written.
@@ -176,6 +185,9 @@ impl fmt::Display for Error<'_> {
             Self::Forward { signal, target, cause } => {
                 write!(f, "cannot forward {} to {target}: {cause}", SignalName(*signal))
             }
+            Self::Kill { target, cause } => {
+                write!(f, "cannot kill {target}: {cause}")
+            }
             Self::Exec { program, cause, lacks_interpreter } => {
                 write!(f, "cannot execute {}: {cause}", Quoted(program))?;
                 if cause.0 == libc::ENOEXEC {
@@ -189,6 +201,10 @@ impl fmt::Display for Error<'_> {
                 }
                 Ok(())
             }
+            Self::NoRoomForVariables(cause) => write!(
+                f,
+                "no room for the variables that loadline sets: {cause}; trying without them"
+            ),
             Self::Spawn(cause) => {
                 write!(f, "cannot start a process and wait for it: {cause}")?;
                 if cause.is_denied() {

@@ -73,7 +73,7 @@ use std::ffi::CString;
 use std::os::fd::AsFd;
 use stderr::{LogLevel, Stderr};
 use supervisor::{Command, Supervisor};
-use sys::{ExecArgs, SignalSet};
+use sys::{ExecArgs, ExecEnv, SignalSet};
 
 /// A program that has been started.
 #[derive(Clone, Copy, Debug)]
@@ -122,7 +122,7 @@ pub fn start(
         .and_then(|file| sys::open(file).ok())
         .and_then(|file| golang::read(file.as_fd(), &mut buffer));
 
-    let plan = policy::decide(&options.tuning, &limits, go_env, go, warnings);
+    let mut plan = policy::decide(&options.tuning, &limits, go_env, go, warnings);
     if let Action::Explain(format) = action {
         let explanation = Explanation {
             plan: &plan,
@@ -144,9 +144,18 @@ pub fn start(
     }
     stderr.log(LogLevel::Info, &PlanSummary(&plan));
     let assignments = env::assignments(&plan);
-    let environment = env::apply(environment, &assignments);
-    let pid_variable = env::listen_pid_index(&environment, std::process::id());
-    let args = ExecArgs::new(program, &environment, pid_variable.map(|it| (it, "LISTEN_PID=")));
+    let exec_env = |mut environment: Vec<_>| {
+        // With --exec the program has our PID.
+        let pid_entries = match action {
+            Action::Exec => Vec::new(),
+            _ => env::hand_over(&mut environment, std::process::id()),
+        };
+        ExecEnv::new(&environment, pid_entries)
+    };
+    // The start of the program must not fail because of what we add.
+    let fallback = (!assignments.is_empty()).then(|| exec_env(environment.to_vec()));
+    let environment = exec_env(env::apply(environment, &assignments));
+    let args = ExecArgs::new(program, environment, fallback);
     let mut command = Command { name: name.unwrap_or_default(), candidates: &candidates, args };
     if action == Action::Exec {
         if options.uses_init_options {
@@ -156,6 +165,9 @@ pub fn start(
     }
     match Supervisor::start(&options, &mut command, mask, &mut stderr) {
         Ok(supervisor) => {
+            if command.args.has_fallen_back() {
+                (plan.memory.value, plan.cpu.value) = (None, None);
+            }
             let monitor = Monitor::new(&options, &limits, &plan, go_env);
             Continue(Running { supervisor, monitor })
         }
@@ -178,7 +190,7 @@ fn print(text: &dyn Display, stderr: &mut Stderr) -> u8 {
 
 /// Replaces this process by the program; returns the exit code only if that fails.
 fn exec(command: &mut Command<'_>, mask: SignalSet, stderr: &mut Stderr) -> u8 {
-    let (error, code) = command.exec(mask);
+    let (error, code) = command.exec(mask, stderr);
     stderr.error(&error);
     code
 }

@@ -339,6 +339,14 @@ int main(int count, char **arguments)
         usleep(number);
         return 7;
     }
+    if (!strcmp(what, "other-user")) {
+        /* May be signalled by that user and with CAP_KILL only. */
+        if (setuid(number) == -1)
+            fail("setuid");
+        dprintf(1, "ready\n");
+        for (;;)
+            pause();
+    }
     if (!strcmp(what, "deserter")) {
         /* Moves to the process group of its child. */
         block_all();
@@ -352,6 +360,20 @@ int main(int count, char **arguments)
             fail("setpgid");
         dprintf(1, "ready\n");
         report("signal", 0);
+    }
+    if (!strcmp(what, "deserter-stops")) {
+        /* The same, and then stops itself as Ctrl-Z would. */
+        pid_t child = start();
+        setpgid(child, child);
+        if (child == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            pause();
+        }
+        if (setpgid(0, child) == -1)
+            fail("setpgid");
+        signal(SIGCONT, print_continued);
+        raise(SIGTSTP);
+        return 9;
     }
     if (!strcmp(what, "signal-parent")) {
         block_all();

@@ -3,7 +3,7 @@
 use super::job_control::Terminal;
 use crate::error::Error;
 use crate::exit::{NOT_EXECUTABLE, NOT_FOUND};
-use crate::stderr::Stderr;
+use crate::stderr::{LogLevel, Stderr};
 use crate::sys::{self, Disposition, Errno, ExecArgs, SignalSet};
 use core::ffi::{CStr, c_int};
 use nix::unistd::{Pid, getpid, getppid, setpgid};
@@ -23,15 +23,24 @@ impl Command<'_> {
     /// Replaces this process by the first candidate that can be executed, as execvp(3) does, with
     /// this signal mask. Signals that are pending take effect then.
     ///
+    /// If the arguments and the environment are too large, the smaller environment is tried, and
+    /// `stderr` says so.
+    ///
     /// Returns only if there is none: with the error and its exit code. Every signal is blocked
     /// again then, so that a broken standard error cannot kill us before the code is out. Allocates
     /// nothing.
-    pub fn exec(&mut self, mask: SignalSet) -> (Error<'_>, u8) {
+    pub fn exec(&mut self, mask: SignalSet, stderr: &mut Stderr) -> (Error<'_>, u8) {
         sys::set_signal_mask(mask);
         let mut cause = Errno(libc::ENOENT);
         let mut lacks_interpreter = false;
         for file in self.candidates {
-            let error = sys::exec(file, &mut self.args);
+            let mut error = sys::exec(file, &mut self.args);
+            if error.0 == libc::E2BIG && self.args.fall_back() {
+                let _ = sys::block_all_signals();
+                stderr.log(LogLevel::Warning, &Error::NoRoomForVariables(error));
+                sys::set_signal_mask(mask);
+                error = sys::exec(file, &mut self.args);
+            }
             match error.0 {
                 // A later directory may have it. If a file was there, its error stays.
                 libc::ENOENT | libc::ENOTDIR | libc::ENAMETOOLONG => {
@@ -104,7 +113,7 @@ impl ChildSetup<'_, '_> {
             }
         }
         sys::set_disposition(libc::SIGCHLD, self.inherited.sigchld);
-        let (error, code) = self.command.exec(self.inherited.mask);
+        let (error, code) = self.command.exec(self.inherited.mask, self.stderr);
         self.stderr.error(&error);
         code.into()
     }

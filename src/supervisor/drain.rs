@@ -12,10 +12,12 @@ use super::{MAX_RETRY_DELAY, Supervisor};
 use crate::cgroup::sysroot::THREAD_CHILDREN;
 use crate::deadline;
 use crate::error::Error;
+use crate::signal::SignalTarget;
 use crate::stderr::{LogLevel, Stderr};
 use crate::sys::{self, Errno, SignalSet, has_children, is_child, wait_signal};
 use crate::units::parse_integer;
 use core::ffi::c_int;
+use core::mem::replace;
 use core::time::Duration;
 
 /// Room for a list of a hundred thousand children.
@@ -30,7 +32,8 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) fn run(supervisor: &mut Supervisor, timeout: Duration) -> u64 {
     let mut reaped = 0u64;
     let is_pid_1 = supervisor.self_pid.as_raw() == 1;
-    let mut survivors = Survivors { is_pid_1, signaled: Vec::new(), list: Vec::new() };
+    let mut survivors =
+        Survivors { is_pid_1, signaled: Vec::new(), has_killed: false, list: Vec::new() };
     let mut signal = libc::SIGTERM;
     let mut deadline = deadline::after(timeout);
     let mut retry_delay = Duration::from_millis(1);
@@ -40,10 +43,10 @@ pub(super) fn run(supervisor: &mut Supervisor, timeout: Duration) -> u64 {
             return reaped;
         }
         if deadline::has_passed(deadline) {
-            if signal == libc::SIGTERM {
+            // As PID 1 we leave it to the kernel.
+            if is_pid_1 {
                 supervisor.stderr.log(LogLevel::Warning, &LogEvent::DrainTimedOut);
             }
-            // As PID 1 we leave it to the kernel.
             if is_pid_1 || signal == libc::SIGKILL {
                 return reaped;
             }
@@ -72,6 +75,8 @@ struct Survivors {
     is_pid_1: bool,
     /// The PIDs that have received the signal: as PID 1 a -1 for all.
     signaled: Vec<i32>,
+    /// Whether any has been killed, and this has been logged.
+    has_killed: bool,
     /// A buffer for the kernel's list of children.
     list: Vec<u8>,
 }
@@ -84,7 +89,7 @@ impl Survivors {
     fn signal_all(&mut self, signal: c_int, stderr: &mut Stderr) -> bool {
         const ALL: i32 = -1;
         if self.is_pid_1 {
-            self.signal_once(ALL, signal);
+            self.signal_once(ALL, signal, stderr);
             return sys::kill(ALL, 0) != Err(Errno(libc::ESRCH));
         }
         if let Err(cause) = sys::read_file(THREAD_CHILDREN, &mut self.list, MAX_LIST) {
@@ -98,7 +103,7 @@ impl Survivors {
             if let Some(pid) = parse_integer(child).and_then(|pid| i32::try_from(pid).ok())
                 && is_child(pid)
             {
-                self.signal_once(pid, signal);
+                self.signal_once(pid, signal, stderr);
             }
         }
         self.list = list;
@@ -106,12 +111,23 @@ impl Survivors {
         has_children()
     }
 
-    /// SIGCONT makes sure that a stopped process sees the signal.
-    fn signal_once(&mut self, target: i32, signal: c_int) {
-        if !self.signaled.contains(&target) {
-            self.signaled.push(target);
-            let _ = sys::kill(target, signal);
-            let _ = sys::kill(target, libc::SIGCONT);
+    /// SIGCONT makes sure that a stopped process sees the signal. A process that we may not signal
+    /// is logged when it cannot be killed; until then it may exit by itself.
+    fn signal_once(&mut self, target: i32, signal: c_int, stderr: &mut Stderr) {
+        if self.signaled.contains(&target) {
+            return;
+        }
+        self.signaled.push(target);
+        let result = sys::kill(target, signal);
+        let _ = sys::kill(target, libc::SIGCONT);
+        if signal != libc::SIGKILL {
+            return;
+        }
+        if let Err(cause) = result {
+            let target = SignalTarget(target);
+            stderr.log(LogLevel::Warning, &Error::Kill { target, cause });
+        } else if !replace(&mut self.has_killed, true) {
+            stderr.log(LogLevel::Warning, &LogEvent::DrainTimedOut);
         }
     }
 }

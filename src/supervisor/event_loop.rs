@@ -14,6 +14,7 @@ use crate::sys::{
     self, Errno, ExitStatus, SignalInfo, SignalSet, take_pending_signal, wait_signal,
 };
 use core::ffi::c_int;
+use core::fmt::Display;
 use core::mem::replace;
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -136,8 +137,7 @@ impl<'a> EventLoop<'a> {
                 signal
             }
         };
-        let target = self.supervisor.signal_target();
-        if let Err(cause) = sys::kill(target.0, signal) {
+        if let (target, Err(cause)) = self.supervisor.send(signal, None) {
             self.warn_of_forwarding(signal, target, cause);
         }
     }
@@ -160,8 +160,8 @@ impl<'a> EventLoop<'a> {
         if self.supervisor.requests_exit(info) {
             self.arm_kill_timer();
         }
-        let target = self.supervisor.signal_target();
-        match send(info, signal, target) {
+        let (target, result) = self.supervisor.send(signal, Some(info));
+        match result {
             Ok(()) => {
                 let event = LogEvent::Forwarded { from: info.signal(), to: signal, target };
                 self.supervisor.stderr.log(LogLevel::Debug, &event);
@@ -229,18 +229,28 @@ impl<'a> EventLoop<'a> {
 
     /// Kills the program and its process group, unless it has ended. As long as it is not reaped,
     /// neither number can be anybody else's.
+    ///
+    /// We may not be allowed to (kill(2), EPERM). Then we exit if we are PID 1, as if the program
+    /// had been killed: the kernel does that when we are gone (pid_namespaces(7)).
     fn kill(&mut self) -> Option<ExitStatus> {
         let status = self.reap();
-        if status.is_none() {
-            self.killed_by_us = true;
-            let child = self.supervisor.child_pid.as_raw();
-            let _ = sys::kill(child.wrapping_neg(), libc::SIGKILL);
-            // The program may have joined another process group.
-            let _ = sys::kill(child, libc::SIGKILL);
-            let event = LogEvent::KilledAfterTimeout(SignalTarget(child));
-            self.supervisor.stderr.log(LogLevel::Warning, &event);
+        if status.is_some() {
+            return status;
         }
-        status
+        let Supervisor { self_pid, child_pid, stderr, .. } = &mut *self.supervisor;
+        let child = child_pid.as_raw();
+        let with_group = sys::kill(child.wrapping_neg(), libc::SIGKILL).is_ok();
+        let target = SignalTarget(child);
+        // The program may have joined another process group.
+        let result = sys::kill(child, libc::SIGKILL);
+        let message: &dyn Display = match &result {
+            Ok(()) => &LogEvent::KilledAfterTimeout { program: target, with_group },
+            Err(cause) => &Error::Kill { target, cause: *cause },
+        };
+        stderr.log(LogLevel::Warning, message);
+        let ends_with_us = result.is_err() && self_pid.as_raw() == 1;
+        self.killed_by_us = result.is_ok() || ends_with_us;
+        ends_with_us.then_some(ExitStatus::Signaled(libc::SIGKILL))
     }
 
     fn reap(&mut self) -> Option<ExitStatus> {
@@ -253,15 +263,5 @@ impl<'a> EventLoop<'a> {
             self.forward(&info);
         }
         changes.program_ended
-    }
-}
-
-/// Sends a signal on: a queued one with its value, any other by kill(2). For process groups the
-/// kernel has kill(2) only.
-fn send(info: &SignalInfo, signal: c_int, SignalTarget(target): SignalTarget) -> Result<(), Errno> {
-    if info.is_queued() && target > 0 {
-        sys::queue_signal(target, signal, info)
-    } else {
-        sys::kill(target, signal)
     }
 }

@@ -86,5 +86,9 @@ pub(super) fn on_job_stop(supervisor: &Supervisor, signal: c_int) -> JobStop {
 }
 
 fn resume_child(supervisor: &Supervisor) {
-    let _ = sys::kill(supervisor.child_pid.as_raw().wrapping_neg(), libc::SIGCONT);
+    let child = supervisor.child_pid.as_raw();
+    // If the program has left its process group, there may be none any more.
+    if sys::kill(child.wrapping_neg(), libc::SIGCONT).is_err() {
+        let _ = sys::kill(child, libc::SIGCONT);
+    }
 }

@@ -7,9 +7,19 @@ use core::fmt;
 pub(super) enum LogEvent {
     Started(SignalTarget),
     SigchldReceived,
-    Forwarded { from: c_int, to: c_int, target: SignalTarget },
-    Reaped { pid: i32 },
-    KilledAfterTimeout(SignalTarget),
+    Forwarded {
+        from: c_int,
+        to: c_int,
+        target: SignalTarget,
+    },
+    Reaped {
+        pid: i32,
+    },
+    /// With its process group, if anything in it could be killed.
+    KilledAfterTimeout {
+        program: SignalTarget,
+        with_group: bool,
+    },
     DrainTimedOut,
 }
 
@@ -25,8 +35,9 @@ impl fmt::Display for LogEvent {
                 write!(f, "forwarded {} as {} to {target}", SignalName(*from), SignalName(*to))
             }
             Self::Reaped { pid } => write!(f, "Reaped zombie process with pid={pid}"),
-            Self::KilledAfterTimeout(program) => {
-                write!(f, "killed {program} and its process group: it did not exit in time")
+            Self::KilledAfterTimeout { program, with_group } => {
+                let group = if *with_group { " and its process group" } else { "" };
+                write!(f, "killed {program}{group}: it did not exit in time")
             }
             Self::DrainTimedOut => {
                 f.write_str("killed the remaining processes: they did not exit in time")

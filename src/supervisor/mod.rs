@@ -117,10 +117,27 @@ impl Supervisor {
             .is_some_and(|to| is_termination_signal(info.signal()) || is_termination_signal(to))
     }
 
-    /// Who receives the signals.
-    fn signal_target(&self) -> SignalTarget {
+    /// Sends a signal to the program, or with `-g` to its process group. Returns to whom. What was
+    /// queued for us keeps its value, but for process groups the kernel has kill(2) only.
+    fn send(
+        &self,
+        signal: c_int,
+        received: Option<&SignalInfo>,
+    ) -> (SignalTarget, Result<(), Errno>) {
         let child = self.child_pid.as_raw();
-        SignalTarget(if self.options.signal_group { child.wrapping_neg() } else { child })
+        if self.options.signal_group {
+            let group = child.wrapping_neg();
+            let result = sys::kill(group, signal);
+            // The program may have left the group, and nobody may be in it any more.
+            if result != Err(Errno(libc::ESRCH)) {
+                return (SignalTarget(group), result);
+            }
+        }
+        let result = match received {
+            Some(info) if info.is_queued() => sys::queue_signal(child, signal, info),
+            _ => sys::kill(child, signal),
+        };
+        (SignalTarget(child), result)
     }
 }
 

@@ -26,7 +26,7 @@ pub use file::{
     read_file, read_prefix,
 };
 pub use poll::{PollEvents, Poller};
-pub use process::{ExecArgs, exec, spawn};
+pub use process::{ExecArgs, ExecEnv, exec, spawn};
 pub use signal::{
     Disposition, SignalInfo, SignalSet, block_all_signals, deliver_pending_sigtstp, disposition,
     kill, queue_signal, set_disposition, set_parent_death_signal, set_signal_mask,

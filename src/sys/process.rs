@@ -4,6 +4,7 @@ use super::{Errno, file};
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::fmt::Write;
 use core::marker::PhantomData;
+use core::mem::swap;
 use core::ptr::null;
 use std::os::fd::AsFd;
 
@@ -77,50 +78,92 @@ pub struct ExecArgs<'a> {
     /// The shell, then the program's own argv, then null. The whole is the shell's argv for a
     /// script without `#!`.
     argv: Vec<*const c_char>,
-    envp: Vec<*const c_char>,
-    /// A variable that holds the program's PID: its index in `envp`, and its text, which has room
-    /// for the number.
-    pid_variable: Option<(usize, String)>,
-    strings: PhantomData<&'a CStr>,
+    environment: ExecEnv<'a>,
+    /// The other environment: the fallback, or after [`Self::fall_back`] the one that was replaced.
+    other_environment: Option<ExecEnv<'a>>,
+    has_fallen_back: bool,
 }
 
 /// The shell that runs a script without `#!`, as execvp(3) does.
 const SHELL: &CStr = c"/bin/sh";
 
 impl<'a> ExecArgs<'a> {
-    /// `arguments` starts with the program's own name. `pid_variable` is the index of a variable
-    /// in `environment` that is to hold the program's PID, and what stands before the number.
+    /// `arguments` starts with the program's own name. `fallback` is a smaller environment, if there
+    /// is one.
     #[must_use]
     pub fn new(
         arguments: &[&'a CStr],
-        environment: &[&'a CStr],
-        pid_variable: Option<(usize, &str)>,
+        environment: ExecEnv<'a>,
+        fallback: Option<ExecEnv<'a>>,
     ) -> Self {
         let mut argv = Vec::with_capacity(arguments.len().saturating_add(2));
         argv.push(SHELL.as_ptr());
         argv.extend(arguments.iter().map(|string| string.as_ptr()));
         argv.push(null());
+        Self { argv, environment, other_environment: fallback, has_fallen_back: false }
+    }
+
+    /// Takes the fallback as the environment. Returns false if there is none, or if it is taken
+    /// already. Frees nothing, because the memory may be our parent's.
+    pub fn fall_back(&mut self) -> bool {
+        match &mut self.other_environment {
+            Some(fallback) if !self.has_fallen_back => {
+                swap(&mut self.environment, fallback);
+                self.has_fallen_back = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the fallback is the environment, as far as we know: a child that shares no memory
+    /// with us cannot tell.
+    #[must_use]
+    pub const fn has_fallen_back(&self) -> bool {
+        self.has_fallen_back
+    }
+
+    /// Writes the program's PID into the variables that are to hold it. Allocates nothing, because
+    /// there is room for it.
+    pub fn set_pid(&mut self, pid: i32) {
+        self.environment.set_pid(pid);
+        if let Some(fallback) = &mut self.other_environment {
+            fallback.set_pid(pid);
+        }
+    }
+}
+
+/// An environment for execve(2).
+pub struct ExecEnv<'a> {
+    envp: Vec<*const c_char>,
+    /// The entries that hold the program's PID: the index of each in `envp`, and its text, which
+    /// has room for the number.
+    pid_entries: Vec<(usize, String)>,
+    strings: PhantomData<&'a CStr>,
+}
+
+impl<'a> ExecEnv<'a> {
+    /// `pid_entries` are the entries that are to hold the program's PID: the index of each in
+    /// `environment`, and its name.
+    #[must_use]
+    pub fn new(environment: &[&'a CStr], mut pid_entries: Vec<(usize, String)>) -> Self {
         let mut envp = Vec::with_capacity(environment.len().saturating_add(1));
         envp.extend(environment.iter().map(|string| string.as_ptr()));
         envp.push(null());
-        /// The longest PID, and a NUL: PIDs are 32-bit numbers.
-        const ROOM: usize = 11;
-        let pid_variable = pid_variable.map(|(index, prefix)| {
-            let mut text = String::with_capacity(prefix.len().saturating_add(ROOM));
-            text.push_str(prefix);
-            (index, text)
-        });
-        Self { argv, envp, pid_variable, strings: PhantomData }
+        /// What follows the name: `=`, the longest PID (a 32-bit number), and a NUL.
+        const ROOM: usize = 12;
+        for (_, text) in &mut pid_entries {
+            text.reserve(ROOM);
+        }
+        Self { envp, pid_entries, strings: PhantomData }
     }
 
-    /// Writes the program's PID into the variable that is to hold it. Allocates nothing, because
-    /// there is room for it.
-    pub fn set_pid(&mut self, pid: i32) {
-        if let Some((index, text)) = &mut self.pid_variable
-            && let Some(entry) = self.envp.get_mut(*index)
-        {
-            let _ = write!(text, "{pid}\0");
-            *entry = text.as_ptr().cast();
+    fn set_pid(&mut self, pid: i32) {
+        for (index, text) in &mut self.pid_entries {
+            if let Some(entry) = self.envp.get_mut(*index) {
+                let _ = write!(text, "={pid}\0");
+                *entry = text.as_ptr().cast();
+            }
         }
     }
 }
@@ -132,7 +175,7 @@ pub fn exec(file: &CStr, args: &mut ExecArgs<'_>) -> Errno {
         return Errno(libc::EINVAL);
     };
     // SAFETY: both arrays end with null, and `ExecArgs` borrows the strings they point to.
-    unsafe { libc::execve(file.as_ptr(), program.as_ptr(), args.envp.as_ptr()) };
+    unsafe { libc::execve(file.as_ptr(), program.as_ptr(), args.environment.envp.as_ptr()) };
     let error = Errno::last();
     if error.0 == libc::ENOEXEC
         && !is_elf(file)
@@ -141,10 +184,14 @@ pub fn exec(file: &CStr, args: &mut ExecArgs<'_>) -> Errno {
         let original_name = *name;
         *name = file.as_ptr();
         // SAFETY: as above. The array now holds the shell, the script and its arguments.
-        unsafe { libc::execve(SHELL.as_ptr(), &raw const *shell, args.envp.as_ptr()) };
+        unsafe { libc::execve(SHELL.as_ptr(), &raw const *shell, args.environment.envp.as_ptr()) };
+        let shell_error = Errno::last();
         if let Some(name) = args.argv.get_mut(1) {
             // `file` may not live as long as the other strings.
             *name = original_name;
+        }
+        if shell_error.0 == libc::E2BIG {
+            return shell_error;
         }
         // If there is no shell, that must not read as if there were no program.
         return Errno(libc::ENOEXEC);

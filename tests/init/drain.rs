@@ -1,7 +1,9 @@
 //! `--drain`: after the program has exited, the remaining processes get SIGTERM, and those that do not
 //! exit in time SIGKILL. The exit code is that of the program.
 
-use crate::support::{Ended, Init, Launch, Place, Running, children, exists, probe_path, send};
+use crate::support::{
+    Ended, Init, Launch, Place, Running, children, exists, other_users, probe_path, send,
+};
 use std::time::{Duration, Instant};
 
 const KILLED: &str = "killed the remaining processes";
@@ -254,4 +256,31 @@ fn missing_proc_is_reported_and_nothing_is_drained() {
     init.exits_with(3);
     assert_eq!(init.output(), b"");
     assert!(init.messages().contains("cannot read \"/proc/thread-self/children\": "));
+}
+
+/// A process of another user, and an init without CAP_KILL. If PID 1 exits, the kernel kills all others.
+#[test]
+fn process_that_cannot_be_killed_is_not_said_to_be_killed() {
+    if !other_users() {
+        return;
+    }
+    let script_text = r#"directory=$(mktemp -d); mkfifo $directory/ready
+        "$0" other-user 65534 > $directory/ready & echo $!
+        read line < $directory/ready; rm -r $directory; exit 3"#;
+    for place in Place::with_orphans() {
+        let launch = script(place, &["--drain=50ms"], script_text);
+        let mut init = launch.without_cap_kill().start();
+        let process = init.line().parse().unwrap();
+        init.exits_with(3);
+        if place != Place::PidOne {
+            send(process, libc::SIGKILL);
+        }
+        let messages = init.messages();
+        assert_eq!(messages.contains(KILLED), place == Place::PidOne, "{messages:?}");
+        assert_eq!(
+            messages.contains("cannot kill process "),
+            place != Place::PidOne,
+            "{messages:?}"
+        );
+    }
 }

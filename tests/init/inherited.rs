@@ -165,14 +165,72 @@ fn init_leaves_the_working_directory() {
 /// the init.
 #[test]
 fn listen_pid_becomes_that_of_the_program() {
-    let program = ["/bin/sh", "-c", "test \"$LISTEN_PID\" = $$"];
+    becomes_that_of_the_program("LISTEN_PID");
+}
+
+/// sd_watchdog_enabled(3) and systemd.exec(5) have two more such variables.
+#[test]
+fn other_variables_that_name_the_init_name_the_program() {
+    becomes_that_of_the_program("WATCHDOG_PID");
+    becomes_that_of_the_program("SYSTEMD_EXEC_PID");
+}
+
+#[track_caller]
+fn becomes_that_of_the_program(name: &str) {
+    let script = format!("test \"${name}\" = $$");
     for place in Place::all() {
+        let launch = |value| {
+            let launch = Launch::new(place, &[]).program(&["/bin/sh", "-c", &script]);
+            launch.environment(format!("{name}={value}"))
+        };
         if place == Place::PidOne {
-            let launch = Launch::new(place, &[]).program(&program).environment("LISTEN_PID=1");
-            launch.start().exits_with(0);
+            launch(1).start().exits_with(0);
         }
-        let launch = Launch::new(place, &[]).program(&program).environment("LISTEN_PID=77");
-        launch.start().exits_with(1);
+        launch(77).start().exits_with(1);
+    }
+}
+
+#[test]
+fn variables_that_name_other_processes_stay() {
+    let entries = ["LISTEN_PID=77", "LISTEN_PIDFDID=5", "MANAGERPID=1", "MAINPID=1"];
+    for place in Place::all() {
+        for &exec in Init::exec_or_not() {
+            are_passed_on(&entries, Launch::new(place, &["environment"]).exec(exec));
+        }
+    }
+}
+
+/// The program has the PID of the init then.
+#[test]
+fn variables_that_name_the_init_stay_with_exec() {
+    for place in Place::all() {
+        let launch = Launch::new(place, &["environment"]).option(Opt::Exec);
+        are_passed_on(&["LISTEN_PID=1", "LISTEN_PIDFDID=5", "WATCHDOG_PID=1"], launch);
+    }
+}
+
+#[track_caller]
+fn are_passed_on(entries: &[&str], launch: Launch) {
+    let launch = entries.iter().fold(launch, Launch::environment);
+    let found = strings(&launch.start().output());
+    assert!(entries.iter().all(|entry| found.contains(&entry.into())), "{found:?}");
+}
+
+/// LISTEN_PIDFDID is the inode number of a pidfd. If it is set, sd_listen_fds(3) compares it with the
+/// program's own.
+#[test]
+fn pidfd_of_the_init_is_not_passed_as_that_of_the_program() {
+    for place in Place::all() {
+        if place != Place::PidOne {
+            continue;
+        }
+        let entries = ["LISTEN_PIDFDID=5", "LISTEN_PID=1", "LISTEN_FDS=1", "LISTEN_PIDFDID=6"];
+        let launch = Launch::new(place, &["environment"]);
+        let launch = entries.iter().fold(launch, Launch::environment);
+        let found = strings(&launch.start().output());
+        assert!(found.contains(&"LISTEN_FDS=1".into()), "{found:?}");
+        let is_passed = |entry: &OsString| entry.to_string_lossy().starts_with("LISTEN_PIDFDID=");
+        assert!(!found.iter().any(is_passed), "{found:?}");
     }
 }
 

@@ -1,8 +1,8 @@
 //! `--kill-after`: a program that does not exit in time after a termination signal is killed.
 
 use crate::support::{
-    Ended, Init, Launch, Place, Running, exists, field, probe_path, send, send_value,
-    user_namespaces,
+    Ended, Init, Input, Launch, Place, Running, children, exists, field, other_users, probe_path,
+    send, send_value, user_namespaces,
 };
 use std::time::{Duration, Instant};
 
@@ -181,6 +181,67 @@ fn program_in_another_group_is_killed() {
         init.signal(libc::SIGTERM);
         init.expect("signal 15");
         init.exits_with(KILLED);
+    }
+}
+
+/// The ID of a user that is not root.
+const OTHER_USER: &str = "65534";
+
+/// A program that has changed its user, as gosu and setuid programs do, and an init without CAP_KILL. If
+/// PID 1 exits, the kernel kills all others.
+#[test]
+fn program_that_cannot_be_killed_is_not_said_to_be_killed() {
+    if !other_users() {
+        return;
+    }
+    for place in Place::all() {
+        let launch = limited(place, "50ms", &["other-user", OTHER_USER]).arguments(&["--report"]);
+        let mut init = ready(launch.without_cap_kill());
+        let program = init.program();
+        init.signal(libc::SIGTERM);
+        init.message("cannot forward SIGTERM");
+        let message = init.message("kill");
+        assert!(message.contains("cannot kill process ") && message.contains("not permitted"));
+        if place != Place::PidOne {
+            // It goes on until the program ends.
+            init.wait_until_idle();
+            send(program, libc::SIGKILL);
+        }
+        init.exits_with(KILLED);
+        let messages = init.messages();
+        assert!(!messages.contains("killed process"), "{messages:?}");
+        assert!(messages.contains("killed by signal 9"), "{messages:?}");
+    }
+}
+
+/// The program can be killed, and nobody in its former group.
+#[test]
+fn group_that_cannot_be_killed_is_not_said_to_be_killed() {
+    if !other_users() {
+        return;
+    }
+    let script = format!(r#""$0" other-user {OTHER_USER} & read go; exec "$0" deserter"#);
+    for place in Place::all() {
+        let shell = ["/bin/sh", "-c", &script, probe_path().to_str().unwrap()];
+        let (input, go) = nix::unistd::pipe().unwrap();
+        let launch = limited(place, "50ms", &[]).program(&shell).without_cap_kill();
+        let mut init = launch.standard(0, Input::Given(input)).start();
+        init.expect("ready");
+        nix::unistd::write(&go, b"\n").unwrap();
+        init.expect("ready");
+        let group = children(init.program());
+        init.signal(libc::SIGTERM);
+        init.exits_with(KILLED);
+        if place != Place::PidOne {
+            let other = |pid: &&i32| {
+                std::fs::read_to_string(format!("/proc/{pid}/status"))
+                    .is_ok_and(|status| status.contains(&format!("Uid:\t{OTHER_USER}")))
+            };
+            send(*group.iter().find(other).unwrap(), libc::SIGKILL);
+        }
+        let messages = init.messages();
+        assert!(messages.contains("loadline: killed process "), "{messages:?}");
+        assert!(!messages.contains("group"), "{messages:?}");
     }
 }
 

@@ -4,6 +4,7 @@ use crate::support::{
     Ended, Init, Input, Launch, Opt, Place, Running, Tree, children, executable, field,
     not_applicable, not_run, probe_path,
 };
+use nix::unistd::pipe;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -193,6 +194,83 @@ fn program_for_another_architecture_is_not_run_as_a_script() {
                 assert!(init.messages().contains("another architecture"));
             }
         }
+    }
+}
+
+/// With this many bytes of variables.
+fn filled(launch: Launch, bytes: usize) -> Launch {
+    // The kernel allows at most 128 KiB for each (execve(2), MAX_ARG_STRLEN).
+    const VARIABLES: usize = 100;
+    (0..VARIABLES).fold(launch, |launch, number| {
+        launch.environment(format!("V{number:02}={}", "x".repeat((bytes + number) / VARIABLES)))
+    })
+}
+
+/// Starts the program in an image with a memory limit, with the largest environment with which the init
+/// itself can be started, less some bytes. Running the program takes 12 bytes less than running the init,
+/// and loadline adds 36.
+fn nearly_full(image: &EmptyImage, exec: bool, program: &[&str], less: usize) -> Launch {
+    let place = Place::all()[0];
+    let launch = |bytes| {
+        let launch = image.launch(place, program).no_separator();
+        let launch = launch.environment("LOADLINE_MEMORY_LIMIT=4000000000000000");
+        filled(launch.environment(format!("LOADLINE_EXEC={}", u8::from(exec))), bytes)
+    };
+    let (mut fits, mut too_large) = (0, 12_000_000);
+    while fits + 1 < too_large {
+        let middle = usize::midpoint(fits, too_large);
+        let can_start = launch(middle).try_start().is_ok();
+        *(if can_start { &mut fits } else { &mut too_large }) = middle;
+    }
+    launch(fits - less)
+}
+
+/// The kernel limits the size of arguments and environment. What loadline adds must not exceed it.
+#[test]
+fn environment_is_passed_on_as_inherited_if_there_is_no_room() {
+    Init::must_be_loadline();
+    let Some(image) = EmptyImage::new() else { return };
+    let program = ["/probe", "environment"];
+    for &exec in Init::exec_or_not() {
+        for (less, has_room) in [(0, false), (4, false), (100, true)] {
+            let mut init = nearly_full(&image, exec, &program, less).start();
+            let output = String::from_utf8(init.output()).unwrap();
+            init.exits_with(0);
+            assert!(output.contains("LOADLINE_MEMORY_LIMIT="));
+            assert_eq!(output.contains("\0GOMEMLIMIT="), has_room);
+            let messages = init.messages();
+            assert_eq!(messages.lines().count(), usize::from(!has_room), "{messages:?}");
+            assert_eq!(messages.contains("no room for the variables"), !has_room, "{messages:?}");
+        }
+    }
+}
+
+/// The line that says so must not end the program.
+#[test]
+fn environment_without_room_and_a_broken_stderr_do_no_harm() {
+    Init::must_be_loadline();
+    let Some(image) = EmptyImage::new() else { return };
+    for &exec in Init::exec_or_not() {
+        let (_, broken) = pipe().unwrap();
+        let launch = nearly_full(&image, exec, &["/probe", "exit", "9"], 0);
+        launch.standard(2, Input::Given(broken)).start().exits_with(9);
+    }
+}
+
+/// There is room for the script, but not for the name of its shell too.
+#[test]
+fn environment_without_room_for_the_shell_of_a_script_is_as_inherited() {
+    Init::must_be_loadline();
+    let Some(image) = EmptyImage::new() else { return };
+    fs::create_dir(image.root.path().join("bin")).unwrap();
+    // A shell that takes no script.
+    image.put("bin/sh", &fs::read(probe_path()).unwrap());
+    image.put("script", b"exit 9\n");
+    for &exec in Init::exec_or_not() {
+        let mut init = nearly_full(&image, exec, &["/script"], 30).start();
+        init.exits_with(97);
+        let messages = init.messages();
+        assert!(messages.contains("no room for the variables"), "{messages:?}");
     }
 }
 

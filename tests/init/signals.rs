@@ -111,6 +111,32 @@ fn signal_sent_by_the_program_reaches_it() {
     }
 }
 
+/// With -g the signals go to the program if its process group is gone.
+#[test]
+fn program_that_has_left_its_group_gets_the_signals() {
+    for place in Place::all() {
+        let mut init = Launch::new(place, &["deserter"]).option(Opt::Group).start();
+        init.expect("ready");
+        init.signal(libc::SIGHUP);
+        init.expect("signal 1");
+        init.signal(libc::SIGTERM);
+        init.expect("signal 15");
+    }
+}
+
+/// Nobody can continue PID 1, so PID 1 continues the program at once.
+#[test]
+fn program_that_has_left_its_group_and_stops_is_continued() {
+    Init::must_be_loadline();
+    for place in Place::all() {
+        if place == Place::PidOne {
+            let mut init = Launch::new(place, &["deserter-stops"]).start();
+            init.expect("continued");
+            init.exits_with(9);
+        }
+    }
+}
+
 #[test]
 fn unhandled_signal_ends_the_program() {
     for place in Place::all() {

@@ -54,6 +54,15 @@ pub fn user_namespaces() -> bool {
     possible
 }
 
+/// Whether the test may start programs as other users. If not, it is recorded as not run.
+pub fn other_users() -> bool {
+    let is_root = getuid().is_root();
+    if !is_root {
+        not_run("only root can start a program as another user");
+    }
+    is_root
+}
+
 /// What a standard descriptor is.
 #[derive(Debug)]
 pub enum Input {
@@ -82,6 +91,7 @@ pub struct Launch {
     ignored: u64,
     queue: Option<u64>,
     file_size: Option<u64>,
+    without_cap_kill: bool,
 }
 
 impl Launch {
@@ -108,6 +118,7 @@ impl Launch {
             ignored: 0,
             queue: None,
             file_size: None,
+            without_cap_kill: false,
         }
     }
 
@@ -236,6 +247,12 @@ impl Launch {
         self
     }
 
+    /// Without the privilege to signal processes of other users. The test must run as root.
+    pub fn without_cap_kill(mut self) -> Self {
+        self.without_cap_kill = true;
+        self
+    }
+
     /// Starts it. The test fails if execve fails.
     #[track_caller]
     pub fn start(self) -> Running {
@@ -295,6 +312,7 @@ impl Launch {
             ignored: self.ignored,
             queue: self.queue,
             file_size: self.file_size,
+            without_cap_kill: self.without_cap_kill,
             maps: [
                 CString::new(format!("0 {} 1", getuid()))?,
                 CString::new(format!("0 {} 1", getgid()))?,

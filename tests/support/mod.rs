@@ -12,7 +12,7 @@ mod terminal;
 mod tree;
 
 pub use inits::{Init, Opt};
-pub use launch::{Input, Launch, Place, bytes, user_namespaces};
+pub use launch::{Input, Launch, Place, bytes, other_users, user_namespaces};
 pub use machine::{executable, not_applicable, not_run, probe, probe_path};
 pub use process::{children, exists, field, signal_set};
 pub use running::{Ended, Running};

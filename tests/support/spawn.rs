@@ -30,6 +30,8 @@ pub struct Plan {
     pub queue: Option<u64>,
     /// The `RLIMIT_FSIZE`.
     pub file_size: Option<u64>,
+    /// Without the privilege to signal processes of other users.
+    pub without_cap_kill: bool,
     /// The lines for uid_map(5) and gid_map(5).
     pub maps: [CString; 2],
 }
@@ -156,6 +158,11 @@ fn child(plan: &Plan, arguments: &[*const c_char], environment: &[*const c_char]
         if let Some(size) = plan.file_size {
             let limit = libc::rlimit { rlim_cur: size, rlim_max: size };
             call("setrlimit", libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit))?;
+        }
+        if plan.without_cap_kill {
+            const CAP_KILL: c_int = 5;
+            // The execve below takes it from root (capabilities(7)).
+            call("PR_CAPBSET_DROP", libc::prctl(libc::PR_CAPBSET_DROP, CAP_KILL))?;
         }
         // Last, because a signal may end the child from here on. The C library rejects the realtime
         // signals that it reserves, so this is the raw system call with the kernel's structure.
