@@ -33,10 +33,12 @@ LINK := -Clinker=rust-lld -Clink-self-contained=no -Lnative=$(MUSL) \
 
 # The small build compiles the standard library again, without its panic messages and optimized for
 # size. Only unstable flags can ask for that, and RUSTC_BOOTSTRAP lets the stable compiler accept
-# them. Nothing unwinds then, so the tables for unwinding are left out too; that flag is stable. It
-# has a target directory of its own, because other flags would rebuild everything.
+# them. Nothing unwinds then. So the tables for unwinding are left out, by a flag that is stable, and an
+# empty library takes the place of the unwinder, whose messages would bring the C library's stdio. The
+# build has a target directory of its own, because other flags would rebuild everything.
+NO_UNWINDER := mkdir -p target/link && ar rc target/link/libunwind.a
 SMALL := RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zunstable-options -Cpanic=immediate-abort \
-         -Cforce-unwind-tables=no $(LINK) $(REMAP)" \
+         -Cforce-unwind-tables=no -Lnative=target/link $(LINK) $(REMAP)" \
          $(CARGO) build --release --locked --target $(TRIPLE) --target-dir target/artifact-build \
          -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size --bin loadline
 # The plain build uses the standard library as it comes. Any stable toolchain can make it.
@@ -52,12 +54,14 @@ help:
 artifact:
 	@tests/lab/rust $(TRIPLE)
 	@echo 'building the small file for $(TARGETED), with the standard library rebuilt'
+	@$(NO_UNWINDER)
 	@$(SMALL)
 	@tests/lab/install-atomic target/artifact-build/$(TRIPLE)/release/loadline $(OUT)/loadline
 
 # For tests only: starts the program with fork instead of vfork, as emulators do.
 fork:
 	@tests/lab/rust $(TRIPLE)
+	@$(NO_UNWINDER)
 	@$(SMALL) --features test-fork
 	@tests/lab/install-atomic target/artifact-build/$(TRIPLE)/release/loadline $(OUT)/fork/loadline
 

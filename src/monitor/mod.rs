@@ -18,10 +18,9 @@ use crate::policy::{GoEnv, Plan};
 use crate::report::oom::{GoMemLimit, OomContext, OomReport, OomVictim};
 use crate::report::summary::{RunSummary, Snapshot};
 use crate::stderr::{LogLevel, PREFIX, Stderr};
-use crate::sys::{self, ExitStatus};
+use crate::sys::{self, ExitStatus, Timestamp};
 use core::time::Duration;
 use resize::AppliedLimits;
-use std::time::Instant;
 use termination_log::TerminationLog;
 use watch::Watcher;
 
@@ -51,7 +50,7 @@ pub struct Monitor {
     oom_kills: OomKillCounter,
     before: Snapshot,
     /// When the program had run for a moment, and OOM kills were counted; none if it ended before.
-    startup_done_at: Option<Instant>,
+    startup_done_at: Option<Timestamp>,
     watcher: Option<Watcher>,
 }
 
@@ -93,7 +92,7 @@ impl Monitor {
         if self.before.oom_kills.is_none() {
             self.before.oom_kills = self.oom_kills.read();
         }
-        self.startup_done_at = Some(Instant::now());
+        self.startup_done_at = Some(Timestamp::now());
         self.start_watching(child_pid, options, stderr);
     }
 
@@ -176,6 +175,6 @@ fn snapshot(counters: &mut Counters<'_>, oom_kills: Option<u64>, is_for_summary:
         oom_kills,
         cpu_limit: limits.cpu.lowest().map(|(limit, _)| limit),
         throttling: if is_for_summary { counters.throttling() } else { None },
-        time: is_for_summary.then(Instant::now),
+        time: is_for_summary.then(Timestamp::now),
     }
 }

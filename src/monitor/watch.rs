@@ -16,12 +16,11 @@ use crate::report::oom::OomContext;
 use crate::report::pressure::PressureWarning;
 use crate::report::resize::{Change, ResizeReport};
 use crate::stderr::{LogLevel, Stderr};
-use crate::sys::{self, Errno, PollEvents, Poller};
+use crate::sys::{self, Errno, PollEvents, Poller, Timestamp};
 use crate::units::Bytes;
 use core::mem::replace;
 use core::time::Duration;
 use std::os::fd::BorrowedFd;
-use std::time::Instant;
 
 /// The delay from the first write to a limit file to the new decision. A resize writes several files.
 const DEBOUNCE: Duration = Duration::from_millis(250);
@@ -36,7 +35,7 @@ pub(super) struct Watcher {
     /// The program's file, which tells how it was built.
     program: Option<BorrowedFd<'static>>,
     /// When the limits are evaluated again.
-    reevaluate_at: Option<Instant>,
+    reevaluate_at: Option<Timestamp>,
     memory: Option<MemoryWatch>,
 }
 
@@ -45,9 +44,9 @@ pub(super) struct Watcher {
 struct MemoryWatch {
     files: MemoryPressureFiles,
     /// When the files were last read, and what could not be reclaimed then.
-    last: (Instant, Bytes),
+    last: (Timestamp, Bytes),
     /// From when on an event counts.
-    armed_at: Option<Instant>,
+    armed_at: Option<Timestamp>,
     /// Whether usage is predicted to reach the threshold within a minute. If so, it is checked when
     /// that time comes even without an event: an allocation that consumes pages as fast as they are
     /// reclaimed causes none until the OOM kill.
@@ -81,7 +80,7 @@ impl Monitor {
         let mut reevaluate_at = None;
         if watches_limits {
             // At once, because changes since the start were not seen.
-            reevaluate_at = Some(Instant::now());
+            reevaluate_at = Some(Timestamp::now());
             let mut result = Ok(());
             cgroup::for_each_limit_file(
                 &root,
@@ -101,7 +100,7 @@ impl Monitor {
             let file = counters.limiting_file(b"memory.events").ok_or(Errno(libc::ENOENT));
             match file.and_then(|file| poller.watch_memory_events(file)) {
                 Ok(()) => {
-                    let now = Instant::now();
+                    let now = Timestamp::now();
                     memory = Some(MemoryWatch {
                         files: MemoryPressureFiles::open(&mut counters),
                         last: (now, Bytes(0)),
@@ -194,7 +193,7 @@ impl Monitor {
             usage = memory.files.read()?;
         }
         let (time, unreclaimable) =
-            replace(&mut memory.last, (Instant::now(), usage.unreclaimable));
+            replace(&mut memory.last, (Timestamp::now(), usage.unreclaimable));
         if !usage.is_critical() {
             return Some(usage.next_check_in(unreclaimable, time.elapsed()));
         }

@@ -4,11 +4,10 @@
 use super::explain::OrNull;
 use crate::cgroup::counters::{Throttling, delta};
 use crate::options::Format;
-use crate::sys::ExitStatus;
+use crate::sys::{ExitStatus, Timestamp};
 use crate::units::{Bytes, CpuQuota, Seconds};
 use core::fmt::{self, Display, Formatter};
 use core::time::Duration;
-use std::time::Instant;
 
 /// What a run has taken.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +40,7 @@ pub struct Snapshot {
     /// How often the quota was used up; read only for a summary.
     pub throttling: Option<Throttling>,
     /// When this was read; only for a summary.
-    pub time: Option<Instant>,
+    pub time: Option<Timestamp>,
 }
 
 impl RunSummary {

@@ -11,14 +11,13 @@ use crate::options::OnResize;
 use crate::signal::{SignalTarget, is_realtime};
 use crate::stderr::LogLevel;
 use crate::sys::{
-    self, Errno, ExitStatus, SignalInfo, SignalSet, take_pending_signal, wait_signal,
+    self, Errno, ExitStatus, SignalInfo, SignalSet, Timestamp, take_pending_signal, wait_signal,
 };
 use core::ffi::c_int;
 use core::fmt::Display;
 use core::mem::replace;
 use core::time::Duration;
 use std::collections::VecDeque;
-use std::time::Instant;
 
 /// How long to wait before the optional setup, so that a short-lived program does not pay for it:
 /// it returns memory to the kernel and begins to monitor.
@@ -34,7 +33,7 @@ pub(super) struct EventLoop<'a> {
     /// The pause before they are sent again.
     retry_delay: Duration,
     /// When the program is killed, because it was asked to exit.
-    kill_deadline: Option<Instant>,
+    kill_deadline: Option<Timestamp>,
     killed_by_us: bool,
     /// The number of processes that were reaped, the program excluded.
     reaped: u64,

@@ -15,6 +15,7 @@ mod process;
 mod signal;
 mod stdio;
 mod system;
+mod time;
 mod wait;
 
 use core::ffi::{CStr, c_char};
@@ -37,6 +38,7 @@ pub use system::{
     allowed_cpus, chdir_root, children_cpu_time, free_swap, memory_total, prefault_stack,
     protect_relocations,
 };
+pub use time::Timestamp;
 pub use wait::{
     ChildEvent, ExitStatus, WaitStatus, has_children, is_child, probe_wait_syscalls, wait_any,
 };

@@ -10,7 +10,7 @@ fn throttling(periods: u64, throttled_periods: u64, milliseconds: u64) -> Option
 }
 
 fn full(format: Format) -> RunSummary {
-    let time = Instant::now();
+    let time = Timestamp::now();
     let before = Snapshot {
         memory_limit: Some(Bytes(400 * MIB)),
         oom_kills: Some(4),
@@ -20,7 +20,7 @@ fn full(format: Format) -> RunSummary {
     };
     let now = Snapshot {
         throttling: throttling(42, 6, 900),
-        time: Some(time + Duration::from_micros(12_345_678)),
+        time: time.checked_add(Duration::from_micros(12_345_678)),
         ..before
     };
     RunSummary {
@@ -40,7 +40,7 @@ fn empty(format: Format) -> RunSummary {
         oom_kills: None,
         cpu_limit: None,
         throttling: None,
-        time: Some(Instant::now()),
+        time: Some(Timestamp::now()),
     };
     RunSummary {
         format,
@@ -137,9 +137,9 @@ proptest! {
         summary.cpu_time = cpu_times.map(Duration::from_micros);
         summary.peak = peak.map(Bytes);
         summary.reaped = reaped;
-        let start = Instant::now();
-        let [before, now] = run_times.map(|time| start + Duration::from_micros(time));
-        (summary.before.time, summary.now.time) = (Some(before), Some(now));
+        let start = Timestamp::now();
+        let [before, now] = run_times.map(|time| start.checked_add(Duration::from_micros(time)));
+        (summary.before.time, summary.now.time) = (before, now);
         summary.before.memory_limit = limit.map(Bytes);
         summary.now.cpu_limit = CpuQuota::new(quota, period);
         let text = summary.to_string();
