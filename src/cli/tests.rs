@@ -2,7 +2,7 @@ use super::spec::OPTIONS;
 use super::*;
 use crate::exit::ExpectedCodes;
 use crate::options::OnResize;
-use crate::signal::{SignalRewrites, signal_by_name};
+use crate::signal::SignalRewrites;
 use crate::units::CpuQuota;
 
 fn parsed(arguments: &[&str], environment: &[&str]) -> Request<'static> {
@@ -52,20 +52,6 @@ fn the_options_and_variables_of_tini_work() {
     assert_eq!(options(&["x"], &["TINI_VERBOSITY=3"]).verbosity, 3);
     assert_eq!(options(&["-v", "x"], &["TINI_VERBOSITY=3"]).verbosity, 2);
     assert_eq!(options(&["x"], &["TINI_VERBOSITY="]).verbosity, 1);
-}
-
-#[test]
-fn the_28_signals_of_tini_have_names() {
-    let names = "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM CHLD \
-                 CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH SYS";
-    for name in names.split_whitespace() {
-        let signal = signal_by_name(name.as_bytes());
-        assert!(signal.is_some(), "{name}");
-        assert_eq!(signal_by_name(format!("SIG{name}").as_bytes()), signal);
-    }
-    for text in ["", "SIG", "sigterm", "SIGNONE", "15"] {
-        assert_eq!(signal_by_name(text.as_bytes()), None, "{text}");
-    }
 }
 
 #[test]
