@@ -5,6 +5,7 @@ use crate::options::OptionName;
 use crate::signal::{SignalName, SignalTarget};
 use crate::sys::Errno;
 use crate::text::{Escaped, Quoted};
+use crate::units::Bytes;
 use core::ffi::c_int;
 use core::fmt;
 
@@ -68,6 +69,15 @@ pub enum Error<'a> {
     },
     /// The Go runtime refuses to start with this `GOMEMLIMIT`.
     RefusedByGo(&'a [u8]),
+    /// This `GOMEMLIMIT` is not below the memory limit, which is reached first.
+    TooHighForLimit {
+        /// Its value.
+        value: &'a [u8],
+        /// What the Go runtime takes it for.
+        bytes: Bytes,
+        /// The memory limit.
+        limit: Bytes,
+    },
     /// The Go runtime ignores the value of this variable.
     IgnoredByGo {
         /// The variable.
@@ -166,6 +176,12 @@ impl fmt::Display for Error<'_> {
                 f,
                 "GOMEMLIMIT={} is left unchanged, but Go refuses to start with it: expected bytes, \
                  or a whole number of KiB, MiB, GiB or TiB such as 360MiB, or off",
+                Quoted(value)
+            ),
+            Self::TooHighForLimit { value, bytes, limit } => write!(
+                f,
+                "GOMEMLIMIT={} is left unchanged, but is too high to help: it is {bytes}, and the \
+                 memory limit is {limit}; --memory cap lowers it",
                 Quoted(value)
             ),
             Self::IgnoredByGo { name, value, expected } => write!(

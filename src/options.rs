@@ -55,6 +55,8 @@ pub enum OnResize {
 pub enum MemoryMode {
     /// If it is not set already.
     Auto,
+    /// As `Auto`, but a higher value that is set already is replaced too.
+    Cap,
     /// Always: a value that is set already is replaced.
     Always,
     /// Never.

@@ -106,6 +106,33 @@ impl fmt::Write for LineBuffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
+    use crate::options::OptionName;
+    use crate::sys::Errno;
+
+    #[test]
+    fn a_long_text_does_not_push_the_reason_out_of_the_line() {
+        let long = "/x".repeat(4096).into_bytes();
+        let (text, cause) = (&long[..], Errno(libc::ENAMETOOLONG));
+        let expected = "what is expected";
+        let option = OptionName(text);
+        for (error, end) in [
+            (Error::Exec { program: text, cause, lacks_interpreter: false }, "File name too long"),
+            (Error::UnreadableFile { path: text, cause }, "File name too long"),
+            (Error::TerminationLog { path: text, cause }, "File name too long"),
+            (Error::InvalidVariable { name: b"X", value: text, expected }, expected),
+            (Error::RefusedByGo(text), "or off"),
+            (Error::IgnoredByGo { name: "X", value: text, expected }, expected),
+            (Error::UnknownOption(option), "loadline --help"),
+            (Error::InvalidOption { option, value: text, expected }, expected),
+            (Error::InvalidFile { path: text, content: text }, "/x\""),
+        ] {
+            let mut line = LineBuffer::default();
+            write!(line, "{PREFIX}{error}").unwrap();
+            let line = core::str::from_utf8(line.as_line()).unwrap();
+            assert!(line.ends_with(&format!("{end}\n")), "{line}");
+        }
+    }
 
     #[test]
     fn a_line_is_cut_to_what_a_pipe_takes_at_once() {

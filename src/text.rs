@@ -1,6 +1,7 @@
 //! Bytes that need not be UTF-8, such as paths and arguments: split, and shown.
 
 use core::fmt::{self, Write};
+use core::mem::replace;
 
 /// The parts before and after the first separator.
 #[must_use]
@@ -11,43 +12,87 @@ pub fn split_once(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
 }
 
 /// Bytes in a message, on one line. Valid UTF-8 is shown as it is, but quotes, backslashes, and
-/// what could break the line or its order are escaped, and so is every other byte: `\x0a`.
+/// what could break the line or its order are escaped, and so is every other byte: `\x0a`. The middle
+/// of a long text is left out: `[...]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'a>(pub &'a [u8]);
 
+/// What stands for the middle of a long text.
+const LEFT_OUT: &str = "[...]";
+
+impl Escaped<'_> {
+    /// The number of bytes above which the middle is left out. A line has at most 4,096 bytes, and up
+    /// to three texts, and ends with what matters.
+    pub const MAX_SHOWN: usize = 1024;
+}
+
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_chunks(f, self.0, write_escaped, |f, invalid| {
-            invalid.iter().try_for_each(|byte| write_byte(f, *byte))
+        let mut length = 0;
+        for_each_piece(self.0, &mut |piece| {
+            length += shown_length(piece);
+            Ok(())
+        })?;
+        let left_out = if length > Self::MAX_SHOWN {
+            Self::MAX_SHOWN / 2..length - Self::MAX_SHOWN / 2
+        } else {
+            length..length
+        };
+        let mut end = 0;
+        let mut is_marked = false;
+        for_each_piece(self.0, &mut |piece| {
+            let begin = end;
+            end += shown_length(piece);
+            if !left_out.contains(&begin) {
+                write_escaped(f, piece)
+            } else if !replace(&mut is_marked, true) {
+                f.write_str(LEFT_OUT)
+            } else {
+                Ok(())
+            }
         })
     }
 }
 
-/// Writes each character by `valid`, and each sequence of bytes that is not UTF-8 by `invalid`.
-fn write_chunks(
-    f: &mut fmt::Formatter<'_>,
-    text: &[u8],
-    valid: fn(&mut fmt::Formatter<'_>, char) -> fmt::Result,
-    invalid: fn(&mut fmt::Formatter<'_>, &[u8]) -> fmt::Result,
-) -> fmt::Result {
+/// A part of a text.
+#[derive(Clone, Copy)]
+enum Piece<'a> {
+    Character(char),
+    /// One to three bytes that are not UTF-8.
+    Invalid(&'a [u8]),
+}
+
+fn for_each_piece(text: &[u8], action: &mut dyn FnMut(Piece<'_>) -> fmt::Result) -> fmt::Result {
     for chunk in text.utf8_chunks() {
         for character in chunk.valid().chars() {
-            valid(f, character)?;
+            action(Piece::Character(character))?;
         }
         if !chunk.invalid().is_empty() {
-            invalid(f, chunk.invalid())?;
+            action(Piece::Invalid(chunk.invalid()))?;
         }
     }
     Ok(())
 }
 
-fn write_escaped(f: &mut fmt::Formatter<'_>, character: char) -> fmt::Result {
-    match character {
-        '"' => f.write_str("\\\""),
-        '\\' => f.write_str("\\\\"),
-        _ if character.is_control() => write_byte(f, character as u8),
-        _ if breaks_lines(character) => write!(f, "\\u{{{:x}}}", u32::from(character)),
-        _ => f.write_char(character),
+/// At most how many bytes [`write_escaped`] writes.
+fn shown_length(piece: Piece<'_>) -> usize {
+    match piece {
+        Piece::Character('"' | '\\') => 2,
+        Piece::Character(character) if character.is_control() => 4,
+        Piece::Character(character) if breaks_lines(character) => 8,
+        Piece::Character(character) => character.len_utf8(),
+        Piece::Invalid(bytes) => 4 * bytes.len(),
+    }
+}
+
+fn write_escaped(f: &mut fmt::Formatter<'_>, piece: Piece<'_>) -> fmt::Result {
+    match piece {
+        Piece::Character('"') => f.write_str("\\\""),
+        Piece::Character('\\') => f.write_str("\\\\"),
+        Piece::Character(it) if it.is_control() => write_byte(f, it as u8),
+        Piece::Character(it) if breaks_lines(it) => write!(f, "\\u{{{:x}}}", u32::from(it)),
+        Piece::Character(it) => f.write_char(it),
+        Piece::Invalid(bytes) => bytes.iter().try_for_each(|byte| write_byte(f, *byte)),
     }
 }
 
@@ -82,17 +127,18 @@ pub struct JsonString<'a>(pub &'a [u8]);
 impl fmt::Display for JsonString<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_char('"')?;
-        write_chunks(f, self.0, write_json, |f, _| f.write_char(char::REPLACEMENT_CHARACTER))?;
+        for_each_piece(self.0, &mut |piece| write_json(f, piece))?;
         f.write_char('"')
     }
 }
 
-fn write_json(f: &mut fmt::Formatter<'_>, character: char) -> fmt::Result {
-    match character {
-        '"' => f.write_str("\\\""),
-        '\\' => f.write_str("\\\\"),
-        '\0'..' ' => write!(f, "\\u{:04x}", u32::from(character)),
-        _ => f.write_char(character),
+fn write_json(f: &mut fmt::Formatter<'_>, piece: Piece<'_>) -> fmt::Result {
+    match piece {
+        Piece::Character('"') => f.write_str("\\\""),
+        Piece::Character('\\') => f.write_str("\\\\"),
+        Piece::Character(it @ '\0'..' ') => write!(f, "\\u{:04x}", u32::from(it)),
+        Piece::Character(it) => f.write_char(it),
+        Piece::Invalid(_) => f.write_char(char::REPLACEMENT_CHARACTER),
     }
 }
 
@@ -102,7 +148,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn messages_stay_one_line_and_lose_no_byte() {
+    fn messages_stay_one_line_and_short_ones_lose_no_byte() {
         for (bytes, shown) in [
             (&b"plain"[..], r#""plain""#),
             ("gr\u{fc}n".as_bytes(), "\"gr\u{fc}n\""),
@@ -114,6 +160,25 @@ mod tests {
         ] {
             assert_eq!(Quoted(bytes).to_string(), shown);
         }
+    }
+
+    #[test]
+    fn the_middle_of_a_long_text_is_left_out() {
+        let longest = "x".repeat(Escaped::MAX_SHOWN);
+        assert_eq!(Escaped(longest.as_bytes()).to_string(), longest);
+        for (unit, shown) in
+            [("x", "x"), ("\u{fc}", "\u{fc}"), ("\n", "\\x0a"), ("\u{2028}", "\\u{2028}")]
+        {
+            let text = format!("/first/{}/last", unit.repeat(4096));
+            let text = Escaped(text.as_bytes()).to_string();
+            let (head, tail) = text.split_once(LEFT_OUT).unwrap();
+            assert!(head.starts_with("/first/") && head.ends_with(shown), "{text}");
+            assert!(tail.starts_with(shown) && tail.ends_with("/last"), "{text}");
+            assert!(text.len() <= Escaped::MAX_SHOWN + 16, "{text}");
+            assert!(text.len() >= Escaped::MAX_SHOWN - 16, "{text}");
+        }
+        let invalid = Escaped(&[0xff; 4096]).to_string();
+        assert!(invalid.len() <= Escaped::MAX_SHOWN + 16 && invalid.contains(LEFT_OUT));
     }
 
     #[test]

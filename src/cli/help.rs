@@ -7,7 +7,7 @@ Usage: loadline [OPTIONS] [--] PROGRAM [ARGS...]
 Runs a Go program as PID 1 of a container, within the container's limits.
 
 Limits:
-  --memory MODE           set GOMEMLIMIT: auto (if it is unset), always or off
+  --memory MODE           set GOMEMLIMIT: auto (if unset), cap, always or off
   --memory-ratio R        the share of the memory limit for Go (default 0.8)
   --memory-reserve SIZE   keep at least SIZE of the limit out of GOMEMLIMIT
   --memory-limit SIZE     override the limit: 400MiB, 400Mi, 400M or bytes

@@ -70,11 +70,12 @@ pub static OPTIONS: &[OptionSpec] = &[
         option: Some("--memory"),
         variable: Some("LOADLINE_MEMORY"),
         argument: Argument::Required,
-        expected: "auto, always or off",
+        expected: "auto, cap, always or off",
         init_only: false,
         set: |options, value| {
             options.tuning.memory = match value {
                 b"auto" => MemoryMode::Auto,
+                b"cap" => MemoryMode::Cap,
                 b"always" => MemoryMode::Always,
                 b"off" => MemoryMode::Off,
                 _ => return None,

@@ -2,7 +2,7 @@
 //! no broken ones.
 
 use super::elf::{BUDGET, CHUNK};
-use super::values::accepts_gomemlimit;
+use super::values::{MAX_GOMEMLIMIT, parse_gomemlimit};
 use super::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -505,8 +505,29 @@ fn which_numbers_go_accepts_depends_on_the_release() {
         ("+-1", [false; 3]),
         ("1-", [false; 3]),
     ] {
-        let accepted = [before, after, None].map(|it| accepts_gomemlimit(value.as_bytes(), it));
-        assert_eq!(accepted, releases, "{value}");
+        let parsed = [before, after, None].map(|it| parse_gomemlimit(value.as_bytes(), it));
+        assert_eq!(parsed.map(|it| it.is_some()), releases, "{value}");
+    }
+}
+
+#[test]
+fn a_gomemlimit_is_a_number_of_bytes() {
+    for (value, bytes) in [
+        ("0", Some(0)),
+        ("-0MiB", Some(0)),
+        ("1000", Some(1000)),
+        ("1B", Some(1)),
+        ("3KiB", Some(3 << 10)),
+        ("360MiB", Some(360 << 20)),
+        ("1000GiB", Some(1000 << 30)),
+        ("8388607TiB", Some(8_388_607 << 40)),
+        ("8388608TiB", None),
+        ("9223372036854775807", Some(MAX_GOMEMLIMIT.0)),
+        ("9223372036854775808", None),
+        ("off", Some(MAX_GOMEMLIMIT.0)),
+        ("512MB", None),
+    ] {
+        assert_eq!(parse_gomemlimit(value.as_bytes(), None).map(|it| it.0), bytes, "{value}");
     }
 }
 

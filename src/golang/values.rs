@@ -2,32 +2,37 @@
 
 use super::Release;
 use crate::text::split_once;
-use crate::units::parse_integer;
+use crate::units::{Bytes, parse_integer};
 
 /// From this release on, the runtime parses numbers with `ParseInt` of strconv, which accepts a
 /// leading plus, and rejects a minus without digits. The parsers before it did the opposite.
 const STRCONV_SINCE: Release = Release { major: 1, minor: 26, patch: 0 };
 
-/// Whether the Go runtime starts with this `GOMEMLIMIT` (`readGOMEMLIMIT` in runtime/mgcpacer.go,
+/// The highest `GOMEMLIMIT` that the Go runtime starts with. It has no effect, and is what the runtime
+/// takes `off` for.
+pub const MAX_GOMEMLIMIT: Bytes = Bytes(i64::MAX as u64);
+
+/// Parses a `GOMEMLIMIT` as the Go runtime does (`readGOMEMLIMIT` in runtime/mgcpacer.go,
 /// `parseByteCount` in runtime/string.go): `off`, or digits with the unit `B`, `KiB`, `MiB`, `GiB`,
 /// `TiB` or none, below 2^63 bytes. With any other value it aborts. If the release is unknown,
 /// what any release accepts counts.
 #[must_use]
-pub fn accepts_gomemlimit(value: &[u8], release: Option<Release>) -> bool {
+pub fn parse_gomemlimit(value: &[u8], release: Option<Release>) -> Option<Bytes> {
     let (number, shift) = match value {
-        b"off" => return true,
+        b"off" => return Some(MAX_GOMEMLIMIT),
         [number @ .., unit, b'i', b'B'] => match unit {
             b'K' => (number, 10),
             b'M' => (number, 20),
             b'G' => (number, 30),
             b'T' => (number, 40),
-            _ => return false,
+            _ => return None,
         },
         [.., b'0'..=b'9'] => (value, 0),
         [number @ .., b'B'] if number.last().is_some_and(u8::is_ascii_digit) => (number, 0),
-        _ => return false,
+        _ => return None,
     };
-    parse_i64(number, release).is_some_and(|number| (0..=i64::MAX >> shift).contains(&number))
+    let number = u64::try_from(parse_i64(number, release)?).ok()?;
+    (number <= MAX_GOMEMLIMIT.0 >> shift).then_some(Bytes(number << shift))
 }
 
 /// Parses a 32-bit number as the Go runtime does for `GOMAXPROCS`, `GOGC` and `GODEBUG` (`atoi32`

@@ -3,15 +3,13 @@
 use super::{LimitReader, Note, Plan, Reason, warn_about_files};
 use crate::cgroup::limits::{ControllerLimits, Limits};
 use crate::error::Error;
-use crate::golang::values::{accepts_gomemlimit, version_at_least};
+use crate::golang::values::{MAX_GOMEMLIMIT, parse_gomemlimit, version_at_least};
 use crate::golang::{GoBinary, Release};
 use crate::options::{MemoryMode, Tuning};
 use crate::units::{Bytes, Ratio};
 
 /// The first release of Go that reads `GOMEMLIMIT`.
 const GOMEMLIMIT_SINCE: Release = Release { major: 1, minor: 19, patch: 0 };
-/// The highest value that Go starts with.
-const MAX_GOMEMLIMIT: Bytes = Bytes(i64::MAX as u64);
 /// The first release of automemlimit that reads the ancestors of the process's own cgroup too.
 const ANCESTORS_SINCE: Release = Release { major: 0, minor: 7, patch: 5 };
 
@@ -38,17 +36,22 @@ pub(super) fn decide<'a>(
         decision.reason = Reason::Off;
         return;
     }
-    let is_auto = tuning.memory == MemoryMode::Auto;
     let release = program.and_then(|program| program.release);
     let has_gomemlimit = release.is_none_or(|release| release >= GOMEMLIMIT_SINCE);
     let mut note = (!has_gomemlimit).then_some(Note::NoEffect);
-    if is_auto && let Some(value) = gomemlimit {
-        if has_gomemlimit && !accepts_gomemlimit(value, release) {
-            warnings.push(Error::RefusedByGo(value));
+    let replaces = tuning.memory == MemoryMode::Always;
+    let present = gomemlimit.filter(|_| !replaces);
+    let present_bytes = present.and_then(|value| parse_gomemlimit(value, release));
+    if let Some(value) = present {
+        let may_be_lowered = tuning.memory == MemoryMode::Cap && present_bytes.is_some();
+        if has_gomemlimit && !may_be_lowered {
+            warn_about_value(value, present_bytes, decision.limit, warnings);
         }
         decision.reason = Reason::Present;
         decision.note = note;
-        return;
+        if !may_be_lowered {
+            return;
+        }
     }
     if tuning.memory_limit.is_none() {
         warn_about_files(&limits.memory, warnings);
@@ -56,7 +59,9 @@ pub(super) fn decide<'a>(
     let Some(limit) = decision.limit else {
         return;
     };
-    if is_auto
+    // A library does not replace a value that is set.
+    if !replaces
+        && present.is_none()
         && !is_customised(tuning)
         && let Some(version) = program.and_then(|program| program.automemlimit)
     {
@@ -66,14 +71,38 @@ pub(super) fn decide<'a>(
         }
         note = note.or(Some(Note::OwnCgroupOnly(LimitReader::Automemlimit)));
     }
-    decision.note = note;
     let (value, reason) = gomemlimit_for(limit, tuning, warnings);
-    decision.reason = reason;
-    if value > Bytes(0) {
-        decision.value = Some(value.0);
-    } else {
+    if value == Bytes(0) {
         // With 0 Go would collect garbage without pause.
         decision.reason = Reason::NothingLeft;
+        decision.note = note;
+        return;
+    }
+    if let Some(bytes) = present_bytes {
+        if bytes <= value {
+            return;
+        }
+        note = note.or(Some(Note::LoweredGomemlimit));
+    }
+    decision.value = Some(value.0);
+    decision.reason = reason;
+    decision.note = note;
+}
+
+/// Warns about a `GOMEMLIMIT` that stays as it is, if Go refuses it or it cannot help. `off` is what
+/// the user wants.
+fn warn_about_value<'a>(
+    value: &'a [u8],
+    bytes: Option<Bytes>,
+    limit: Option<Bytes>,
+    warnings: &mut Vec<Error<'a>>,
+) {
+    match (bytes, limit) {
+        (None, _) => warnings.push(Error::RefusedByGo(value)),
+        (Some(bytes), Some(limit)) if bytes >= limit && value != b"off" => {
+            warnings.push(Error::TooHighForLimit { value, bytes, limit });
+        }
+        _ => {}
     }
 }
 

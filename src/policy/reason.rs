@@ -107,6 +107,8 @@ impl Display for Reason {
 pub enum Note {
     /// The program's Go is older than the variable.
     NoEffect,
+    /// The environment sets GOMEMLIMIT to a higher value.
+    LoweredGomemlimit,
     /// The program reads limits itself, but misses this one, which is in another cgroup than its
     /// own.
     OwnCgroupOnly(LimitReader),
@@ -124,6 +126,7 @@ impl Display for Note {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoEffect => f.write_str("no effect on this program: it needs Go 1.19 or later"),
+            Self::LoweredGomemlimit => f.write_str("the value in the environment is higher"),
             Self::OwnCgroupOnly(reader) => {
                 write!(f, "{reader} reads only the process's own cgroup")
             }

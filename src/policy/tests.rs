@@ -1,7 +1,7 @@
 use super::*;
 use crate::cgroup::limits::{CgroupVersion, LimitFile};
 use crate::golang::Release;
-use crate::golang::values::accepts_gomemlimit;
+use crate::golang::values::parse_gomemlimit;
 use crate::options::{CpuMode, MemoryMode, Rounding};
 use crate::sys::Errno;
 use crate::units::Ratio;
@@ -133,7 +133,7 @@ fn a_variable_that_is_set_is_left_alone_unless_the_mode_replaces_it() {
 
 #[test]
 fn a_gomemlimit_that_go_refuses_is_warned_about() {
-    let limits = limited(400 * MIB, 20_000);
+    let limits = limits(LimitValue::Unlimited, quota(20_000));
     for (value, fine) in [
         ("off", true),
         ("0", true),
@@ -160,6 +160,93 @@ fn a_gomemlimit_that_go_refuses_is_warned_about() {
         let plan = decide(&Tuning::DEFAULT, &limits, env);
         assert_eq!(plan.warnings.is_empty(), fine, "{value:?}");
         assert_eq!(plan.memory.value, None);
+    }
+}
+
+#[test]
+fn a_gomemlimit_that_is_not_below_the_limit_is_one_warning_with_both_numbers() {
+    let cpu = LimitValue::Absent;
+    for (limit, value, is_fine) in [
+        (bytes(400 * MIB), "419430399", true),
+        (bytes(400 * MIB), "399MiB", true),
+        (bytes(400 * MIB), "0", true),
+        // Whoever writes this wants no GOMEMLIMIT.
+        (bytes(400 * MIB), "off", true),
+        (bytes(400 * MIB), "419430400", false),
+        (bytes(400 * MIB), "400MiB", false),
+        (bytes(400 * MIB), "1000GiB", false),
+        (bytes(400 * MIB), "9223372036854775807", false),
+        // Nothing can be said without a limit.
+        (bytes(1024 * MIB + 1), "1000GiB", true),
+        (LimitValue::Unlimited, "1000GiB", true),
+        (LimitValue::Absent, "1000GiB", true),
+        (LimitValue::Problem(FileProblem::Unreadable(Errno(13))), "1000GiB", true),
+    ] {
+        let limits = limits(limit, cpu.clone());
+        let env = GoEnv { gomemlimit: Some(value.as_bytes()), ..GoEnv::default() };
+        let plan = decide(&Tuning::DEFAULT, &limits, env);
+        assert_eq!(plan.warnings.len(), usize::from(!is_fine), "{value}");
+        assert_eq!((plan.memory.value, plan.memory.reason), (None, Reason::Present), "{value}");
+        for memory in [MemoryMode::Always, MemoryMode::Off] {
+            let plan = decide(&Tuning { memory, ..Tuning::DEFAULT }, &limits, env);
+            assert!(!plan.warnings.iter().any(|it| it.to_string().contains("GOMEMLIMIT")));
+        }
+    }
+    let env = GoEnv { gomemlimit: Some(b"1000GiB"), ..GoEnv::default() };
+    let limits = limited(400 * MIB, 20_000);
+    assert_eq!(
+        decide(&Tuning::DEFAULT, &limits, env).warnings.first().unwrap().to_string(),
+        "GOMEMLIMIT=\"1000GiB\" is left unchanged, but is too high to help: it is 1000 GiB, and the \
+         memory limit is 400 MiB; --memory cap lowers it"
+    );
+    let tuning = Tuning { memory_limit: Some(Bytes(2000 * MIB)), ..Tuning::DEFAULT };
+    let env = GoEnv { gomemlimit: Some(b"2000MiB"), ..GoEnv::default() };
+    assert_eq!(decide(&tuning, &limits, env).warnings.len(), 1, "the given limit counts");
+    let plan = super::decide(&Tuning::DEFAULT, &limits, env, Some(go(18)), Vec::new());
+    assert!(plan.warnings.is_empty(), "Go 1.18 does not read it");
+}
+
+#[test]
+fn the_mode_cap_lowers_a_higher_gomemlimit_and_leaves_a_lower_one() {
+    let share = Reason::Share(Ratio::DEFAULT);
+    let lowered = Some(Note::LoweredGomemlimit);
+    for (limit, value, gomemlimit, reason, note, warnings) in [
+        (bytes(400 * MIB), None, Some(320 * MIB), share, None, 0),
+        (bytes(400 * MIB), Some("300MiB"), None, Reason::Present, None, 0),
+        (bytes(400 * MIB), Some("0"), None, Reason::Present, None, 0),
+        (bytes(400 * MIB), Some("320MiB"), None, Reason::Present, None, 0),
+        (bytes(400 * MIB), Some("335544321"), Some(320 * MIB), share, lowered, 0),
+        (bytes(400 * MIB), Some("400MiB"), Some(320 * MIB), share, lowered, 0),
+        (bytes(400 * MIB), Some("1000GiB"), Some(320 * MIB), share, lowered, 0),
+        (bytes(400 * MIB), Some("off"), Some(320 * MIB), share, lowered, 0),
+        (bytes(400 * MIB), Some("512MB"), None, Reason::Present, None, 1),
+        (bytes(0), Some("off"), None, Reason::NothingLeft, None, 0),
+        (LimitValue::Unlimited, Some("1000GiB"), None, Reason::Present, None, 0),
+        (LimitValue::Unlimited, None, None, Reason::Unlimited, None, 0),
+        (
+            LimitValue::Problem(FileProblem::Unreadable(Errno(13))),
+            Some("off"),
+            None,
+            Reason::Present,
+            None,
+            1,
+        ),
+    ] {
+        let limits = limits(limit, LimitValue::Absent);
+        let env = GoEnv { gomemlimit: value.map(str::as_bytes), ..GoEnv::default() };
+        let plan = decide(&Tuning { memory: MemoryMode::Cap, ..Tuning::DEFAULT }, &limits, env);
+        let memory = plan.memory;
+        let decided = (memory.value, memory.reason, memory.note, plan.warnings.len());
+        assert_eq!(decided, (gomemlimit, reason, note, warnings), "{value:?}");
+    }
+    // Where a value is set, the library in the program leaves it as it is.
+    let program = GoBinary { automemlimit: Some(b"v0.7.4"), ..go(22) };
+    let tuning = Tuning { memory: MemoryMode::Cap, ..Tuning::DEFAULT };
+    let limits = nested(false);
+    for (gomemlimit, value) in [(None, None), (Some(&b"off"[..]), Some(320 * MIB))] {
+        let env = GoEnv { gomemlimit, ..GoEnv::default() };
+        let plan = super::decide(&tuning, &limits, env, Some(program), Vec::new());
+        assert_eq!(plan.memory.value, value, "{gomemlimit:?}");
     }
 }
 
@@ -477,7 +564,7 @@ proptest! {
         let [memory, cpu] = values(&tuning, &limits, GoEnv::default());
         if let Some(memory) = memory {
             prop_assert!(0 < memory && memory <= limit);
-            prop_assert!(accepts_gomemlimit(memory.to_string().as_bytes(), None));
+            prop_assert!(parse_gomemlimit(memory.to_string().as_bytes(), None) == Some(Bytes(memory)));
         }
         prop_assert!(cpu.is_none_or(|cpu| 1 <= cpu && cpu < cpus.into()));
     }

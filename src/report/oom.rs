@@ -128,7 +128,8 @@ impl Display for OomReport<'_> {
                 write!(f, "the kernel OOM-killed {others} processes of the container")?;
             }
         }
-        write!(f, ": {}", self.context)
+        // The words that alerts on logs look for: OOM, and these.
+        write!(f, " (out of memory): {}", self.context)
     }
 }
 

@@ -2,7 +2,7 @@
 //! environment. Closed descriptors do no harm.
 
 use crate::support::{
-    Ended, Init, Input, Launch, OF_THE_C_LIBRARY, Opt, Place, Running, bytes, probe_path,
+    Ended, Init, Input, Launch, OF_THE_C_LIBRARY, Opt, Place, Running, Tree, bytes, probe_path,
 };
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -310,4 +310,37 @@ fn environment_is_passed_on_except_for_two_variables() {
             assert_eq!(found, expected);
         }
     }
+}
+
+#[test]
+fn gomemlimit_that_cannot_help_is_a_warning_and_cap_lowers_it() {
+    let tree = Tree::v2();
+    for (mode, value, expected, warnings) in [
+        ("auto", "1000GiB", "1000GiB", 1),
+        ("auto", "390MiB", "390MiB", 0),
+        ("cap", "1000GiB", "335544320", 0),
+        ("cap", "off", "335544320", 0),
+        ("cap", "300MiB", "300MiB", 0),
+        ("cap", "512MB", "512MB", 1),
+    ] {
+        let launch = tree
+            .launch(Place::Subreaper, &["environment"], &["-s"])
+            .environment(format!("GOMEMLIMIT={value}"))
+            .environment(format!("LOADLINE_MEMORY={mode}"));
+        let mut init = launch.start();
+        let found = strings(&init.output());
+        let entry = OsString::from(format!("GOMEMLIMIT={expected}"));
+        assert!(found.contains(&entry), "{mode} {value}: {found:?}");
+        let messages = init.messages();
+        assert_eq!(messages.lines().count(), warnings, "{messages}");
+    }
+    let explanation = std::process::Command::new(Init::under_test().path)
+        .args(["--explain", "--root", tree.root()])
+        .env("GOMEMLIMIT", "419430400")
+        .output()
+        .unwrap();
+    let explanation = String::from_utf8(explanation.stdout).unwrap();
+    let warning = "\nwarning: GOMEMLIMIT=\"419430400\" is left unchanged, but is too high to help: \
+                   it is 400 MiB, and the memory limit is 400 MiB; --memory cap lowers it\n";
+    assert!(explanation.contains(warning), "{explanation}");
 }

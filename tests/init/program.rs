@@ -50,6 +50,19 @@ fn missing_program_is_127() {
 }
 
 #[test]
+fn reason_follows_a_name_that_is_longer_than_a_line() {
+    Init::must_be_loadline();
+    for &exec in Init::exec_or_not() {
+        let name = "/x".repeat(4000);
+        let mut init = Launch::new(Place::Subreaper, &[]).program(&[name]).exec(exec).start();
+        init.exits_with(127);
+        let message = init.messages();
+        assert!(message.ends_with("/x\": No such file or directory\n"), "{message}");
+        assert!(message.contains("\"/x/x") && message.contains("x[...]"), "{message}");
+    }
+}
+
+#[test]
 fn path_through_a_file_is_127() {
     fails_with(127, "/etc/passwd/x");
 }

@@ -28,7 +28,7 @@ fn oom_kill_of_the_program_is_reported_in_one_line() {
         tree.oom_kills(2, 0);
         assert_eq!(
             killed(init),
-            "loadline: the kernel OOM-killed the program: limit 400 MiB in \
+            "loadline: the kernel OOM-killed the program (out of memory): limit 400 MiB in \
              \"/sys/fs/cgroup/memory.max\", peak 400 MiB, GOMEMLIMIT=335544320; raise the limit, or \
              leave more of it to memory outside the Go heap (--memory-ratio, --memory-reserve)\n"
         );
@@ -41,8 +41,8 @@ fn oom_kill_of_the_program_is_reported_on_v1() {
     let init = tree.start(Place::Subreaper, &["-s", "--memory=off"]);
     tree.write("sys/fs/cgroup/memory/memory.oom_control", "under_oom 0\noom_kill 3\n");
     let message = killed(init);
-    let expected = "the kernel OOM-killed the program and 1 other process of the container: limit 400 \
-                    MiB in \"/sys/fs/cgroup/memory/memory.limit_in_bytes\"";
+    let expected = "the kernel OOM-killed the program and 1 other process of the container (out of \
+                    memory): limit 400 MiB in \"/sys/fs/cgroup/memory/memory.limit_in_bytes\"";
     assert!(message.contains(expected) && message.lines().count() == 1, "{message}");
     assert!(
         message.contains("GOMEMLIMIT unset; raise the limit, or set GOMEMLIMIT below it"),
@@ -51,8 +51,7 @@ fn oom_kill_of_the_program_is_reported_on_v1() {
 }
 
 const NOT_OOM: &str = "loadline: the program was killed by SIGKILL, but not by the OOM killer\n";
-const POSSIBLY_OOM: &str =
-    "loadline: the program was killed by SIGKILL, possibly by the OOM killer: limit 400";
+const POSSIBLY_OOM: &str = "loadline: the program was killed by SIGKILL, possibly by the OOM killer (out of memory): limit";
 
 #[test]
 fn sigkill_by_a_process_is_not_reported_as_an_oom_kill() {
@@ -125,7 +124,8 @@ fn oom_kill_of_another_process_is_reported() {
     init.signal(libc::SIGTERM);
     init.exits_with(128 + libc::SIGTERM);
     let message = init.messages();
-    assert!(message.contains("the kernel OOM-killed 2 processes of the container: "), "{message}");
+    let expected = "the kernel OOM-killed 2 processes of the container (out of memory): ";
+    assert!(message.contains(expected), "{message}");
     assert!(
         message.contains("peak 100 MiB") && message.contains("not this limit, but"),
         "{message}"
@@ -139,7 +139,7 @@ fn processes_killed_as_a_group_are_not_counted() {
     tree.oom_kills(7, 1);
     let message = killed(init);
     assert!(
-        message.contains("OOM-killed the program and other processes of the container: "),
+        message.contains("the program and other processes of the container (out of memory): "),
         "{message}"
     );
 }
@@ -246,7 +246,7 @@ fn termination_log_must_be_a_regular_file() {
 }
 
 #[test]
-fn termination_log_gets_at_most_4096_bytes() {
+fn termination_log_has_the_advice_behind_a_long_value_too() {
     let directory = tempdir().unwrap();
     let log = directory.path().join("log");
     fs::write(&log, "").unwrap();
@@ -258,9 +258,11 @@ fn termination_log_gets_at_most_4096_bytes() {
         .environment(format!("LOADLINE_TERMINATION_LOG={}", log.display()));
     let init = launch.start_idle();
     tree.oom_kills(2, 0);
-    assert!(killed(init).contains("the kernel OOM-killed the program"));
-    let left = fs::read(&log).unwrap();
-    assert_eq!((left.len(), left.last()), (4096, Some(&b'\n')));
+    let message = killed(init);
+    let left = fs::read_to_string(&log).unwrap();
+    assert!(message.ends_with(&left) && left.contains("OOM-killed the program"), "{message}");
+    assert!(left.len() <= 4096, "{left}");
+    assert!(left.ends_with("11; raise the limit, or lower GOMEMLIMIT\n"), "{left}");
 }
 
 #[test]

@@ -27,8 +27,8 @@ fn with(change: impl Fn(&mut OomContext<'_>)) -> String {
 fn the_common_case_is_reported_in_full() {
     assert_eq!(
         typical().to_string(),
-        "the kernel OOM-killed the program: limit 400 MiB in \"/sys/fs/cgroup/memory.max\", \
-         peak 400 MiB, GOMEMLIMIT=335544320; raise the limit, or leave more of it to memory \
+        "the kernel OOM-killed the program (out of memory): limit 400 MiB in \
+         \"/sys/fs/cgroup/memory.max\", peak 400 MiB, GOMEMLIMIT=335544320; raise the limit, or leave more of it to memory \
          outside the Go heap (--memory-ratio, --memory-reserve)"
     );
 }
@@ -39,34 +39,36 @@ fn the_report_says_what_was_killed() {
     const KILLED: ExitStatus = Signaled(libc::SIGKILL);
     const TERMINATED: ExitStatus = Signaled(libc::SIGTERM);
     for (status, killed_by_us, oom_kills, is_exact, expected) in [
-        (KILLED, false, Some(1), true, "the kernel OOM-killed the program: limit"),
+        (KILLED, false, Some(1), true, "the kernel OOM-killed the program (out of memory): "),
         (
             KILLED,
             false,
             Some(2),
             true,
-            "the kernel OOM-killed the program and 1 other process of the container: limit",
+            "the kernel OOM-killed the program and 1 other process of the container (out of \
+             memory): ",
         ),
         (
             KILLED,
             false,
             Some(4),
             true,
-            "the kernel OOM-killed the program and 3 other processes of the container: limit",
+            "the kernel OOM-killed the program and 3 other processes of the container (out of \
+             memory): ",
         ),
         (
             Exited(0),
             false,
             Some(1),
             true,
-            "the kernel OOM-killed 1 process of the container: limit",
+            "the kernel OOM-killed 1 process of the container (out of memory): ",
         ),
         (
             Exited(1),
             false,
             Some(3),
             true,
-            "the kernel OOM-killed 3 processes of the container: limit",
+            "the kernel OOM-killed 3 processes of the container (out of memory): ",
         ),
         (TERMINATED, false, Some(1), true, "the kernel OOM-killed 1 process of the container"),
         (
@@ -74,14 +76,15 @@ fn the_report_says_what_was_killed() {
             false,
             Some(3),
             false,
-            "the kernel OOM-killed other processes of the container: limit",
+            "the kernel OOM-killed other processes of the container (out of memory): ",
         ),
         (
             KILLED,
             false,
             Some(3),
             false,
-            "the kernel OOM-killed the program and other processes of the container: limit",
+            "the kernel OOM-killed the program and other processes of the container (out of \
+             memory): ",
         ),
         (
             KILLED,
@@ -95,9 +98,15 @@ fn the_report_says_what_was_killed() {
             false,
             None,
             true,
-            "the program was killed by SIGKILL, possibly by the OOM killer: limit",
+            "the program was killed by SIGKILL, possibly by the OOM killer (out of memory): ",
         ),
-        (KILLED, true, Some(1), true, "the kernel OOM-killed 1 process of the container: limit"),
+        (
+            KILLED,
+            true,
+            Some(1),
+            true,
+            "the kernel OOM-killed 1 process of the container (out of memory): ",
+        ),
     ] {
         let victim = OomVictim::of(status, killed_by_us, oom_kills).unwrap();
         let text = OomReport { victim, is_exact, ..typical() }.to_string();

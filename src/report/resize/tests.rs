@@ -1,7 +1,9 @@
 use super::*;
 use crate::options::Rounding;
-use crate::policy::{Decision, Reason};
+use crate::policy::{Decision, LimitReader, Note, Reason};
+use crate::stderr::LineBuffer;
 use crate::units::Ratio;
+use core::fmt::Write;
 use proptest::prelude::*;
 
 const MIB: u64 = 1 << 20;
@@ -43,6 +45,20 @@ fn the_report_says_what_has_changed_and_what_a_start_would_give() {
          GOMEMLIMIT=503316480 (80% of the limit; limit 600 MiB); GOMAXPROCS=2 (the quota rounded \
          up; limit 2 CPU); the program keeps its values"
     );
+}
+
+#[test]
+fn the_end_of_the_report_is_in_the_line_whatever_the_paths_are() {
+    let long = &*b"/x".repeat(4096).leak();
+    let longest = Some(Note::OwnCgroupOnly(LimitReader::Automemlimit));
+    let (source, note) = (Some(long), longest);
+    let memory = Decision { source, note, ..memory(600) };
+    let cpu = Decision { source, note, ..cpu(200) };
+    let after = Plan { godebug: Some(long.to_vec()), ..plan(memory, cpu) };
+    let text = report(&plan(none(), none()), &after, OnResize::Signal(64));
+    let mut line = LineBuffer::default();
+    write!(line, "loadline: (4294967295 messages dropped) {text}").unwrap();
+    assert!(line.as_line().ends_with(b"; sending signal 64 to the program\n"), "{text}");
 }
 
 #[test]

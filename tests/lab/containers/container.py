@@ -206,7 +206,7 @@ def check_explained(title, messages, who, limit):
     """An OOM kill is reported in one line that names what was killed, the limit, and the peak."""
     explained = [line for line in messages.splitlines() if "OOM-killed" in line]
     line = explained[0] if len(explained) == 1 else ""
-    good = (f"the kernel OOM-killed {who}: limit {limit >> 20} MiB in" in line
+    good = (f"the kernel OOM-killed {who} (out of memory): limit {limit >> 20} MiB in" in line
             and ", peak " in line and "; raise the limit, or " in line)
     yield good, f"{title}: the OOM kill of {who} is reported" + ("" if good else f", not {messages.strip()}")
 

@@ -127,9 +127,9 @@ echo "code $?"
     other = "the program was killed by SIGKILL, but not by the OOM killer"
     check("SIGKILL by a process, before any OOM kill", "sh -c 'kill -KILL $$'", 137, other)
     check("OOM kill of the program, by the limit of an ancestor", too_much, 137,
-          "the kernel OOM-killed the program: ", limit, "--memory-ratio")
+          "the kernel OOM-killed the program (out of memory): ", limit, "--memory-ratio")
     output = check("OOM kill of a child, while the program goes on", f"sh -c '{too_much}; exit 3'", 3,
-                   "the kernel OOM-killed 1 process of the container: ", limit,
+                   "the kernel OOM-killed 1 process of the container (out of memory): ", limit,
                    options=["--report=json"])
     summary = json.loads(re.search(r"^{.*}", output, re.MULTILINE)[0])
     report.check(summary["exit_code"] == 3 and summary["memory"]["oom_kills"] == 1
@@ -144,7 +144,7 @@ echo "code $?"
               f"sh -c '. /tools/inside.sh; wait_until_idle $PPID; {pause} kill -KILL $$'", 137, line)
     check("a limit that was changed",
           f"sh -c 'echo 48M >/sys/fs/cgroup/pod/memory.max; exec {too_much}'", 137,
-          "the kernel OOM-killed the program: ", "limit 48 MiB in", "(64 MiB at start)")
+          "the kernel OOM-killed the program (out of memory): ", "limit 48 MiB in", "(64 MiB at start)")
     guest.sh("clear_groups $C")
 
 

@@ -89,7 +89,7 @@ def memory_warn(guest, report):
         report.check(passed, f"--memory-warn: {what}", run)
 
     limit = f"limit {LIMIT} MiB"
-    killed = "the kernel OOM-killed the program: "
+    killed = "the kernel OOM-killed the program (out of memory): "
 
     run = Run(guest, ALMOST, UNTIL_WARNED)
     check(run, run.has_said(WARNING) and run.log == "" and run.code == 0,
