@@ -58,7 +58,7 @@ fn the_end_of_the_report_is_in_the_line_whatever_the_paths_are() {
     let text = report(&plan(none(), none()), &after, OnResize::Signal(64));
     let mut line = LineBuffer::default();
     write!(line, "loadline: (4294967295 messages dropped) {text}").unwrap();
-    assert!(line.as_line().ends_with(b"; sending signal 64 to the program\n"), "{text}");
+    assert!(line.as_line().ends_with(b"; sending SIGRTMAX to the program\n"), "{text}");
 }
 
 #[test]
