@@ -213,7 +213,7 @@ fn help_fits_a_terminal() {
 
 #[test]
 fn readme_is_short() {
-    assert!(README.lines().count() <= 150, "details belong into docs/");
+    assert!(README.lines().count() <= 160, "details belong into docs/");
 }
 
 /// What GitHub makes of the headings of a document, for links to them.

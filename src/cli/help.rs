@@ -3,7 +3,6 @@
 /// The text of `--help`: one line for each option, on a screen of 40 lines and 80 columns.
 pub const HELP: &str = "\
 Usage: loadline [OPTIONS] [--] PROGRAM [ARGS...]
-
 Runs a Go program as PID 1 of a container, within the container's limits.
 
 Limits:
@@ -37,9 +36,7 @@ While the program runs, and at its end:
 Other:
   --explain[=text|json]   show the limits and decisions, and run nothing
   --root DIR              read /proc and /sys below DIR
-  -l                      show the license
-  -h, --help              show this help
-  --version               show the version
+  -l, -h, --help, --version   show the license, this help, the version
 
 Each long option above \"Other\" has a variable: --cpu-min is LOADLINE_CPU_MIN.
 ";
