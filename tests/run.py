@@ -67,6 +67,7 @@ SUITES = [
     ("demo-go1.19", "demo", ["make demo GO=1.19"], {}),
     ("demo-go1.27", "demo", ["make demo GO=1.27"], {}),
     ("peers", "lab", ["tests/lab/peers.py"], on("loadline")),
+    ("endurance", "lab", ["tests/lab/endurance.py"], on("loadline")),
     ("docker", "lab", ["tests/lab/containers/docker.py"], on("loadline")),
     ("podman", "lab", ["tests/lab/containers/podman.py"], on("loadline")),
     ("runc", "lab", ["tests/lab/containers/runc.py"], on("loadline")),
