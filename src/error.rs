@@ -191,8 +191,8 @@ impl fmt::Display for Error<'_> {
             ),
             // In the words of tini, which scripts look for.
             Self::NoReaping => f.write_str(
-                "not running as PID 1 and not a child subreaper, so zombie reaping won't work; use \
-                 -s or set TINI_SUBREAPER, or run as PID 1",
+                "not running as PID 1 and not a child subreaper, so zombie reaping won't work unless \
+                 PID 1 does it; use -s or set TINI_SUBREAPER, or run as PID 1",
             ),
             Self::Subreaper(cause) => write!(f, "cannot become a child subreaper: {cause}"),
             Self::ParentDeathSignal(cause) => {

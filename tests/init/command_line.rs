@@ -166,11 +166,24 @@ fn init_writes_nothing_to_stdout() {
 const NO_REAPING_WARNING: &str = "zombie reaping won't work";
 
 #[test]
-fn warning_if_it_cannot_reap_zombies() {
+fn verbose_init_says_if_it_cannot_reap_zombies() {
     Init::under_test().must_have(Opt::Subreaper);
-    let (ended, _, stderr) = run(Launch::new(Place::Plain, &["exit", "0"]));
-    assert_eq!(ended, Ended::Exited(0));
-    assert!(stderr.contains(NO_REAPING_WARNING), "{stderr:?}");
+    for verbose in [Opt::Verbose, Opt::Variable("TINI_VERBOSITY=2")] {
+        let launch = || Launch::new(Place::Plain, &["exit", "0"]).option(verbose);
+        let (ended, _, stderr) = run(launch());
+        assert_eq!(ended, Ended::Exited(0));
+        assert!(stderr.contains(NO_REAPING_WARNING), "{stderr:?}");
+        let (_, _, stderr) = run(launch().option(Opt::Subreaper));
+        assert!(!stderr.contains(NO_REAPING_WARNING), "{stderr:?}");
+    }
+}
+
+/// Another init, a pause container or systemd reaps then.
+#[test]
+fn init_below_another_one_is_quiet() {
+    Init::must_be_loadline();
+    is_quiet(Launch::new(Place::Plain, &["exit", "0"]));
+    is_quiet(Launch::new(Place::Plain, &["exit", "0"]).environment("TINI_VERBOSITY=1"));
 }
 
 #[test]
@@ -217,6 +230,29 @@ fn command_line_overrides_the_variable_for_verbosity() {
     let (_, stdout, stderr) =
         run(launch.option(Opt::Variable("TINI_VERBOSITY=0")).arguments(&["-vvv"]));
     assert!((stdout + &stderr).contains("Received SIGCHLD"));
+}
+
+/// tini says `Spawned child process` at the same level.
+#[test]
+fn verbose_init_says_at_once_what_is_set_and_started() {
+    Init::must_be_loadline();
+    let launch = || Launch::new(Place::Subreaper, &["report"]);
+    for launch in [
+        launch().arguments(&["-v"]),
+        launch().environment("TINI_VERBOSITY=2"),
+        launch().arguments(&["-v"]).environment("TINI_VERBOSITY=0"),
+    ] {
+        let mut init = launch.start();
+        init.expect("ready");
+        let program = init.program();
+        init.message("GOMEMLIMIT");
+        init.message(&format!("started process {program}"));
+        init.signal(libc::SIGTERM);
+        init.expect("signal 15");
+        init.exits_with(0);
+        let messages = init.messages();
+        assert!(!messages.contains("forwarded") && !messages.contains("Received"), "{messages}");
+    }
 }
 
 #[test]
