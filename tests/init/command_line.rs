@@ -1,6 +1,8 @@
 //! The command line, the variables of tini, and messages that scripts look for.
 
-use crate::support::{Ended, Init, Launch, Opt, Place, Running};
+use crate::support::{Ended, Init, Launch, Opt, Place, Running, probe_path};
+use std::os::unix::fs::symlink;
+use tempfile::tempdir;
 
 /// Runs it until it exits. Returns the exit code, stdout and stderr.
 #[track_caller]
@@ -21,6 +23,60 @@ fn no_arguments_is_a_usage_error() {
         assert_eq!((ended, stdout.as_str()), (Ended::Exited(1), ""));
         assert!(stderr.to_lowercase().contains("usage"), "{stderr:?}");
     }
+}
+
+#[test]
+fn usage_error_is_one_line_that_leads_to_the_help() {
+    Init::must_be_loadline();
+    for arguments in [
+        &[] as &[_],
+        &["--report", "--"],
+        &["--nope", "x"],
+        &["-exec", "x"],
+        &["--memory-limit=400m", "x"],
+        &["--memory-ratio=80", "x"],
+        &["--kill-after"],
+        &["--version=1"],
+    ] {
+        let (ended, stdout, stderr) = run(alone().arguments(arguments));
+        assert_eq!((ended, stdout.as_str()), (Ended::Exited(1), ""), "{arguments:?}");
+        let is_good = stderr.lines().count() == 1 && stderr.ends_with("; see loadline --help\n");
+        assert!(is_good, "{arguments:?}: {stderr:?}");
+    }
+}
+
+/// What looks like a part of our own command line was taken for the program.
+#[test]
+fn missing_program_that_is_an_option_or_a_value_gives_a_hint() {
+    Init::must_be_loadline();
+    for (arguments, program, hint) in [
+        (&["--", "-v", "/service"][..], "-v", "options for loadline go before the --"),
+        (&["--report", "json", "/service"], "json", "--report=json"),
+        (&["/service -port 80"], "/service -port 80", "it contains a space"),
+    ] {
+        for place in Place::all() {
+            for exec in ["LOADLINE_EXEC=0", "LOADLINE_EXEC=1"] {
+                let launch = Launch::new(place, &[]).program::<&str>(&[]).environment(exec);
+                let launch = launch.path("/nowhere");
+                let (ended, _, stderr) = run(launch.arguments(arguments));
+                assert_eq!(ended, Ended::Exited(127), "{arguments:?}");
+                let begin = format!("loadline: cannot execute \"{program}\": No such file ");
+                let line = stderr.lines().find(|line| line.starts_with(&begin));
+                assert!(line.is_some_and(|line| line.contains(hint)), "{stderr:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn program_with_the_name_of_an_optional_value_is_run() {
+    Init::must_be_loadline();
+    let directory = tempdir().unwrap();
+    symlink(probe_path(), directory.path().join("json")).unwrap();
+    let launch = alone().path(directory.path().to_str().unwrap());
+    let (ended, _, stderr) = run(launch.arguments(&["--report", "json", "exit", "3"]));
+    assert_eq!(ended, Ended::Exited(3), "{stderr}");
+    assert!(stderr.contains("the program ended: ") && !stderr.contains("--report"), "{stderr}");
 }
 
 #[test]
@@ -209,29 +265,6 @@ fn is_quiet(launch: Launch) {
     assert_eq!(message, (Ended::Exited(0), String::new(), String::new()), "{description}");
 }
 
-#[test]
-fn received_sigchld_is_logged_at_the_highest_verbosity() {
-    let logs = |launch| {
-        let (_, stdout, stderr) = run(launch);
-        (stdout + &stderr).contains("Received SIGCHLD")
-    };
-    let exit = |place| Launch::new(place, &["exit", "0"]);
-    for place in Place::all() {
-        assert!(logs(exit(place).option(Opt::Variable("TINI_VERBOSITY=3"))));
-        assert!(logs(exit(place).arguments(&["-vvv"])));
-        assert!(!logs(exit(place)));
-        assert!(!logs(exit(place).option(Opt::Variable("TINI_VERBOSITY=1"))));
-    }
-}
-
-#[test]
-fn command_line_overrides_the_variable_for_verbosity() {
-    let launch = Launch::new(Place::Subreaper, &["exit", "0"]);
-    let (_, stdout, stderr) =
-        run(launch.option(Opt::Variable("TINI_VERBOSITY=0")).arguments(&["-vvv"]));
-    assert!((stdout + &stderr).contains("Received SIGCHLD"));
-}
-
 /// tini says `Spawned child process` at the same level.
 #[test]
 fn verbose_init_says_at_once_what_is_set_and_started() {
@@ -253,6 +286,29 @@ fn verbose_init_says_at_once_what_is_set_and_started() {
         let messages = init.messages();
         assert!(!messages.contains("forwarded") && !messages.contains("Received"), "{messages}");
     }
+}
+
+#[test]
+fn received_sigchld_is_logged_at_the_highest_verbosity() {
+    let logs = |launch| {
+        let (_, stdout, stderr) = run(launch);
+        (stdout + &stderr).contains("Received SIGCHLD")
+    };
+    let exit = |place| Launch::new(place, &["exit", "0"]);
+    for place in Place::all() {
+        assert!(logs(exit(place).option(Opt::Variable("TINI_VERBOSITY=3"))));
+        assert!(logs(exit(place).arguments(&["-vvv"])));
+        assert!(!logs(exit(place)));
+        assert!(!logs(exit(place).option(Opt::Variable("TINI_VERBOSITY=1"))));
+    }
+}
+
+#[test]
+fn command_line_overrides_the_variable_for_verbosity() {
+    let launch = Launch::new(Place::Subreaper, &["exit", "0"]);
+    let (_, stdout, stderr) =
+        run(launch.option(Opt::Variable("TINI_VERBOSITY=0")).arguments(&["-vvv"]));
+    assert!((stdout + &stderr).contains("Received SIGCHLD"));
 }
 
 #[test]
