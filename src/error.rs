@@ -13,7 +13,12 @@ use core::fmt;
 #[derive(Clone, Copy, Debug)]
 pub enum Error<'a> {
     /// There is no such option.
-    UnknownOption(OptionName<'a>),
+    UnknownOption {
+        /// The option.
+        option: OptionName<'a>,
+        /// What may have been meant, behind a semicolon, or nothing.
+        hint: &'static str,
+    },
     /// The option requires a value and has none.
     MissingValue(OptionName<'a>),
     /// The option takes no value and has one.
@@ -24,10 +29,7 @@ pub enum Error<'a> {
         value: &'a [u8],
     },
     /// There is no program on the command line.
-    NoProgram {
-        /// The text of `--help`.
-        help: &'static str,
-    },
+    NoProgram,
     /// An option has an invalid value.
     InvalidOption {
         /// The option.
@@ -36,6 +38,8 @@ pub enum Error<'a> {
         value: &'a [u8],
         /// What it takes.
         expected: &'static str,
+        /// What may have been meant, behind a semicolon, or nothing.
+        hint: &'static str,
     },
     /// A variable for us has an invalid value.
     InvalidVariable {
@@ -117,6 +121,8 @@ pub enum Error<'a> {
         cause: Errno,
         /// Whether the file exists and what it needs does not: its interpreter or its loader.
         lacks_interpreter: bool,
+        /// What may have been meant, behind a semicolon, or nothing.
+        hint: &'static str,
     },
     /// The program cannot be executed with the variables that we set, because there is no room.
     NoRoomForVariables(Errno),
@@ -145,19 +151,26 @@ pub enum Error<'a> {
 impl fmt::Display for Error<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownOption(option) => {
-                write!(f, "unknown option {option}; see loadline --help")
+            Self::UnknownOption { option, hint } => {
+                write!(f, "unknown option {option}{hint}; see loadline --help")
             }
             Self::MissingValue(option) => {
                 write!(f, "{option} requires a value; see loadline --help")
             }
-            Self::UnexpectedValue { option, value } => {
-                write!(f, "{option} takes no value, but was given {}", Quoted(value))
-            }
-            Self::NoProgram { help } => write!(f, "no program given\n\n{help}"),
-            Self::InvalidOption { option, value, expected } => {
-                write!(f, "invalid value {} for {option}: expected {expected}", Quoted(value))
-            }
+            Self::UnexpectedValue { option, value } => write!(
+                f,
+                "{option} takes no value, but was given {}; see loadline --help",
+                Quoted(value)
+            ),
+            Self::NoProgram => f.write_str(
+                "no program given; usage: loadline [OPTIONS] [--] PROGRAM [ARGS...]; see loadline \
+                 --help",
+            ),
+            Self::InvalidOption { option, value, expected, hint } => write!(
+                f,
+                "invalid value {} for {option}: expected {expected}{hint}; see loadline --help",
+                Quoted(value)
+            ),
             Self::InvalidVariable { name, value, expected } => {
                 write!(f, "ignoring {}={}: expected {expected}", Escaped(name), Quoted(value))
             }
@@ -191,8 +204,8 @@ impl fmt::Display for Error<'_> {
             ),
             // In the words of tini, which scripts look for.
             Self::NoReaping => f.write_str(
-                "not running as PID 1 and not a child subreaper, so zombie reaping won't work; use \
-                 -s or set TINI_SUBREAPER, or run as PID 1",
+                "not running as PID 1 and not a child subreaper, so zombie reaping won't work unless \
+                 PID 1 does it; use -s or set TINI_SUBREAPER, or run as PID 1",
             ),
             Self::Subreaper(cause) => write!(f, "cannot become a child subreaper: {cause}"),
             Self::ParentDeathSignal(cause) => {
@@ -204,8 +217,8 @@ impl fmt::Display for Error<'_> {
             Self::Kill { target, cause } => {
                 write!(f, "cannot kill {target}: {cause}")
             }
-            Self::Exec { program, cause, lacks_interpreter } => {
-                write!(f, "cannot execute {}: {cause}", Quoted(program))?;
+            Self::Exec { program, cause, lacks_interpreter, hint } => {
+                write!(f, "cannot execute {}: {cause}{hint}", Quoted(program))?;
                 if cause.0 == libc::ENOEXEC {
                     f.write_str("; it may be built for another architecture")?;
                 }

@@ -99,7 +99,8 @@ pub fn start(
     mask: SignalSet,
 ) -> ControlFlow<u8, Running> {
     let arguments = arguments.get(1..).unwrap_or_default();
-    let Request { action, options, program, warnings } = cli::parse(arguments, environment);
+    let Request { action, options, program, program_hint, warnings } =
+        cli::parse(arguments, environment);
     let mut stderr = Stderr::new(options.verbosity);
     let action = match action {
         Ok(Action::Help) => return Break(print(&cli::HELP, &mut stderr)),
@@ -129,6 +130,7 @@ pub fn start(
             program: ExplainedProgram {
                 name: name.map(CStr::to_bytes),
                 path: file.map(CStr::to_bytes),
+                hint: program_hint,
                 go,
             },
             oom_group: Counters::new(&root, &limits).oom_group(),
@@ -156,7 +158,8 @@ pub fn start(
     let fallback = (!assignments.is_empty()).then(|| exec_env(environment.to_vec()));
     let environment = exec_env(env::apply(environment, &assignments));
     let args = ExecArgs::new(program, environment, fallback);
-    let mut command = Command { name: name.unwrap_or_default(), candidates: &candidates, args };
+    let name = name.unwrap_or_default();
+    let mut command = Command { name, hint: program_hint, candidates: &candidates, args };
     if action == Action::Exec {
         if options.uses_init_options {
             stderr.log(LogLevel::Warning, &Error::NoInit);

@@ -116,15 +116,19 @@ mod tests {
         let (text, cause) = (&long[..], Errno(libc::ENAMETOOLONG));
         let expected = "what is expected";
         let option = OptionName(text);
+        let hint = "";
         for (error, end) in [
-            (Error::Exec { program: text, cause, lacks_interpreter: false }, "File name too long"),
+            (
+                Error::Exec { program: text, cause, lacks_interpreter: false, hint },
+                "File name too long",
+            ),
             (Error::UnreadableFile { path: text, cause }, "File name too long"),
             (Error::TerminationLog { path: text, cause }, "File name too long"),
             (Error::InvalidVariable { name: b"X", value: text, expected }, expected),
             (Error::RefusedByGo(text), "or off"),
             (Error::IgnoredByGo { name: "X", value: text, expected }, expected),
-            (Error::UnknownOption(option), "loadline --help"),
-            (Error::InvalidOption { option, value: text, expected }, expected),
+            (Error::UnknownOption { option, hint }, "loadline --help"),
+            (Error::InvalidOption { option, value: text, expected, hint }, "loadline --help"),
             (Error::InvalidFile { path: text, content: text }, "/x\""),
         ] {
             let mut line = LineBuffer::default();

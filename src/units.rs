@@ -85,11 +85,14 @@ impl Ratio {
     /// 80%: the largest answers of Go services survived with this (docs/benchmarks.md).
     pub const DEFAULT: Self = Self(800_000_000);
 
-    /// Parses `0.9`, `1` or `.75`.
+    /// Parses `0.9`, `1`, `.75`, or a percentage: `90%`.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let billionths = parse_decimal(text, Self::WHOLE.into())?;
-        let billionths = u32::try_from(billionths).ok()?;
+        let (number, whole) = match text.strip_suffix(b"%") {
+            Some(number) => (number, Self::WHOLE / 100),
+            None => (text, Self::WHOLE),
+        };
+        let billionths = u32::try_from(parse_decimal(number, whole.into())?).ok()?;
         (0 < billionths && billionths <= Self::WHOLE).then_some(Self(billionths))
     }
 
@@ -170,8 +173,8 @@ fn parse_decimal(text: &[u8], scale: u64) -> Option<u64> {
 }
 
 /// What [`parse_size`] takes, for messages.
-pub const EXPECTED_SIZE: &str =
-    "a size such as 400MiB, 400Mi (1024s), 400MB, 400M (1000s) or bytes";
+pub const EXPECTED_SIZE: &str = "a size such as 400MiB, 400Mi (1024s), 400MB, 400M (1000s) or bytes; m is thousandths, and a \
+     percentage is for --memory-ratio";
 
 /// Parses a size: `400MiB` and `400Mi` are multiples of 1024, `400MB` and `400M` of 1000 as in
 /// Kubernetes, bare digits are bytes. Decimals are exact to a thousandth of the unit. The result is

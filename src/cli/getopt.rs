@@ -17,13 +17,15 @@ pub struct Parser<'a> {
     cluster: &'static [u8],
     /// The value in `--name=value`, until it is taken.
     joined: Option<&'static [u8]>,
+    /// The argument that was read last as options, or the `--` that ended them.
+    last: &'static [u8],
 }
 
 impl<'a> Parser<'a> {
     /// Takes the arguments without the name of our own program.
     #[must_use]
     pub const fn new(arguments: &'a [&'static CStr]) -> Self {
-        Self { arguments, cluster: b"", joined: None }
+        Self { arguments, cluster: b"", joined: None, last: b"" }
     }
 
     /// The next option; `None` at the first operand, after `--`, or at the end.
@@ -35,10 +37,12 @@ impl<'a> Parser<'a> {
         match first.to_bytes() {
             b"--" => {
                 self.arguments = rest;
+                self.last = b"--";
                 None
             }
             long @ [b'-', b'-', ..] => {
                 self.arguments = rest;
+                self.last = long;
                 let (name, joined) = match split_once(long, b'=') {
                     Some((name, value)) => (name, Some(value)),
                     None => (long, None),
@@ -47,8 +51,9 @@ impl<'a> Parser<'a> {
                 Some(OptionName(name))
             }
             // A `-` alone is an operand.
-            [b'-', cluster @ ..] if !cluster.is_empty() => {
+            short @ [b'-', cluster @ ..] if !cluster.is_empty() => {
                 self.arguments = rest;
+                self.last = short;
                 self.cluster = cluster;
                 self.next_in_cluster()
             }
@@ -78,6 +83,13 @@ impl<'a> Parser<'a> {
             self.arguments = rest;
             Some(value.to_bytes())
         })
+    }
+
+    /// The whole argument that was read last as options, `-xyz` or `--name=value`, or the `--` that
+    /// ended them.
+    #[must_use]
+    pub const fn last_argument(&self) -> &'static [u8] {
+        self.last
     }
 
     /// What has not been read: the operands, once there are no more options.
@@ -130,15 +142,16 @@ mod tests {
 
     #[test]
     fn dashes_end_the_options() {
-        for (arguments, operands) in [
-            (&[c"--", c"-a"][..], &[c"-a"][..]),
-            (&[c"-", c"-a"], &[c"-", c"-a"]),
-            (&[c""], &[c""]),
-            (&[], &[]),
+        for (arguments, operands, last) in [
+            (&[c"--", c"-a"][..], &[c"-a"][..], &b"--"[..]),
+            (&[c"-", c"-a"], &[c"-", c"-a"], b""),
+            (&[c""], &[c""], b""),
+            (&[], &[], b""),
         ] {
             let mut parser = Parser::new(arguments);
             assert_eq!(parser.next_option(), None);
             assert_eq!(parser.operands(), operands);
+            assert_eq!(parser.last_argument(), last);
         }
     }
 
@@ -152,5 +165,19 @@ mod tests {
         assert_eq!(parser.joined_value(), None);
         assert_eq!(parser.next_option(), Some(OptionName(b"x")));
         assert_eq!(parser.required_value(), None);
+    }
+
+    #[test]
+    fn the_last_argument_is_that_of_the_option() {
+        let mut parser = Parser::new(&[c"-ab", c"--of=1", c"--of", c"2", c"--", c"-x"]);
+        let mut seen = Vec::new();
+        while let Some(option) = parser.next_option() {
+            if option == OptionName(b"--of") {
+                parser.required_value();
+            }
+            seen.push(parser.last_argument());
+        }
+        assert_eq!(seen, [&b"-ab"[..], b"-ab", b"--of=1", b"--of"]);
+        assert_eq!(parser.last_argument(), b"--");
     }
 }

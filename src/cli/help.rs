@@ -22,7 +22,7 @@ Init (short options as in tini):
   -p SIGNAL               get SIGNAL when the parent process dies
   -e CODE                 report the exit code CODE as 0; repeatable
   -w                      warn when a zombie is reaped
-  -v                      log more; repeatable (TINI_VERBOSITY)
+  -v                      log more; repeatable (TINI_VERBOSITY=2)
   --rewrite FROM:TO       forward signal FROM as TO, or drop it (0); repeatable
   --kill-after TIME       send SIGKILL TIME after the first TERM, INT or QUIT
   --drain TIME            at the end, stop leftover processes within TIME

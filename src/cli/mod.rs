@@ -5,6 +5,7 @@
 
 mod getopt;
 mod help;
+mod hint;
 mod spec;
 #[cfg(test)]
 mod tests;
@@ -14,7 +15,7 @@ use crate::options::{Format, OptionName, Options};
 use crate::text::split_once;
 use core::ffi::CStr;
 use getopt::Parser;
-use spec::{Argument, DEFAULT_FORMAT, EXPECTED_FORMAT, ON, OptionSpec, parse_format};
+use spec::{Argument, EXPECTED_FORMAT, ON, OptionSpec, parse_format};
 
 pub use help::{HELP, LICENSE, VERSION};
 
@@ -44,6 +45,8 @@ pub struct Request<'a> {
     pub options: Options,
     /// The program and its arguments. Not empty if the action is `Exec` or `Supervise`.
     pub program: &'a [&'static CStr],
+    /// What may have been meant if there is no such program: the end of a message.
+    pub program_hint: &'static str,
     /// One warning for each invalid variable: a typo in one of them must not keep a pod down.
     pub warnings: Vec<Error<'static>>,
 }
@@ -61,7 +64,10 @@ pub fn parse<'a>(arguments: &'a [&'static CStr], environment: &[&'static CStr]) 
     }
     let mut parser = Parser::new(arguments);
     let action = apply_arguments(&mut parser, &mut options);
-    Request { action, options, program: parser.operands(), warnings }
+    let program = parser.operands();
+    let name = program.first().copied().unwrap_or_default();
+    let program_hint = hint::for_program(parser.last_argument(), name.to_bytes());
+    Request { action, options, program, program_hint, warnings }
 }
 
 fn apply_variable(entry: &'static [u8], options: &mut Options) -> Result<(), Error<'static>> {
@@ -100,8 +106,9 @@ fn apply_arguments(
                 options.root = Some(directory);
             }
             b"--explain" => {
-                let value = parser.joined_value().unwrap_or(DEFAULT_FORMAT);
-                let error = Error::InvalidOption { option, value, expected: EXPECTED_FORMAT };
+                let value = parser.joined_value().unwrap_or(ON);
+                let (expected, hint) = (EXPECTED_FORMAT, "");
+                let error = Error::InvalidOption { option, value, expected, hint };
                 explain = Some(parse_format(value).ok_or(error)?);
             }
             _ => apply_option(option, parser, options)?,
@@ -119,7 +126,7 @@ fn apply_arguments(
     }
     match explain {
         Some(format) => Ok(Action::Explain(format)),
-        None if parser.operands().is_empty() => Err(Error::NoProgram { help: HELP }),
+        None if parser.operands().is_empty() => Err(Error::NoProgram),
         None if options.exec => Ok(Action::Exec),
         None => Ok(Action::Supervise),
     }
@@ -130,14 +137,15 @@ fn apply_option(
     parser: &mut Parser<'_>,
     options: &mut Options,
 ) -> Result<(), Error<'static>> {
-    let spec = OptionSpec::by_option(option).ok_or(Error::UnknownOption(option))?;
+    let hint = hint::for_option(parser.last_argument());
+    let spec = OptionSpec::by_option(option).ok_or(Error::UnknownOption { option, hint })?;
     let value = match spec.argument {
-        Argument::Flag | Argument::Switch => ON,
-        Argument::Optional => parser.joined_value().unwrap_or(DEFAULT_FORMAT),
+        Argument::Flag => ON,
+        Argument::Optional => parser.joined_value().unwrap_or(ON),
         Argument::Required => parser.required_value().ok_or(Error::MissingValue(option))?,
     };
     let expected = spec.expected;
-    (spec.set)(options, value).ok_or(Error::InvalidOption { option, value, expected })?;
+    (spec.set)(options, value).ok_or(Error::InvalidOption { option, value, expected, hint })?;
     options.uses_init_options |= spec.init_only;
     Ok(())
 }

@@ -29,22 +29,17 @@ pub struct OptionSpec {
 pub enum Argument {
     /// `-s`: none. Its variable need only exist, whatever its value is, as in tini.
     Flag,
-    /// `--exec`: none. It is set with the value [`ON`], which its variable may have too.
-    Switch,
-    /// `--report` or `--report=json`. Alone, it is set with the value [`DEFAULT_FORMAT`].
+    /// `--report` or `--report=json`, `--exec` or `--exec=true`. Alone, it is set with the value [`ON`].
     Optional,
     /// `--cpu-min 2` or `--cpu-min=2`, `-e 3` or `-e3`.
     Required,
 }
 
-/// The value of a switch on the command line.
+/// The value of an option that is given without its optional value.
 pub const ON: &[u8] = b"1";
 
 /// What [`parse_switch`] takes.
-const EXPECTED_SWITCH: &str = "1, true, 0 or false";
-
-/// The value of `--report` or `--explain` alone.
-pub const DEFAULT_FORMAT: &[u8] = b"text";
+const EXPECTED_SWITCH: &str = "true or false";
 
 /// What [`parse_format`] takes.
 pub const EXPECTED_FORMAT: &str = "text or json";
@@ -70,7 +65,7 @@ pub static OPTIONS: &[OptionSpec] = &[
         option: Some("--memory"),
         variable: Some("LOADLINE_MEMORY"),
         argument: Argument::Required,
-        expected: "auto, cap, always or off",
+        expected: "auto, cap, always or off; a size is for --memory-limit, a share for --memory-ratio",
         init_only: false,
         set: |options, value| {
             options.tuning.memory = match value {
@@ -87,7 +82,7 @@ pub static OPTIONS: &[OptionSpec] = &[
         option: Some("--memory-ratio"),
         variable: Some("LOADLINE_MEMORY_RATIO"),
         argument: Argument::Required,
-        expected: "a number above 0 and at most 1 such as 0.8",
+        expected: "a share above 0 and at most 1 such as 0.8 or 80%",
         init_only: false,
         set: |options, value| {
             options.tuning.memory_ratio = Ratio::parse(value)?;
@@ -121,7 +116,7 @@ pub static OPTIONS: &[OptionSpec] = &[
         option: Some("--cpu"),
         variable: Some("LOADLINE_CPU"),
         argument: Argument::Required,
-        expected: "auto, static, live or off",
+        expected: "auto, static, live or off; a number is for --cpu-limit",
         init_only: false,
         set: |options, value| {
             options.tuning.cpu = match value {
@@ -175,7 +170,7 @@ pub static OPTIONS: &[OptionSpec] = &[
     OptionSpec {
         option: Some("--exec"),
         variable: Some("LOADLINE_EXEC"),
-        argument: Argument::Switch,
+        argument: Argument::Optional,
         expected: EXPECTED_SWITCH,
         init_only: false,
         set: |options, value| {
@@ -243,7 +238,7 @@ pub static OPTIONS: &[OptionSpec] = &[
         option: None,
         variable: Some("TINI_VERBOSITY"),
         argument: Argument::Required,
-        expected: "a whole number",
+        expected: "a whole number such as 1 (the default), 2 (-v) or 3 (-vv)",
         init_only: false,
         set: |options, value| {
             options.verbosity = parse_integer(value)?.try_into().ok()?;
@@ -317,7 +312,7 @@ pub static OPTIONS: &[OptionSpec] = &[
     OptionSpec {
         option: Some("--memory-warn"),
         variable: Some("LOADLINE_MEMORY_WARN"),
-        argument: Argument::Switch,
+        argument: Argument::Optional,
         expected: EXPECTED_SWITCH,
         // Switched off by its variable, it has no effect with an init either.
         init_only: false,
@@ -332,9 +327,14 @@ pub static OPTIONS: &[OptionSpec] = &[
         variable: Some("LOADLINE_REPORT"),
         argument: Argument::Optional,
         expected: EXPECTED_FORMAT,
-        init_only: true,
+        // Switched off by its variable, it has no effect with an init either.
+        init_only: false,
         set: |options, value| {
-            options.report = Some(parse_format(value)?);
+            options.report = match parse_switch(value) {
+                Some(false) => None,
+                _ => Some(parse_format(value)?),
+            };
+            options.uses_init_options |= options.report.is_some();
             Some(())
         },
     },
@@ -354,20 +354,21 @@ pub static OPTIONS: &[OptionSpec] = &[
     },
 ];
 
+/// Parses the boolean words of systemd.syntax(7).
 fn parse_switch(value: &[u8]) -> Option<bool> {
     match value {
-        b"1" | b"true" => Some(true),
-        b"0" | b"false" => Some(false),
+        b"1" | b"true" | b"yes" | b"on" => Some(true),
+        b"0" | b"false" | b"no" | b"off" => Some(false),
         _ => None,
     }
 }
 
-/// Parses the format of `--explain` and `--report`.
+/// Parses the format of `--explain` and `--report`. To switch either on is to ask for text.
 pub fn parse_format(value: &[u8]) -> Option<Format> {
     match value {
         b"text" => Some(Format::Text),
         b"json" => Some(Format::Json),
-        _ => None,
+        _ => parse_switch(value)?.then_some(Format::Text),
     }
 }
 

@@ -70,16 +70,17 @@ fn each_tunable_is_an_option_and_a_variable_and_the_command_line_wins() {
             "--report" => "json",
             "--termination-log" => "/log",
             "--on-resize" => "signal:HUP",
+            "--exec" | "--memory-warn" => "true",
             _ => "5",
         };
         let shown = |arguments: &[&str], environment: &[&str]| {
-            let Options { tuning, rewrites, kill_after, drain, .. } =
+            let Options { tuning, rewrites, kill_after, drain, exec, .. } =
                 options(arguments, environment);
-            let Options { report, termination_log, on_resize, .. } =
+            let Options { report, termination_log, on_resize, memory_warn, .. } =
                 options(arguments, environment);
             format!(
-                "{tuning:?} {rewrites:?} {kill_after:?} {drain:?} {report:?} \
-                 {termination_log:?} {on_resize:?}"
+                "{tuning:?} {rewrites:?} {kill_after:?} {drain:?} {exec} {report:?} \
+                 {termination_log:?} {on_resize:?} {memory_warn}"
             )
         };
         let default = shown(&["x"], &[]);
@@ -120,18 +121,17 @@ fn the_variable_of_a_long_option_is_its_name() {
 fn the_help_fits_a_screen_and_has_one_line_for_each_option() {
     assert!(HELP.lines().count() <= 40);
     assert!(HELP.lines().all(|line| line.len() <= 80 && line.is_ascii()));
-    let mut options: Vec<_> = OPTIONS.iter().filter_map(|spec| spec.option).collect();
-    options.extend(["v", "l", "h", "--explain", "--root", "--version"]);
-    let lines = || HELP.lines().filter_map(|line| line.strip_prefix("  -"));
-    for option in &options {
-        let is_its_own = |line: &&str| {
-            let rest = line.strip_prefix(option.strip_prefix('-').unwrap_or(option));
-            rest.is_some_and(|rest| rest.starts_with([' ', '[', ',']))
-        };
-        assert_eq!(lines().filter(is_its_own).count(), 1, "{option}");
-    }
-    assert_eq!(lines().count(), options.len(), "no other option is there");
-    assert!(HELP.contains("-h, --help "));
+    let named = OPTIONS.iter().filter_map(|spec| spec.option);
+    let others = ["v", "l", "h", "--help", "--explain", "--root", "--version"];
+    let options = named.chain(others).map(|name| OptionName(name.as_bytes()).to_string());
+    let mut options: Vec<_> = options.collect();
+    let lines = HELP.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
+    // The description is behind two spaces, and may be that of several options.
+    let names = lines.flat_map(|line| line.split("  ").next().unwrap().split(", "));
+    let mut in_help: Vec<_> = names.map(|name| name.split([' ', '[']).next().unwrap()).collect();
+    in_help.sort_unstable();
+    options.sort();
+    assert_eq!(in_help, options, "each is there once");
     for spec in OPTIONS {
         if let Some(variable) = spec.variable
             && variable.starts_with("TINI_")
@@ -238,7 +238,8 @@ fn options_that_only_an_init_can_honour_are_noticed() {
         assert!(options(&["x"], &[variable]).uses_init_options, "{variable}");
     }
     let others = ["-vv", "--exec", "--memory=always", "--cpu-min=2", "--on-resize=ignore", "x"];
-    let variables = ["LOADLINE_MEMORY_WARN=0", "LOADLINE_DRAIN=", "TINI_VERBOSITY=3"];
+    let variables =
+        ["LOADLINE_MEMORY_WARN=0", "LOADLINE_REPORT=false", "LOADLINE_DRAIN=", "TINI_VERBOSITY=3"];
     assert!(!options(&others, &variables).uses_init_options);
     assert!(!parsed(&["x"], &["LOADLINE_DRAIN=soon"]).options.uses_init_options);
 }
@@ -248,11 +249,15 @@ fn a_bad_variable_is_one_warning_and_the_default_an_empty_or_unknown_one_is_igno
     for (variable, message) in [
         (
             "LOADLINE_MEMORY_RATIO=2",
-            "ignoring LOADLINE_MEMORY_RATIO=\"2\": expected a number above 0 and at most 1 such \
-             as 0.8",
+            "ignoring LOADLINE_MEMORY_RATIO=\"2\": expected a share above 0 and at most 1 such \
+             as 0.8 or 80%",
         ),
-        ("LOADLINE_EXEC=maybe", "ignoring LOADLINE_EXEC=\"maybe\": expected 1, true, 0 or false"),
-        ("TINI_VERBOSITY=x", "ignoring TINI_VERBOSITY=\"x\": expected a whole number"),
+        ("LOADLINE_EXEC=maybe", "ignoring LOADLINE_EXEC=\"maybe\": expected true or false"),
+        (
+            "TINI_VERBOSITY=true",
+            "ignoring TINI_VERBOSITY=\"true\": expected a whole number such as 1 (the default), 2 \
+             (-v) or 3 (-vv)",
+        ),
     ] {
         let request = parsed(&["x"], &[variable]);
         assert!(matches!(request.action, Ok(Action::Supervise)), "{variable}");
@@ -271,40 +276,155 @@ fn a_bad_variable_is_one_warning_and_the_default_an_empty_or_unknown_one_is_igno
     ] {
         options(&["x"], &[variable]);
     }
-    assert!(matches!(parsed(&["x"], &["LOADLINE_EXEC=1"]).action, Ok(Action::Exec)));
-    assert!(matches!(parsed(&["x"], &["LOADLINE_EXEC=0"]).action, Ok(Action::Supervise)));
+}
+
+#[test]
+fn switches_take_the_boolean_words_of_systemd() {
+    for (value, is_on) in [
+        ("1", true),
+        ("true", true),
+        ("yes", true),
+        ("on", true),
+        ("0", false),
+        ("false", false),
+        ("no", false),
+        ("off", false),
+    ] {
+        let [exec, memory_warn, report] =
+            ["EXEC", "MEMORY_WARN", "REPORT"].map(|name| format!("LOADLINE_{name}={value}"));
+        let by_variable = options(&["x"], &[&exec, &memory_warn, &report]);
+        let [exec, memory_warn, report] =
+            ["exec", "memory-warn", "report"].map(|name| format!("--{name}={value}"));
+        let by_option = options(&[&exec, &memory_warn, &report, "x"], &[]);
+        for options in [by_variable, by_option] {
+            assert_eq!((options.exec, options.memory_warn), (is_on, is_on), "{value}");
+            assert_eq!(options.report, is_on.then_some(Format::Text), "{value}");
+        }
+    }
+    assert!(!options(&["--exec", "--exec=no", "x"], &["LOADLINE_EXEC=1"]).exec);
+    let explain = parsed(&["--explain=yes"], &[]).action;
+    assert!(matches!(explain, Ok(Action::Explain(Format::Text))));
+    assert!(parsed(&["--explain=no"], &[]).action.is_err());
+}
+
+#[test]
+fn the_share_of_memory_may_be_a_percentage() {
+    let ratio = |value: &str| options(&["--memory-ratio", value, "x"], &[]).tuning.memory_ratio;
+    assert_eq!(ratio("70%"), ratio("0.7"));
+    assert_eq!(ratio("99.5%"), ratio(".995"));
+    let by_variable = options(&["x"], &["LOADLINE_MEMORY_RATIO=70%"]);
+    assert_eq!(by_variable.tuning.memory_ratio, ratio("0.7"));
 }
 
 #[test]
 fn a_bad_option_says_what_is_expected() {
-    let no_program = format!("no program given\n\n{HELP}");
+    let no_program = "no program given; usage: loadline [OPTIONS] [--] PROGRAM [ARGS...]; see \
+                      loadline --help";
     assert_eq!(error(&[]), no_program);
     assert_eq!(error(&["-v"]), no_program);
     assert_eq!(error(&["--nope", "x"]), "unknown option --nope; see loadline --help");
     assert_eq!(error(&["--nope=1", "x"]), "unknown option --nope; see loadline --help");
     assert_eq!(error(&["-X", "x"]), "unknown option -X; see loadline --help");
-    assert_eq!(error(&["-s=1", "x"]), "unknown option -=; see loadline --help");
     assert_eq!(
-        error(&["-e", "256", "x"]),
-        "invalid value \"256\" for -e: expected an exit code from 0 to 255"
+        error(&["-s=1", "x"]),
+        "unknown option -=; long options begin with --; see loadline --help"
     );
     assert_eq!(
-        error(&["--memory-limit", "0", "x"]),
-        "invalid value \"0\" for --memory-limit: expected a size such as 400MiB, 400Mi (1024s), \
-         400MB, 400M (1000s) or bytes"
+        error(&["-e", "256", "x"]),
+        "invalid value \"256\" for -e: expected an exit code from 0 to 255; see loadline --help"
     );
     assert_eq!(
         error(&["--explain=xml"]),
-        "invalid value \"xml\" for --explain: expected text or json"
+        "invalid value \"xml\" for --explain: expected text or json; see loadline --help"
     );
     assert_eq!(
         error(&["-p", "NOPE", "x"]),
-        "invalid value \"NOPE\" for -p: expected the name of a signal such as SIGTERM"
+        "invalid value \"NOPE\" for -p: expected the name of a signal such as SIGTERM; see \
+         loadline --help"
     );
-    assert_eq!(error(&["--exec=1", "x"]), "--exec takes no value, but was given \"1\"");
-    assert_eq!(error(&["--help=1"]), "--help takes no value, but was given \"1\"");
+    assert_eq!(
+        error(&["--help=1"]),
+        "--help takes no value, but was given \"1\"; see loadline --help"
+    );
     assert_eq!(error(&["-p"]), "-p requires a value; see loadline --help");
     assert_eq!(error(&["--root"]), "--root requires a value; see loadline --help");
+}
+
+/// Each of these was typed by somebody.
+#[test]
+fn a_value_for_another_option_or_in_other_units_is_refused_with_what_is_meant() {
+    for (option, value, meant) in [
+        ("--memory", "80%", "a share for --memory-ratio"),
+        ("--memory", "400Mi", "a size is for --memory-limit"),
+        ("--memory-limit", "80%", "a percentage is for --memory-ratio"),
+        ("--memory-limit", "400m", "400Mi (1024s), 400MB, 400M (1000s) or bytes; m is thousandths"),
+        ("--memory-limit", "1gb", "such as 400MiB, 400Mi"),
+        ("--memory-limit", "400 MiB", "such as 400MiB, 400Mi"),
+        ("--memory-reserve", "10%", "a percentage is for --memory-ratio"),
+        ("--memory-ratio", "80", "at most 1 such as 0.8 or 80%"),
+        ("--cpu", "2", "a number is for --cpu-limit"),
+        ("--cpu-limit", "50%", "such as 0.5, 2 or 500m"),
+        ("--kill-after", "10sec", "such as 10s"),
+        ("--rewrite", "TERM=QUIT", "such as TERM:QUIT"),
+        ("--on-resize", "USR1", "such as signal:USR1"),
+        ("--exec", "maybe", "true or false"),
+    ] {
+        let message = error(&[&format!("{option}={value}"), "x"]);
+        let begin = format!("invalid value \"{value}\" for {option}: expected ");
+        assert!(message.starts_with(&begin), "{message}");
+        assert!(message.contains(meant), "{message}");
+        assert!(message.ends_with("; see loadline --help"), "{message}");
+        let variable = format!("LOADLINE_{}", option[2..].replace('-', "_").to_uppercase());
+        let request = parsed(&["x"], &[&format!("{variable}={value}")]);
+        let [warning] = &request.warnings[..] else { panic!("{request:?}") };
+        let warning = warning.to_string();
+        assert!(warning.starts_with(&format!("ignoring {variable}=\"{value}\": expected ")));
+        assert!(warning.contains(meant) && !warning.contains('\n'), "{warning}");
+    }
+}
+
+#[test]
+fn a_long_option_with_one_dash_is_recognised() {
+    let hint = "; long options begin with --; see loadline --help";
+    for (option, begin) in [
+        ("-memory=off", "unknown option -m"),
+        ("-report", "unknown option -r"),
+        ("-subreaper", "unknown option -u"),
+        ("-exec", "invalid value \"xec\" for -e: "),
+        ("-explain", "invalid value \"xplain\" for -e: "),
+        ("-verbose", "invalid value \"rbose\" for -e: "),
+    ] {
+        let message = error(&[option, "x"]);
+        assert!(message.starts_with(begin) && message.ends_with(hint), "{message}");
+    }
+    for option in ["-x", "--nope"] {
+        assert!(!error(&[option, "x"]).contains("begin with"), "{option}");
+    }
+}
+
+#[test]
+fn what_is_no_program_is_recognised() {
+    let entry_point = "; options for loadline go before the -- (see ENTRYPOINT), or into variables";
+    let format = "; a format follows a =: --report=json, --explain=json";
+    for (arguments, hint) in [
+        (&["--", "-v", "/service"][..], entry_point),
+        (&["-s", "--", "--report=json", "/service"], entry_point),
+        (&["--report", "json", "/service"], format),
+        (&["-v", "--report", "yes"], format),
+        (&["--explain", "json"], format),
+        (&["/service -port 80"], "; it contains a space"),
+        (&["--", "/service -port 80"], "; it contains a space"),
+        (&["--", "/service", "-v"], ""),
+        (&["--report", "/service", "json"], ""),
+        (&["--report=text", "json"], ""),
+        (&["--report", "--", "json"], ""),
+        (&["--report", "-v", "json"], ""),
+        (&["-v", "json"], ""),
+        (&["-"], ""),
+        (&[], ""),
+    ] {
+        assert_eq!(parsed(arguments, &[]).program_hint, hint, "{arguments:?}");
+    }
 }
 
 #[test]

@@ -13,6 +13,8 @@ pub struct ExplainedProgram<'a> {
     pub name: Option<&'a [u8]>,
     /// The file that would be executed; `None` if the program was not found.
     pub path: Option<&'a [u8]>,
+    /// What may have been meant if there is no such program: the end of a message.
+    pub hint: &'static str,
     /// What the file says about its build; `None` if it is not recognised as a Go program.
     pub go: Option<GoBinary<'a>>,
 }
@@ -95,8 +97,9 @@ fn write_program(
     let Some(path) = program.path else {
         return writeln!(
             f,
-            "  path        none: {} is not found, or is not executable",
-            Quoted(name)
+            "  path        none: {} is not found, or is not executable{}",
+            Quoted(name),
+            program.hint
         );
     };
     writeln!(f, "  path        {}", Quoted(path))?;
@@ -153,7 +156,7 @@ impl Display for JsonReport<'_> {
              \"guessed\":{is_guess}}},"
         )?;
 
-        let ExplainedProgram { name, path, go } = program;
+        let ExplainedProgram { name, path, go, .. } = program;
         let name = OrNull(name.map(JsonString));
         let path = OrNull(path.map(JsonString));
         let version = OrNull(go.map(|go| JsonString(go.version)));

@@ -39,7 +39,7 @@ fn explanation<'a>(
 
 #[test]
 fn the_json_report_can_be_parsed() {
-    let program = ExplainedProgram { name: Some(b"x\n"), path: None, go: None };
+    let program = ExplainedProgram { name: Some(b"x\n"), path: None, hint: "", go: None };
     let text = JsonReport(explanation(&plan(), program, Some(true))).to_string();
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(text.lines().count(), 1);
@@ -76,7 +76,7 @@ fn the_json_report_can_be_parsed() {
 
 #[test]
 fn the_keys_of_the_json_report_keep_their_order() {
-    let program = ExplainedProgram { name: Some(b"x"), path: None, go: None };
+    let program = ExplainedProgram { name: Some(b"x"), path: None, hint: "", go: None };
     let plan = Plan { warnings: Vec::new(), ..plan() };
     assert_eq!(
         JsonReport(explanation(&plan, program, None)).to_string(),
@@ -104,7 +104,8 @@ fn the_reports_and_the_summary_say_what_is_set_and_why() {
         automaxprocs: None,
         automemlimit: Some(b"v0.7.4"),
     };
-    let program = ExplainedProgram { name: Some(b"/app"), path: Some(b"/app"), go: Some(go) };
+    let program =
+        ExplainedProgram { name: Some(b"/app"), path: Some(b"/app"), hint: "", go: Some(go) };
     let json = JsonReport(explanation(&plan(), program, Some(true))).to_string();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     let expected = serde_json::json!({
@@ -151,12 +152,15 @@ fn the_text_report_says_what_is_missing() {
     let none = |program| {
         TextReport(explanation(&Plan { godebug: None, ..plan() }, program, None)).to_string()
     };
-    let text = none(ExplainedProgram { name: None, path: None, go: None });
+    let text = none(ExplainedProgram { name: None, path: None, hint: "", go: None });
     assert!(!text.contains("program\n") && !text.contains("OOM kill"), "{text}");
     assert!(!text.contains("GODEBUG"), "{text}");
-    let text = none(ExplainedProgram { name: Some(b"x"), path: None, go: None });
+    let text = none(ExplainedProgram { name: Some(b"x"), path: None, hint: "", go: None });
     let expected = "program\n  path        none: \"x\" is not found, or is not executable\n";
     assert!(text.contains(expected), "{text}");
-    let text = none(ExplainedProgram { name: Some(b"x"), path: Some(b"/x"), go: None });
+    let hint = "; a hint";
+    let text = none(ExplainedProgram { name: Some(b"x"), path: None, hint, go: None });
+    assert!(text.contains("\"x\" is not found, or is not executable; a hint\n"), "{text}");
+    let text = none(ExplainedProgram { name: Some(b"x"), path: Some(b"/x"), hint: "", go: None });
     assert!(text.contains("  go          not recognised as a Go program\n"), "{text}");
 }

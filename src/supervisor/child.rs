@@ -13,6 +13,8 @@ use std::ffi::CString;
 pub struct Command<'a> {
     /// Its name as it was given, for messages.
     pub name: &'a CStr,
+    /// What may have been meant if there is no such program: the end of a message.
+    pub hint: &'static str,
     /// The files that it may be, in the order in which they are tried.
     pub candidates: &'a [CString],
     /// Its arguments and environment.
@@ -59,7 +61,8 @@ impl Command<'_> {
         let is_missing = cause.0 == libc::ENOENT;
         let code = if is_missing { NOT_FOUND } else { NOT_EXECUTABLE };
         lacks_interpreter &= is_missing;
-        (Error::Exec { program: self.name.to_bytes(), cause, lacks_interpreter }, code)
+        let hint = if is_missing && !lacks_interpreter { self.hint } else { "" };
+        (Error::Exec { program: self.name.to_bytes(), cause, lacks_interpreter, hint }, code)
     }
 }
 

@@ -80,7 +80,7 @@ impl Supervisor {
         if options.root.is_none() {
             sys::chdir_root();
         }
-        stderr.log(LogLevel::Debug, &LogEvent::Started(SignalTarget(child_pid.as_raw())));
+        stderr.log(LogLevel::Info, &LogEvent::Started(SignalTarget(child_pid.as_raw())));
         Ok(Self { options: *options, stderr: *stderr, self_pid, child_pid, terminal })
     }
 
@@ -148,7 +148,9 @@ fn register_subreaper(options: &Options, self_pid: Pid, stderr: &mut Stderr) {
         stderr.log(LogLevel::Warning, &Error::Subreaper(cause.into()));
     }
     if self_pid.as_raw() != 1 && get_child_subreaper() != Ok(true) {
-        stderr.log(LogLevel::Warning, &Error::NoReaping);
+        // No warning: PID 1 of the namespace is another init, a shell, systemd or the pause container
+        // of Kubernetes as a rule, and each of them reaps.
+        stderr.log(LogLevel::Info, &Error::NoReaping);
     }
 }
 

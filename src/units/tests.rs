@@ -101,7 +101,16 @@ fn ratios_are_above_zero_and_at_most_one() {
         ("0.000000001", Some("0.0000001%")),
         ("0", None),
         ("1.01", None),
-        ("90%", None),
+        ("80%", Some("80%")),
+        ("99.5%", Some("99.5%")),
+        ("100%", Some("100%")),
+        ("0.0000001%", Some("0.0000001%")),
+        ("0.00000001%", None),
+        ("0%", None),
+        ("101%", None),
+        ("80 %", None),
+        ("80%%", None),
+        ("%", None),
         ("", None),
         ("99999999999999999999", None),
     ] {
@@ -148,6 +157,7 @@ proptest! {
         prop_assert_eq!(parse_integer(bytes.to_string().as_bytes()), Some(bytes));
         let ratio = Ratio((millionths % 1_000_000_000) as u32 + 1);
         let percent = ratio.to_string();
+        prop_assert_eq!(Ratio::parse(percent.as_bytes()), Some(ratio));
         let number: f64 = percent.trim_end_matches('%').parse().unwrap();
         let text = format!("{:.9}", number / 100.0);
         prop_assert_eq!(Ratio::parse(text.as_bytes()), Some(ratio));

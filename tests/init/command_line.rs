@@ -1,6 +1,8 @@
 //! The command line, the variables of tini, and messages that scripts look for.
 
-use crate::support::{Ended, Init, Launch, Opt, Place, Running};
+use crate::support::{Ended, Init, Launch, Opt, Place, Running, probe_path};
+use std::os::unix::fs::symlink;
+use tempfile::tempdir;
 
 /// Runs it until it exits. Returns the exit code, stdout and stderr.
 #[track_caller]
@@ -21,6 +23,60 @@ fn no_arguments_is_a_usage_error() {
         assert_eq!((ended, stdout.as_str()), (Ended::Exited(1), ""));
         assert!(stderr.to_lowercase().contains("usage"), "{stderr:?}");
     }
+}
+
+#[test]
+fn usage_error_is_one_line_that_leads_to_the_help() {
+    Init::must_be_loadline();
+    for arguments in [
+        &[] as &[_],
+        &["--report", "--"],
+        &["--nope", "x"],
+        &["-exec", "x"],
+        &["--memory-limit=400m", "x"],
+        &["--memory-ratio=80", "x"],
+        &["--kill-after"],
+        &["--version=1"],
+    ] {
+        let (ended, stdout, stderr) = run(alone().arguments(arguments));
+        assert_eq!((ended, stdout.as_str()), (Ended::Exited(1), ""), "{arguments:?}");
+        let is_good = stderr.lines().count() == 1 && stderr.ends_with("; see loadline --help\n");
+        assert!(is_good, "{arguments:?}: {stderr:?}");
+    }
+}
+
+/// What looks like a part of our own command line was taken for the program.
+#[test]
+fn missing_program_that_is_an_option_or_a_value_gives_a_hint() {
+    Init::must_be_loadline();
+    for (arguments, program, hint) in [
+        (&["--", "-v", "/service"][..], "-v", "options for loadline go before the --"),
+        (&["--report", "json", "/service"], "json", "--report=json"),
+        (&["/service -port 80"], "/service -port 80", "it contains a space"),
+    ] {
+        for place in Place::all() {
+            for exec in ["LOADLINE_EXEC=0", "LOADLINE_EXEC=1"] {
+                let launch = Launch::new(place, &[]).program::<&str>(&[]).environment(exec);
+                let launch = launch.path("/nowhere");
+                let (ended, _, stderr) = run(launch.arguments(arguments));
+                assert_eq!(ended, Ended::Exited(127), "{arguments:?}");
+                let begin = format!("loadline: cannot execute \"{program}\": No such file ");
+                let line = stderr.lines().find(|line| line.starts_with(&begin));
+                assert!(line.is_some_and(|line| line.contains(hint)), "{stderr:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn program_with_the_name_of_an_optional_value_is_run() {
+    Init::must_be_loadline();
+    let directory = tempdir().unwrap();
+    symlink(probe_path(), directory.path().join("json")).unwrap();
+    let launch = alone().path(directory.path().to_str().unwrap());
+    let (ended, _, stderr) = run(launch.arguments(&["--report", "json", "exit", "3"]));
+    assert_eq!(ended, Ended::Exited(3), "{stderr}");
+    assert!(stderr.contains("the program ended: ") && !stderr.contains("--report"), "{stderr}");
 }
 
 #[test]
@@ -166,11 +222,24 @@ fn init_writes_nothing_to_stdout() {
 const NO_REAPING_WARNING: &str = "zombie reaping won't work";
 
 #[test]
-fn warning_if_it_cannot_reap_zombies() {
+fn verbose_init_says_if_it_cannot_reap_zombies() {
     Init::under_test().must_have(Opt::Subreaper);
-    let (ended, _, stderr) = run(Launch::new(Place::Plain, &["exit", "0"]));
-    assert_eq!(ended, Ended::Exited(0));
-    assert!(stderr.contains(NO_REAPING_WARNING), "{stderr:?}");
+    for verbose in [Opt::Verbose, Opt::Variable("TINI_VERBOSITY=2")] {
+        let launch = || Launch::new(Place::Plain, &["exit", "0"]).option(verbose);
+        let (ended, _, stderr) = run(launch());
+        assert_eq!(ended, Ended::Exited(0));
+        assert!(stderr.contains(NO_REAPING_WARNING), "{stderr:?}");
+        let (_, _, stderr) = run(launch().option(Opt::Subreaper));
+        assert!(!stderr.contains(NO_REAPING_WARNING), "{stderr:?}");
+    }
+}
+
+/// Another init, a pause container or systemd reaps then.
+#[test]
+fn init_below_another_one_is_quiet() {
+    Init::must_be_loadline();
+    is_quiet(Launch::new(Place::Plain, &["exit", "0"]));
+    is_quiet(Launch::new(Place::Plain, &["exit", "0"]).environment("TINI_VERBOSITY=1"));
 }
 
 #[test]
@@ -194,6 +263,29 @@ fn is_quiet(launch: Launch) {
     let description = format!("{launch:?}");
     let message = run(launch);
     assert_eq!(message, (Ended::Exited(0), String::new(), String::new()), "{description}");
+}
+
+/// tini says `Spawned child process` at the same level.
+#[test]
+fn verbose_init_says_at_once_what_is_set_and_started() {
+    Init::must_be_loadline();
+    let launch = || Launch::new(Place::Subreaper, &["report"]);
+    for launch in [
+        launch().arguments(&["-v"]),
+        launch().environment("TINI_VERBOSITY=2"),
+        launch().arguments(&["-v"]).environment("TINI_VERBOSITY=0"),
+    ] {
+        let mut init = launch.start();
+        init.expect("ready");
+        let program = init.program();
+        init.message("GOMEMLIMIT");
+        init.message(&format!("started process {program}"));
+        init.signal(libc::SIGTERM);
+        init.expect("signal 15");
+        init.exits_with(0);
+        let messages = init.messages();
+        assert!(!messages.contains("forwarded") && !messages.contains("Received"), "{messages}");
+    }
 }
 
 #[test]
