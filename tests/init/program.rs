@@ -305,6 +305,13 @@ fn idle_init_never_wakes_up() {
         let follow = ["--on-resize=log", "--memory-warn"];
         let all = ["--report", "--kill-after=10s", "--drain=1s"];
         inits.push(tree.launch(place, &["pause"], &follow).arguments(&all).start());
+        let wait_all = Launch::new(place, &["succeed", "0"]).arguments(&["--wait-all"]);
+        let mut init = wait_all.start_idle();
+        init.signal(libc::SIGUSR2);
+        init.expect("signal 12");
+        init.expect("successor ready");
+        init.signal(libc::SIGUSR1);
+        inits.push(init);
     }
     for init in &mut inits {
         init.expect("ready");
