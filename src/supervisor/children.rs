@@ -40,7 +40,6 @@ impl<'a> Children<'a> {
 impl Iterator for Children<'_> {
     type Item = i32;
 
-    #[inline(never)]
     fn next(&mut self) -> Option<i32> {
         loop {
             let (pid, rest) = split_once(self.list, b' ')?;

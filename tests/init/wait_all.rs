@@ -1,9 +1,11 @@
 //! `--wait-all`: the init stays as long as the program has descendants, and forwards signals to them.
 
 use crate::support::{
-    Init, Launch, Place, Running, Terminal, children, exists, field, other_users, probe_path, send,
+    Init, Input, Launch, Place, Running, Terminal, children, exists, field, not_run, other_users,
+    probe_path, send,
 };
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -45,12 +47,13 @@ fn hand_over(init: &mut Running, line: &str) {
     });
 }
 
-/// Waits until the program is gone and this many children are left.
+/// Waits until the program, a shell, is reaped and this many other processes are left.
 #[track_caller]
 fn left_behind(init: &mut Running, count: usize) {
     init.until("the program is reaped, and what it has left is adopted", |init| {
         let all = children(init.pid());
-        all.len() == count && all.iter().all(|&child| field(child, "Name").starts_with("probe"))
+        all.len() == count
+            && all.iter().all(|&child| field(child, "NSpgid") != field(child, "NSpid"))
     });
     init.wait_until_idle();
 }
@@ -316,6 +319,37 @@ fn processes_that_entered_the_namespace_are_left_alone() {
     output.read_to_string(&mut lines).unwrap();
     assert_eq!(lines, "ready\n");
     entered.wait().unwrap();
+}
+
+/// The kernel may give the program's number to another process.
+#[test]
+fn process_with_the_number_of_the_program_is_another() {
+    const LAST_PID: &str = "/proc/sys/kernel/ns_last_pid";
+    if !Place::all().contains(&Place::PidOne) {
+        return;
+    }
+    if !Path::new(LAST_PID).exists() {
+        not_run("the kernel has no ns_last_pid");
+        return;
+    }
+    // The number is in use as long as anybody is in the program's process group or session.
+    let successor = format!(r#"read go; (echo 1 > {LAST_PID}; "$0" exit 3 &); read go; exit 7"#);
+    let program = format!(
+        r#"exec 3<&0; echo $$; read go <&3
+        setsid sh -c '{successor}' "$0" <&3 & exit 0"#
+    );
+    let (input, go) = nix::unistd::pipe().unwrap();
+    let go = || assert_eq!(nix::unistd::write(&go, b"\n"), Ok(1));
+    let launch = script(Place::PidOne, &program).arguments(&["-w"]);
+    let mut init = launch.standard(0, Input::Given(input)).start();
+    init.expect("2");
+    let program = init.program();
+    go();
+    init.until("the program is reaped", |_| !exists(program));
+    go();
+    init.message("Reaped zombie process with pid=2");
+    go();
+    init.exits_with(7);
 }
 
 /// Nobody else could continue it.
