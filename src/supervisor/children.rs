@@ -68,12 +68,16 @@ impl Supervisor {
         let pids = match Children::read(&mut list) {
             Ok(pids) => pids,
             Err(error) => {
+                // Once all have got it, so have all that we may adopt.
+                if sent.contains(&ALL) {
+                    return Delivery::Done;
+                }
                 self.stderr.log(LogLevel::Warning, &error);
-                return if self.self_pid.as_raw() == 1 {
-                    self.send_to(ALL, signal, received)
-                } else {
-                    Delivery::Failed
-                };
+                if self.self_pid.as_raw() != 1 {
+                    return Delivery::Failed;
+                }
+                sent.push(ALL);
+                return self.send_to(ALL, signal, received);
             }
         };
         for pid in pids {

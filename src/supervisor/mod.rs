@@ -3,8 +3,8 @@
 //! Signals stay blocked throughout and are taken from the queue one by one. No handler runs, no
 //! signal is lost between a check and a wait, and loadline merges none.
 //! An idle init sleeps in one system call without a timeout, except for a moment after the start,
-//! for `--stop-delay` and `--kill-after`, for what the monitor watches, and for signals that do not fit into the
-//! program's queue.
+//! for `--stop-delay` and `--kill-after`, for what the monitor watches, and for signals that do not
+//! fit into the program's queue.
 
 mod child;
 mod children;

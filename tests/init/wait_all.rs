@@ -379,18 +379,25 @@ fn pid_1_without_proc_reaches_the_successor() {
         return;
     }
     let inner = r#"mount -t tmpfs none /proc && exec unshare -pf --kill-child \
-        "$1" --wait-all -- "$0" succeed 0 7"#;
+        "$1" --wait-all --rewrite=TERM:HUP,QUIT:TERM -- "$0" succeed 0 7"#;
     let path = Init::under_test().path;
     let shell = ["/bin/sh", "-c", inner, probe_path().to_str().unwrap(), path.to_str().unwrap()];
     let mut outer = Launch::new(Place::PidOne, &[]).program(&shell).start();
     outer.expect("ready");
     let init = children(outer.program())[0];
-    let program = children(init)[0];
-    send(init, libc::SIGUSR2);
-    outer.expect("signal 12");
-    outer.expect("successor ready");
-    outer.until("the program is reaped", |_| !exists(program));
+    let hand_over = |outer: &mut Running, line| {
+        let before = children(init)[0];
+        send(init, libc::SIGUSR2);
+        outer.expect(line);
+        outer.expect("successor ready");
+        outer.until("the program is reaped", |_| !exists(before));
+    };
+    hand_over(&mut outer, "signal 12");
     send(init, libc::SIGTERM);
+    outer.expect("successor 1");
+    // Each request is sent to all once, whoever is adopted later.
+    hand_over(&mut outer, "successor 12");
+    send(init, libc::SIGQUIT);
     outer.expect("successor 15");
     outer.exits_with(7);
     assert!(outer.messages().contains("cannot read \"/proc/thread-self/children\": "));
