@@ -333,21 +333,22 @@ fn process_with_the_number_of_the_program_is_another() {
         return;
     }
     // The number is in use as long as anybody is in the program's process group or session.
-    let successor = format!(r#"read go; (echo 1 > {LAST_PID}; "$0" exit 3 &); read go; exit 7"#);
+    let successor =
+        format!(r#"read go; (echo $(($1 - 1)) > {LAST_PID}; "$0" exit 3 &); read go; exit 7"#);
     let program = format!(
         r#"exec 3<&0; echo $$; read go <&3
-        setsid sh -c '{successor}' "$0" <&3 & exit 0"#
+        setsid sh -c '{successor}' "$0" $$ <&3 & exit 0"#
     );
     let (input, go) = nix::unistd::pipe().unwrap();
     let go = || assert_eq!(nix::unistd::write(&go, b"\n"), Ok(1));
     let launch = script(Place::PidOne, &program).arguments(&["-w"]);
     let mut init = launch.standard(0, Input::Given(input)).start();
-    init.expect("2");
+    let number = init.line();
     let program = init.program();
     go();
     init.until("the program is reaped", |_| !exists(program));
     go();
-    init.message("Reaped zombie process with pid=2");
+    init.message(&format!("Reaped zombie process with pid={number}"));
     go();
     init.exits_with(7);
 }
