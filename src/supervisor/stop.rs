@@ -26,9 +26,8 @@ impl EventLoop<'_> {
         let Some(held) = self.release_held() else {
             return false;
         };
-        // Two standard signals of a kind are one, as if the first were pending (signal(7)).
-        let signal = self.supervisor.forwarded_as(info);
-        signal == self.supervisor.forwarded_as(&held) && !signal.is_some_and(is_realtime)
+        // A standard signal merges with another of its kind, as if that were pending (signal(7)).
+        info.signal() == held.signal() && !is_realtime(info.signal())
     }
 
     /// Passes on the request that is held back, if there is one, and returns it.

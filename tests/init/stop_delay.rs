@@ -123,14 +123,16 @@ fn values_are_kept() {
         init.expect("signal 36");
         init.signal_with_value(libc::SIGTERM, 8);
         init.expect("signal 15 value 7");
-        let rewrite = ["--rewrite=TERM:RTMIN+1"];
-        let mut init = ready(delayed(place, "1h", &["report"]).arguments(&rewrite));
-        init.signal_with_value(libc::SIGTERM, 7);
+        let options = ["-vv", "--rewrite=RTMIN+1:QUIT"];
+        let mut init = ready(delayed(place, "1h", &["report"]).arguments(&options));
+        init.signal_with_value(REALTIME, 7);
         init.signal(MARKER);
         init.expect("signal 36");
-        init.signal_with_value(libc::SIGTERM, 8);
-        init.expect("signal 35 value 7");
-        init.expect("signal 35 value 8");
+        init.signal_with_value(REALTIME, 8);
+        init.expect("signal 3 value 7");
+        for _ in 0..2 {
+            init.message("forwarded SIGRTMIN+1 as SIGQUIT");
+        }
     }
 }
 
