@@ -41,8 +41,9 @@ pub(super) enum JobStop {
     Forward(SignalInfo),
 }
 
-/// Handles the stop of the program, or of a child that it has left behind, by `signal`. If that is job control, we stop too, with the rest of
-/// our job, so that the shell that started us sees it. When we are continued, so is the program.
+/// Handles the stop of the program, or of a child that it has left behind, by `signal`. If that is job
+/// control, we stop too, with the rest of our job, so that the shell that started us sees it. When we
+/// are continued, so is the child.
 pub(super) fn on_job_stop(supervisor: &Supervisor, pid: i32, signal: c_int) -> JobStop {
     let Supervisor { self_pid, child_pid, terminal, ended, .. } = *supervisor;
     // The program leads the group that it started in, also if it has left it.
