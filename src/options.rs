@@ -143,8 +143,12 @@ pub struct Options {
     pub expected_codes: ExpectedCodes,
     /// What signals are forwarded as.
     pub rewrites: SignalRewrites,
+    /// How long the first termination signal is held back.
+    pub stop_delay: Option<Duration>,
     /// How long the program may run on after the first termination signal.
     pub kill_after: Option<Duration>,
+    /// Run on as long as the program has descendants.
+    pub wait_all: bool,
     /// How long the processes that the program leaves behind may run on.
     pub drain: Option<Duration>,
     /// The form of the run summary, if it was asked for.
@@ -173,7 +177,9 @@ impl Options {
         warn_on_reap: false,
         expected_codes: ExpectedCodes::NONE,
         rewrites: SignalRewrites::DEFAULT,
+        stop_delay: None,
         kill_after: None,
+        wait_all: false,
         drain: None,
         report: None,
         on_resize: OnResize::Ignore,

@@ -129,6 +129,29 @@ static void group(int last)
     report("signal", last);
 }
 
+/* Prints each signal, and exits with `last` after SIGTERM. After SIGUSR2 starts its successor, which
+ * does the same, and exits with `code`, as in a graceful restart. */
+static void succeed(int code, int last, int own_group)
+{
+    const char *who = "signal";
+    block_all();
+    dprintf(1, "ready\n");
+    for (;;) {
+        siginfo_t info = next(ALL);
+        print_signal(who, &info);
+        if (info.si_signo == SIGTERM)
+            _exit(last);
+        if (info.si_signo != SIGUSR2)
+            continue;
+        if (start() != 0)
+            _exit(code);
+        if (own_group)
+            setpgid(0, 0);
+        who = "successor";
+        dprintf(1, "successor ready\n");
+    }
+}
+
 /* Creates `count` orphans, lets all of them exit at the same time, and goes on. */
 static void orphans(int count)
 {
@@ -382,6 +405,8 @@ int main(int count, char **arguments)
     }
     if (!strcmp(what, "group"))
         group(SIGTERM);
+    if (!strcmp(what, "succeed"))
+        succeed(number, count > 3 ? atoi(arguments[3]) : 0, count > 4);
     if (!strcmp(what, "orphans"))
         orphans(number);
     if (!strcmp(what, "daemon"))

@@ -24,7 +24,9 @@ Init (short options as in tini):
   -w                      warn when a zombie is reaped
   -v                      log more; repeatable (TINI_VERBOSITY=2)
   --rewrite FROM:TO       forward signal FROM as TO, or drop it (0); repeatable
+  --stop-delay TIME       forward the first TERM, INT or QUIT only after TIME
   --kill-after TIME       send SIGKILL TIME after the first TERM, INT or QUIT
+  --wait-all              stay as long as the program has descendants
   --drain TIME            at the end, stop leftover processes within TIME
 
 While the program runs, and at its end:

@@ -264,6 +264,17 @@ pub static OPTIONS: &[OptionSpec] = &[
         },
     },
     OptionSpec {
+        option: Some("--stop-delay"),
+        variable: Some("LOADLINE_STOP_DELAY"),
+        argument: Argument::Required,
+        expected: EXPECTED_DURATION,
+        init_only: true,
+        set: |options, value| {
+            options.stop_delay = Some(parse_duration(value)?);
+            Some(())
+        },
+    },
+    OptionSpec {
         option: Some("--kill-after"),
         variable: Some("LOADLINE_KILL_AFTER"),
         argument: Argument::Required,
@@ -271,6 +282,19 @@ pub static OPTIONS: &[OptionSpec] = &[
         init_only: true,
         set: |options, value| {
             options.kill_after = Some(parse_duration(value)?);
+            Some(())
+        },
+    },
+    OptionSpec {
+        option: Some("--wait-all"),
+        variable: Some("LOADLINE_WAIT_ALL"),
+        argument: Argument::Optional,
+        expected: EXPECTED_SWITCH,
+        // Switched off by its variable, it has no effect with an init either.
+        init_only: false,
+        set: |options, value| {
+            options.wait_all = parse_switch(value)?;
+            options.uses_init_options |= options.wait_all;
             Some(())
         },
     },

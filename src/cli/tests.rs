@@ -74,12 +74,12 @@ fn each_tunable_is_an_option_and_a_variable_and_the_command_line_wins() {
             _ => "5",
         };
         let shown = |arguments: &[&str], environment: &[&str]| {
-            let Options { tuning, rewrites, kill_after, drain, exec, .. } =
+            let Options { tuning, rewrites, stop_delay, kill_after, drain, exec, .. } =
                 options(arguments, environment);
             let Options { report, termination_log, on_resize, memory_warn, .. } =
                 options(arguments, environment);
             format!(
-                "{tuning:?} {rewrites:?} {kill_after:?} {drain:?} {exec} {report:?} \
+                "{tuning:?} {rewrites:?} {stop_delay:?} {kill_after:?} {drain:?} {exec} {report:?} \
                  {termination_log:?} {on_resize:?} {memory_warn}"
             )
         };
@@ -111,10 +111,10 @@ fn the_variable_of_a_long_option_is_its_name() {
             names.push(name);
         }
     }
-    assert_eq!(names.len(), 16);
+    assert_eq!(names.len(), 18);
     names.sort();
     names.dedup();
-    assert_eq!(names.len(), 16, "none is there twice");
+    assert_eq!(names.len(), 18, "none is there twice");
 }
 
 #[test]
@@ -225,7 +225,9 @@ fn options_that_only_an_init_can_honour_are_noticed() {
         &["-e3"],
         &["-pTERM"],
         &["--rewrite=TERM:INT"],
+        &["--stop-delay=1s"],
         &["--kill-after=1s"],
+        &["--wait-all"],
         &["--drain=1s"],
         &["--report"],
         &["--termination-log=/x"],
@@ -238,8 +240,12 @@ fn options_that_only_an_init_can_honour_are_noticed() {
         assert!(options(&["x"], &[variable]).uses_init_options, "{variable}");
     }
     let others = ["-vv", "--exec", "--memory=always", "--cpu-min=2", "--on-resize=ignore", "x"];
-    let variables =
-        ["LOADLINE_MEMORY_WARN=0", "LOADLINE_REPORT=false", "LOADLINE_DRAIN=", "TINI_VERBOSITY=3"];
+    let variables = [
+        "LOADLINE_MEMORY_WARN=0",
+        "LOADLINE_WAIT_ALL=0",
+        "LOADLINE_REPORT=false",
+        "TINI_VERBOSITY=3",
+    ];
     assert!(!options(&others, &variables).uses_init_options);
     assert!(!parsed(&["x"], &["LOADLINE_DRAIN=soon"]).options.uses_init_options);
 }

@@ -6,22 +6,18 @@
 //! them, and what a child of ours leaves behind becomes our child in turn. The PID of a child that
 //! is not reaped cannot be anybody else's.
 
+use super::children::{ALL, Children};
 use super::log::LogEvent;
 use super::reap::reap_zombies;
 use super::{MAX_RETRY_DELAY, Supervisor};
-use crate::cgroup::sysroot::THREAD_CHILDREN;
 use crate::deadline;
 use crate::error::Error;
 use crate::signal::SignalTarget;
 use crate::stderr::{LogLevel, Stderr};
-use crate::sys::{self, Errno, SignalSet, has_children, is_child, wait_signal};
-use crate::units::parse_integer;
+use crate::sys::{self, Errno, SignalSet, has_children, wait_signal};
 use core::ffi::c_int;
-use core::mem::replace;
+use core::mem::{replace, take};
 use core::time::Duration;
-
-/// Room for a list of a hundred thousand children.
-const MAX_LIST: usize = 1 << 20;
 
 /// How long killed processes get to disappear.
 const KILL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -45,7 +41,7 @@ pub(super) fn run(supervisor: &mut Supervisor, timeout: Duration) -> u64 {
         if deadline::has_passed(deadline) {
             // As PID 1 we leave it to the kernel.
             if is_pid_1 {
-                supervisor.stderr.log(LogLevel::Warning, &LogEvent::DrainTimedOut);
+                supervisor.stderr.log(LogLevel::Warning, &LogEvent::KilledRemaining);
             }
             if is_pid_1 || signal == libc::SIGKILL {
                 return reaped;
@@ -87,27 +83,19 @@ impl Survivors {
     /// once".
     #[inline(never)]
     fn signal_all(&mut self, signal: c_int, stderr: &mut Stderr) -> bool {
-        const ALL: i32 = -1;
         if self.is_pid_1 {
             self.signal_once(ALL, signal, stderr);
             return sys::kill(ALL, 0) != Err(Errno(libc::ESRCH));
         }
-        if let Err(cause) = sys::read_file(THREAD_CHILDREN, &mut self.list, MAX_LIST) {
-            let path = THREAD_CHILDREN.to_bytes();
-            stderr.log(LogLevel::Warning, &Error::UnreadableFile { path, cause });
-            return false;
-        }
-        let list = core::mem::take(&mut self.list);
-        for child in list.split(|byte| *byte == b' ') {
-            // If /proc is of another PID namespace, its numbers are not our children.
-            if let Some(pid) = parse_integer(child).and_then(|pid| i32::try_from(pid).ok())
-                && is_child(pid)
-            {
-                self.signal_once(pid, signal, stderr);
+        let mut list = take(&mut self.list);
+        match Children::read(&mut list) {
+            Ok(pids) => pids.for_each(|pid| self.signal_once(pid, signal, stderr)),
+            Err(error) => {
+                stderr.log(LogLevel::Warning, &error);
+                return false;
             }
         }
         self.list = list;
-        // While processes end, the list may lack others (proc(5)). They are found the next time.
         has_children()
     }
 
@@ -127,7 +115,7 @@ impl Survivors {
             let target = SignalTarget(target);
             stderr.log(LogLevel::Warning, &Error::Kill { target, cause });
         } else if !replace(&mut self.has_killed, true) {
-            stderr.log(LogLevel::Warning, &LogEvent::DrainTimedOut);
+            stderr.log(LogLevel::Warning, &LogEvent::KilledRemaining);
         }
     }
 }

@@ -2,19 +2,18 @@
 
 use super::job_control::{JobStop, on_job_stop};
 use super::log::LogEvent;
-use super::reap::reap_zombies;
-use super::{MAX_RETRY_DELAY, Supervisor};
+use super::reap::{ChildChanges, reap_zombies};
+use super::{Delivery, MAX_RETRY_DELAY, Supervisor};
 use crate::deadline;
-use crate::error::Error;
+use crate::exit::exit_code;
 use crate::monitor::{Monitor, ProgramEnd};
 use crate::options::OnResize;
-use crate::signal::{SignalTarget, is_realtime};
 use crate::stderr::LogLevel;
 use crate::sys::{
-    self, Errno, ExitStatus, SignalInfo, SignalSet, Timestamp, take_pending_signal, wait_signal,
+    self, ExitStatus, SignalInfo, SignalSet, Timestamp, has_children, take_pending_signal,
+    wait_signal,
 };
 use core::ffi::c_int;
-use core::fmt::Display;
 use core::mem::replace;
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -24,7 +23,7 @@ use std::collections::VecDeque;
 const STARTUP_GRACE: Duration = Duration::from_millis(10);
 
 pub(super) struct EventLoop<'a> {
-    supervisor: &'a mut Supervisor,
+    pub(super) supervisor: &'a mut Supervisor,
     monitor: &'a mut Monitor,
     release_memory: fn(),
     is_startup_done: bool,
@@ -32,19 +31,19 @@ pub(super) struct EventLoop<'a> {
     backlog: VecDeque<SignalInfo>,
     /// The pause before they are sent again.
     retry_delay: Duration,
+    /// The request to exit that is held back (`--stop-delay`), and until when.
+    pub(super) held: Option<SignalInfo>,
+    pub(super) held_until: Option<Timestamp>,
+    /// The last request to exit that was passed on, and with `--wait-all` to whom.
+    pub(super) request: Option<c_int>,
+    pub(super) requested: Vec<i32>,
     /// When the program is killed, because it was asked to exit.
-    kill_deadline: Option<Timestamp>,
-    killed_by_us: bool,
+    pub(super) kill_deadline: Option<Timestamp>,
+    pub(super) killed_by_us: bool,
+    /// Whether the program has ended, and another process counts in its place (`--wait-all`).
+    pub(super) has_handed_over: bool,
     /// The number of processes that were reaped, the program excluded.
     reaped: u64,
-}
-
-/// What became of a signal that was to be forwarded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Forwarded {
-    Done,
-    /// The receiver has as many queued signals as it may have (RLIMIT_SIGPENDING).
-    QueueFull,
 }
 
 impl<'a> EventLoop<'a> {
@@ -60,13 +59,18 @@ impl<'a> EventLoop<'a> {
             is_startup_done: false,
             backlog: VecDeque::new(),
             retry_delay: Duration::ZERO,
+            held: None,
+            held_until: None,
+            request: None,
+            requested: Vec::new(),
             kill_deadline: None,
             killed_by_us: false,
+            has_handed_over: false,
             reaped: 0,
         }
     }
 
-    /// Runs until the program ends.
+    /// Runs until the program ends, and with `--wait-all` until no child is left.
     pub(super) fn run(mut self) -> ProgramEnd {
         let status = loop {
             if let Some(status) = self.turn() {
@@ -84,6 +88,9 @@ impl<'a> EventLoop<'a> {
                 return Some(status);
             }
         }
+        if deadline::has_passed(self.held_until) {
+            self.release_held();
+        }
         if let Some(info) = self.wait()
             && let Some(status) = self.handle_signal(&info)
         {
@@ -96,6 +103,7 @@ impl<'a> EventLoop<'a> {
 
     fn wait(&mut self) -> Option<SignalInfo> {
         let mut timeout = deadline::remaining(self.kill_deadline);
+        timeout = deadline::shorter(timeout, deadline::remaining(self.held_until));
         if !self.is_startup_done {
             timeout = deadline::shorter(timeout, Some(STARTUP_GRACE));
         }
@@ -132,13 +140,14 @@ impl<'a> EventLoop<'a> {
                 // Once is enough.
                 options.on_resize = OnResize::Log;
                 let signal = options.rewrites.apply(libc::SIGTERM).unwrap_or(libc::SIGTERM);
-                self.arm_kill_timer();
-                signal
+                // If a request is held back, the program will exit in any case, and not before.
+                if self.held.is_none() {
+                    self.request_exit(signal, None);
+                }
+                return;
             }
         };
-        if let (target, Err(cause)) = self.supervisor.send(signal, None) {
-            self.warn_of_forwarding(signal, target, cause);
-        }
+        self.supervisor.send(signal, None, &mut Vec::new());
     }
 
     fn handle_signal(&mut self, info: &SignalInfo) -> Option<ExitStatus> {
@@ -146,34 +155,27 @@ impl<'a> EventLoop<'a> {
             self.supervisor.stderr.log(LogLevel::Debug, &LogEvent::SigchldReceived);
             return self.reap();
         }
-        if self.forward(info) == Forwarded::QueueFull {
-            self.backlog.push_back(*info);
-        }
+        self.forward_or_queue(info);
         None
     }
 
-    fn forward(&mut self, info: &SignalInfo) -> Forwarded {
+    fn forward(&mut self, info: &SignalInfo) -> Delivery {
         let Some(signal) = self.supervisor.forwarded_as(info) else {
-            return Forwarded::Done;
+            return Delivery::Done;
         };
-        if self.supervisor.requests_exit(info) {
-            self.arm_kill_timer();
+        if !self.supervisor.requests_exit(info) {
+            return self.supervisor.send(signal, Some(info), &mut Vec::new());
         }
-        let (target, result) = self.supervisor.send(signal, Some(info));
-        match result {
-            Ok(()) => {
-                let event = LogEvent::Forwarded { from: info.signal(), to: signal, target };
-                self.supervisor.stderr.log(LogLevel::Debug, &event);
-            }
-            Err(Errno(libc::EAGAIN)) if is_realtime(signal) => return Forwarded::QueueFull,
-            Err(cause) => self.warn_of_forwarding(signal, target, cause),
+        if self.hold_back(info) {
+            return Delivery::Done;
         }
-        Forwarded::Done
+        self.request_exit(signal, Some(info))
     }
 
-    fn warn_of_forwarding(&mut self, signal: c_int, target: SignalTarget, cause: Errno) {
-        let error = Error::Forward { signal, target, cause };
-        self.supervisor.stderr.log(LogLevel::Warning, &error);
+    pub(super) fn forward_or_queue(&mut self, info: &SignalInfo) {
+        if self.forward(info) == Delivery::QueueFull {
+            self.backlog.push_back(*info);
+        }
     }
 
     /// Sends what did not fit into the queue before.
@@ -206,7 +208,7 @@ impl<'a> EventLoop<'a> {
     fn send_what_fits(&mut self) -> bool {
         let mut is_sent = false;
         while let Some(first) = self.backlog.front().copied() {
-            if self.forward(&first) == Forwarded::QueueFull {
+            if self.forward(&first) == Delivery::QueueFull {
                 break;
             }
             self.backlog.pop_front();
@@ -219,48 +221,47 @@ impl<'a> EventLoop<'a> {
         is_sent
     }
 
-    /// Starts the timer of `--kill-after`. Later calls do nothing.
-    fn arm_kill_timer(&mut self) {
-        if let Some(timeout) = self.supervisor.options.kill_after.take() {
-            self.kill_deadline = deadline::after(timeout);
-        }
-    }
-
-    /// Kills the program and its process group, unless it has ended. As long as it is not reaped,
-    /// neither number can be anybody else's.
-    ///
-    /// We may not be allowed to (kill(2), EPERM). Then we exit if we are PID 1, as if the program
-    /// had been killed: the kernel does that when we are gone (pid_namespaces(7)).
-    fn kill(&mut self) -> Option<ExitStatus> {
-        let status = self.reap();
-        if status.is_some() {
-            return status;
-        }
-        let Supervisor { self_pid, child_pid, stderr, .. } = &mut *self.supervisor;
-        let child = child_pid.as_raw();
-        let with_group = sys::kill(child.wrapping_neg(), libc::SIGKILL).is_ok();
-        let target = SignalTarget(child);
-        // The program may have joined another process group.
-        let result = sys::kill(child, libc::SIGKILL);
-        let message: &dyn Display = match &result {
-            Ok(()) => &LogEvent::KilledAfterTimeout { program: target, with_group },
-            Err(cause) => &Error::Kill { target, cause: *cause },
-        };
-        stderr.log(LogLevel::Warning, message);
-        let ends_with_us = result.is_err() && self_pid.as_raw() == 1;
-        self.killed_by_us = result.is_ok() || ends_with_us;
-        ends_with_us.then_some(ExitStatus::Signaled(libc::SIGKILL))
-    }
-
-    fn reap(&mut self) -> Option<ExitStatus> {
+    /// Reaps, and returns how the program ended if there is nothing left to wait for.
+    pub(super) fn reap(&mut self) -> Option<ExitStatus> {
         let changes = reap_zombies(self.supervisor);
         self.reaped = self.reaped.saturating_add(changes.others_reaped);
-        if changes.program_ended.is_none()
-            && let Some(signal) = changes.program_stopped
-            && let JobStop::Forward(info) = on_job_stop(self.supervisor, signal)
+        let status = self.end(&changes);
+        if status.is_none()
+            && let Some((pid, signal)) = changes.stopped
+            && let JobStop::Forward(info) = on_job_stop(self.supervisor, pid, signal)
         {
             self.forward(&info);
         }
-        changes.program_ended
+        status
+    }
+
+    /// How the program ended, unless it is running, or with `--wait-all` what it has left behind.
+    ///
+    /// A program that exits with success and unasked has handed over to another process. Nothing
+    /// tells which one. It ends last if it is alone, so the last one counts.
+    fn end(&mut self, changes: &ChildChanges) -> Option<ExitStatus> {
+        let Supervisor { options, ended, stderr, .. } = &mut *self.supervisor;
+        if let Some(status) = changes.program_ended {
+            *ended = Some(status);
+            let is_success = exit_code(status, options.expected_codes) == 0;
+            self.has_handed_over = options.wait_all && is_success && self.request.is_none();
+        }
+        if self.has_handed_over && changes.last_ended.is_some() {
+            *ended = changes.last_ended;
+        }
+        let status = (*ended)?;
+        if !options.wait_all || !has_children() {
+            return Some(status);
+        }
+        if changes.program_ended.is_some() {
+            let is_expected = self.has_handed_over || self.request.is_some();
+            let level = if is_expected { LogLevel::Info } else { LogLevel::Warning };
+            stderr.log(level, &LogEvent::WaitsForOthers);
+        }
+        // What has just become our child has not got it.
+        if let Some(signal) = self.request {
+            self.supervisor.send(signal, None, &mut self.requested);
+        }
+        None
     }
 }

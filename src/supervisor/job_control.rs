@@ -3,7 +3,7 @@
 use super::Supervisor;
 use crate::sys::{self, SignalInfo, SignalSet, stdin};
 use core::ffi::c_int;
-use nix::unistd::{Pid, getpgrp, tcgetpgrp, tcsetpgrp};
+use nix::unistd::{Pid, getpgid, getpgrp, tcgetpgrp, tcsetpgrp};
 
 /// The terminal on standard input.
 #[derive(Clone, Copy, Debug)]
@@ -41,16 +41,20 @@ pub(super) enum JobStop {
     Forward(SignalInfo),
 }
 
-/// Handles the program's stop by `signal`. If that is job control, we stop too, with the rest of
-/// our job, so that the shell that started us sees it. When we are continued, so is the program.
-pub(super) fn on_job_stop(supervisor: &Supervisor, signal: c_int) -> JobStop {
-    let Supervisor { self_pid, child_pid, terminal, .. } = *supervisor;
+/// Handles the stop of the program, or of a child that it has left behind, by `signal`. If that is job
+/// control, we stop too, with the rest of our job, so that the shell that started us sees it. When we
+/// are continued, so is the child.
+pub(super) fn on_job_stop(supervisor: &Supervisor, pid: i32, signal: c_int) -> JobStop {
+    let Supervisor { self_pid, child_pid, terminal, ended, .. } = *supervisor;
+    // The program leads the group that it started in, also if it has left it.
+    let left_behind = ended.and_then(|_| getpgid(Some(Pid::from_raw(pid))).ok());
+    let job = Job { pid, group: left_behind.unwrap_or(child_pid) };
     let wants_terminal = matches!(signal, libc::SIGTTIN | libc::SIGTTOU);
     let is_job_control = wants_terminal || signal == libc::SIGTSTP;
     if self_pid.as_raw() == 1 {
         // Nobody can continue PID 1. If the program itself were PID 1, it would ignore Ctrl-Z.
         if signal == libc::SIGTSTP {
-            resume_child(supervisor);
+            job.resume();
         }
         return JobStop::Done;
     }
@@ -65,30 +69,37 @@ pub(super) fn on_job_stop(supervisor: &Supervisor, signal: c_int) -> JobStop {
     }
     let group = getpgrp();
     // A shell's `fg` sends no SIGCONT to a job that runs: it has just given us the terminal.
-    if wants_terminal && Terminal::pass(group, child_pid) {
-        resume_child(supervisor);
+    if wants_terminal && Terminal::pass(group, job.group) {
+        job.resume();
         return JobStop::Done;
     }
     // The program is in a process group of its own, so the terminal has stopped it alone. Without
     // us it would have stopped the whole job, such as a pipeline or a script.
-    let had_terminal = Terminal::pass(child_pid, group);
+    let had_terminal = Terminal::pass(job.group, group);
     let stops_whole_job = wants_terminal || (is_job_control && had_terminal);
     let target = if stops_whole_job { 0 } else { self_pid.as_raw() };
     let was_stopped = sys::kill(target, libc::SIGTSTP).is_ok() && sys::deliver_pending_sigtstp();
     // After `fg` the terminal is ours, after `bg` it is not.
-    Terminal::pass(group, child_pid);
+    Terminal::pass(group, job.group);
     // If we were not stopped, nobody could have continued us (setpgid(2)). The kernel would not
     // have stopped the program by Ctrl-Z either. Whoever stopped it in another way has to continue it.
     if was_stopped || signal == libc::SIGTSTP {
-        resume_child(supervisor);
+        job.resume();
     }
     JobStop::Done
 }
 
-fn resume_child(supervisor: &Supervisor) {
-    let child = supervisor.child_pid.as_raw();
-    // If the program has left its process group, there may be none any more.
-    if sys::kill(child.wrapping_neg(), libc::SIGCONT).is_err() {
-        let _ = sys::kill(child, libc::SIGCONT);
+/// A process that was stopped, and its process group.
+struct Job {
+    pid: i32,
+    group: Pid,
+}
+
+impl Job {
+    fn resume(&self) {
+        // If the program has left its process group, there may be none any more.
+        if sys::kill(self.group.as_raw().wrapping_neg(), libc::SIGCONT).is_err() {
+            let _ = sys::kill(self.pid, libc::SIGCONT);
+        }
     }
 }

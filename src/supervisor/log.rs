@@ -1,8 +1,10 @@
 //! What is logged as it happens, in the words of tini where scripts look for them.
 
 use crate::signal::{SignalName, SignalTarget};
+use crate::units::Seconds;
 use core::ffi::c_int;
 use core::fmt;
+use core::time::Duration;
 
 pub(super) enum LogEvent {
     Started(SignalTarget),
@@ -15,12 +17,19 @@ pub(super) enum LogEvent {
     Reaped {
         pid: i32,
     },
+    /// Until `--stop-delay` is over.
+    HeldBack {
+        signal: c_int,
+        delay: Duration,
+    },
+    /// The program has ended, and `--wait-all` waits for what it has left behind.
+    WaitsForOthers,
     /// With its process group, if anything in it could be killed.
     KilledAfterTimeout {
         program: SignalTarget,
         with_group: bool,
     },
-    DrainTimedOut,
+    KilledRemaining,
 }
 
 impl fmt::Display for LogEvent {
@@ -35,11 +44,17 @@ impl fmt::Display for LogEvent {
                 write!(f, "forwarded {} as {} to {target}", SignalName(*from), SignalName(*to))
             }
             Self::Reaped { pid } => write!(f, "Reaped zombie process with pid={pid}"),
+            Self::HeldBack { signal, delay } => {
+                write!(f, "holding {} back for {} s", SignalName(*signal), Seconds(*delay))
+            }
+            Self::WaitsForOthers => {
+                f.write_str("the program has ended; waiting for the processes that it left behind")
+            }
             Self::KilledAfterTimeout { program, with_group } => {
                 let group = if *with_group { " and its process group" } else { "" };
                 write!(f, "killed {program}{group}: it did not exit in time")
             }
-            Self::DrainTimedOut => {
+            Self::KilledRemaining => {
                 f.write_str("killed the remaining processes: they did not exit in time")
             }
         }

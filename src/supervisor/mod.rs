@@ -3,23 +3,25 @@
 //! Signals stay blocked throughout and are taken from the queue one by one. No handler runs, no
 //! signal is lost between a check and a wait, and loadline merges none.
 //! An idle init sleeps in one system call without a timeout, except for a moment after the start,
-//! for `--kill-after`, for what the monitor watches, and for signals that do not fit into the
-//! program's queue.
+//! for `--stop-delay` and `--kill-after`, for what the monitor watches, and for signals that do not
+//! fit into the program's queue.
 
 mod child;
+mod children;
 mod drain;
 mod event_loop;
 mod job_control;
 mod log;
 mod reap;
+mod stop;
 
 use crate::error::Error;
 use crate::exit::exit_code;
 use crate::monitor::Monitor;
 use crate::options::Options;
-use crate::signal::{SignalTarget, is_termination_signal};
+use crate::signal::{SignalTarget, is_realtime, is_termination_signal};
 use crate::stderr::{LogLevel, Stderr};
-use crate::sys::{self, Disposition, Errno, SignalInfo, SignalSet};
+use crate::sys::{self, Disposition, Errno, ExitStatus, SignalInfo, SignalSet};
 use child::{ChildSetup, InheritedSignals};
 use core::ffi::c_int;
 use core::time::Duration;
@@ -42,6 +44,8 @@ pub struct Supervisor {
     self_pid: Pid,
     child_pid: Pid,
     terminal: Terminal,
+    /// How the program ended, if it has.
+    ended: Option<ExitStatus>,
 }
 
 impl Supervisor {
@@ -81,7 +85,7 @@ impl Supervisor {
             sys::chdir_root();
         }
         stderr.log(LogLevel::Info, &LogEvent::Started(SignalTarget(child_pid.as_raw())));
-        Ok(Self { options: *options, stderr: *stderr, self_pid, child_pid, terminal })
+        Ok(Self { options: *options, stderr: *stderr, self_pid, child_pid, terminal, ended: None })
     }
 
     /// Runs as the program's init until the program ends, and returns the exit code.
@@ -117,33 +121,77 @@ impl Supervisor {
             .is_some_and(|to| is_termination_signal(info.signal()) || is_termination_signal(to))
     }
 
-    /// Sends a signal to the program, or with `-g` to its process group. Returns to whom. What was
-    /// queued for us keeps its value, but for process groups the kernel has kill(2) only.
+    /// Sends a signal to the program, or with `-g` to its process group. If the program has ended, to
+    /// the children that are left, except to those in `sent`.
     fn send(
-        &self,
+        &mut self,
         signal: c_int,
         received: Option<&SignalInfo>,
-    ) -> (SignalTarget, Result<(), Errno>) {
+        sent: &mut Vec<i32>,
+    ) -> Delivery {
+        if self.ended.is_some() {
+            return self.send_to_children(signal, received, sent);
+        }
         let child = self.child_pid.as_raw();
         if self.options.signal_group {
             let group = child.wrapping_neg();
             let result = sys::kill(group, signal);
             // The program may have left the group, and nobody may be in it any more.
             if result != Err(Errno(libc::ESRCH)) {
-                return (SignalTarget(group), result);
+                return self.log_delivery(group, signal, received, result);
             }
         }
-        let result = match received {
-            Some(info) if info.is_queued() => sys::queue_signal(child, signal, info),
-            _ => sys::kill(child, signal),
-        };
-        (SignalTarget(child), result)
+        self.send_to(child, signal, received)
     }
+
+    /// Sends a signal as kill(2) does. What was queued for us keeps its value, but for process groups
+    /// the kernel has kill(2) only.
+    fn send_to(&mut self, target: i32, signal: c_int, received: Option<&SignalInfo>) -> Delivery {
+        let result = match received {
+            Some(info) if info.is_queued() && target > 0 => sys::queue_signal(target, signal, info),
+            _ => sys::kill(target, signal),
+        };
+        self.log_delivery(target, signal, received, result)
+    }
+
+    fn log_delivery(
+        &mut self,
+        target: i32,
+        signal: c_int,
+        received: Option<&SignalInfo>,
+        result: Result<(), Errno>,
+    ) -> Delivery {
+        let target = SignalTarget(target);
+        match result {
+            Ok(()) => {
+                if let Some(from) = received.map(SignalInfo::signal) {
+                    let event = LogEvent::Forwarded { from, to: signal, target };
+                    self.stderr.log(LogLevel::Debug, &event);
+                }
+                Delivery::Done
+            }
+            Err(Errno(libc::EAGAIN)) if is_realtime(signal) => Delivery::QueueFull,
+            Err(cause) => {
+                let error = Error::Forward { signal, target, cause };
+                self.stderr.log(LogLevel::Warning, &error);
+                Delivery::Failed
+            }
+        }
+    }
+}
+
+/// What became of a signal that was to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delivery {
+    Done,
+    /// The receiver has as many queued signals as it may have (RLIMIT_SIGPENDING).
+    QueueFull,
+    Failed,
 }
 
 /// Adopts the program's orphans. As PID 1 we get them anyway.
 fn register_subreaper(options: &Options, self_pid: Pid, stderr: &mut Stderr) {
-    let is_wanted = options.subreaper || options.drain.is_some();
+    let is_wanted = options.subreaper || options.wait_all || options.drain.is_some();
     if is_wanted && let Err(cause) = set_child_subreaper(true) {
         stderr.log(LogLevel::Warning, &Error::Subreaper(cause.into()));
     }

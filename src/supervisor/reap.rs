@@ -11,8 +11,10 @@ use core::ffi::c_int;
 pub(super) struct ChildChanges {
     /// How the program ended.
     pub program_ended: Option<ExitStatus>,
-    /// The signal that stopped the program.
-    pub program_stopped: Option<c_int>,
+    /// How the last of all that have ended did.
+    pub last_ended: Option<ExitStatus>,
+    /// The process that was stopped, and by which signal: the program, or if it has ended any child.
+    pub stopped: Option<(i32, c_int)>,
     /// The number of other processes that were reaped.
     pub others_reaped: u64,
 }
@@ -22,12 +24,20 @@ pub(super) fn reap_zombies(supervisor: &mut Supervisor) -> ChildChanges {
     let level = if supervisor.options.warn_on_reap { LogLevel::Warning } else { LogLevel::Debug };
     let mut changes = ChildChanges::default();
     while let Some(event) = wait_any() {
-        let is_program = event.pid == supervisor.child_pid.as_raw();
+        // Another process may have its number when it is gone.
+        let has_ended = supervisor.ended.is_some();
+        let is_program = !has_ended && event.pid == supervisor.child_pid.as_raw();
         match event.status {
-            WaitStatus::Ended(status) if is_program => changes.program_ended = Some(status),
-            WaitStatus::Stopped(signal) if is_program => changes.program_stopped = Some(signal),
+            WaitStatus::Stopped(signal) if is_program || has_ended => {
+                changes.stopped = Some((event.pid, signal));
+            }
             WaitStatus::Stopped(_) => {}
-            WaitStatus::Ended(_) => {
+            WaitStatus::Ended(status) => {
+                changes.last_ended = Some(status);
+                if is_program {
+                    changes.program_ended = Some(status);
+                    continue;
+                }
                 changes.others_reaped = changes.others_reaped.saturating_add(1);
                 supervisor.stderr.log(level, &LogEvent::Reaped { pid: event.pid });
             }

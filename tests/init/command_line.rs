@@ -113,7 +113,9 @@ fn options_for_an_init_with_exec_give_a_warning() {
     assert!(stderr.contains("-e") && stderr.lines().count() == 1, "{stderr:?}");
     for option in [
         "--rewrite=TERM:INT",
+        "--stop-delay=1s",
         "--kill-after=1s",
+        "--wait-all",
         "--drain=1s",
         "--report",
         "--on-resize=log",
@@ -127,7 +129,7 @@ fn options_for_an_init_with_exec_give_a_warning() {
     }
     let nothing = (Ended::Exited(3), String::new(), String::new());
     assert_eq!(run(launch()), nothing);
-    for off in ["LOADLINE_MEMORY_WARN=0", "LOADLINE_ON_RESIZE=ignore"] {
+    for off in ["LOADLINE_MEMORY_WARN=0", "LOADLINE_ON_RESIZE=ignore", "LOADLINE_WAIT_ALL=0"] {
         assert_eq!(run(launch().environment(off)), nothing, "{off}");
     }
 }

@@ -9,11 +9,17 @@ mod signals;
 // --rewrite.
 mod rewrite;
 
+// --stop-delay.
+mod stop_delay;
+
 // --kill-after.
 mod kill_after;
 
 // Signals that arrive while the program is being started.
 mod start;
+
+// --wait-all.
+mod wait_all;
 
 // --drain.
 mod drain;

@@ -305,6 +305,8 @@ fn idle_init_never_wakes_up() {
         let follow = ["--on-resize=log", "--memory-warn"];
         let all = ["--report", "--kill-after=10s", "--drain=1s"];
         inits.push(tree.launch(place, &["pause"], &follow).arguments(&all).start());
+        let wait_all = ["--wait-all"];
+        inits.push(Launch::new(place, &["succeed", "0"]).arguments(&wait_all).start());
     }
     for init in &mut inits {
         init.expect("ready");
@@ -314,6 +316,15 @@ fn idle_init_never_wakes_up() {
             let asleep = |pid| field(pid, "State").starts_with('S');
             init.until("the init sleeps", |init| asleep(init.pid()));
         }
+    }
+    if let [_, _, init] = &mut inits[..] {
+        // It waits for the successor of its program.
+        let program = init.program();
+        init.signal(libc::SIGUSR2);
+        init.expect("signal 12");
+        init.expect("successor ready");
+        init.until("the program is reaped", |init| !children(init.pid()).contains(&program));
+        init.wait_until_idle();
     }
     let switches = |init: &Running| {
         ["Threads", "voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"]

@@ -2,7 +2,7 @@
 //! for shells that it runs.
 
 use crate::support::{
-    Init, Launch, Opt, Place, Running, Terminal, children, exists, field, probe_path,
+    Init, Launch, Opt, Place, Running, Terminal, children, exists, field, probe_path, send,
 };
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
@@ -164,6 +164,31 @@ fn shell_stops_and_continues_a_script_with_the_init() {
     terminal.expect("running");
     stop_and_continue(&mut terminal);
     terminal.types("\x03");
+    leave(terminal, outer);
+}
+
+/// The job is a process that the program has left behind (--wait-all), in the process group that has the
+/// terminal.
+#[test]
+fn shell_stops_and_continues_the_init_after_the_program() {
+    Init::must_be_loadline();
+    let mut terminal = Terminal::new();
+    let mut outer = prompt(&mut terminal);
+    let script = r#""$0" job & exit 0"#;
+    let init = init_words().join(" ").replace(" --", " --wait-all --");
+    terminal.types(&format!("{init} sh -c '{script}' {}\n", probe_path().display()));
+    terminal.expect("running");
+    let init = children(outer.pid())[0];
+    outer.until(
+        "the program is reaped",
+        |_| matches!(children(init)[..], [child] if field(child, "Name").starts_with("probe")),
+    );
+    stop_and_continue(&mut terminal);
+    stop_and_continue(&mut terminal);
+    send(init, libc::SIGTERM);
+    terminal.expect(PROMPT);
+    terminal.types("echo code $?\n");
+    terminal.expect("code 143");
     leave(terminal, outer);
 }
 

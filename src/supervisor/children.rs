@@ -1,0 +1,111 @@
+//! Our children, as the kernel lists them, and signals to all of them: with `--wait-all` they take the
+//! place of the program when it has ended.
+
+use super::{Delivery, Supervisor};
+use crate::cgroup::sysroot::THREAD_CHILDREN;
+use crate::error::Error;
+use crate::stderr::LogLevel;
+use crate::sys::{self, SignalInfo, is_child};
+use crate::text::split_once;
+use crate::units::parse_integer;
+use core::ffi::c_int;
+use nix::unistd::{Pid, getpgid, getpgrp};
+
+/// Room for a list of a hundred thousand children.
+const MAX_LIST: usize = 1 << 20;
+
+/// The target of a signal to every process that we can see, except for PID 1 (kill(2)).
+pub(super) const ALL: i32 = -1;
+
+/// The PIDs of our children. None is missing, because a child leaves the list when we reap it, and its
+/// PID cannot be anybody else's before.
+pub(super) struct Children<'a> {
+    /// What follows in the list: each PID ends with a space (proc(5)).
+    list: &'a [u8],
+}
+
+impl<'a> Children<'a> {
+    /// Reads the list into a buffer.
+    ///
+    /// # Errors
+    /// If the kernel has no such list.
+    pub(super) fn read(buffer: &'a mut Vec<u8>) -> Result<Self, Error<'static>> {
+        let path = THREAD_CHILDREN.to_bytes();
+        sys::read_file(THREAD_CHILDREN, buffer, MAX_LIST)
+            .map_err(|cause| Error::UnreadableFile { path, cause })?;
+        Ok(Self { list: buffer })
+    }
+}
+
+impl Iterator for Children<'_> {
+    type Item = i32;
+
+    fn next(&mut self) -> Option<i32> {
+        loop {
+            let (pid, rest) = split_once(self.list, b' ')?;
+            self.list = rest;
+            // If /proc is of another PID namespace, its numbers are not our children.
+            if let Some(pid) = parse_integer(pid).and_then(|pid| i32::try_from(pid).ok())
+                && is_child(pid)
+            {
+                return Some(pid);
+            }
+        }
+    }
+}
+
+impl Supervisor {
+    /// Sends a signal to each child, or with `-g` to its process group, except to those in `sent`.
+    /// Adds to `sent` who has got it. Without a list of children, PID 1 sends it to every process.
+    pub(super) fn send_to_children(
+        &mut self,
+        signal: c_int,
+        received: Option<&SignalInfo>,
+        sent: &mut Vec<i32>,
+    ) -> Delivery {
+        let mut list = Vec::new();
+        let mut delivery = Delivery::Done;
+        let pids = match Children::read(&mut list) {
+            Ok(pids) => pids,
+            Err(error) => {
+                // Once all have got it, so have all that we may adopt.
+                if sent.contains(&ALL) {
+                    return Delivery::Done;
+                }
+                self.stderr.log(LogLevel::Warning, &error);
+                if self.self_pid.as_raw() != 1 {
+                    return Delivery::Failed;
+                }
+                sent.push(ALL);
+                return self.send_to(ALL, signal, received);
+            }
+        };
+        for pid in pids {
+            let target = self.target_of_child(pid, signal);
+            if sent.contains(&target) {
+                continue;
+            }
+            match self.send_to(target, signal, received) {
+                Delivery::Done => {}
+                // It is sent again to all, so nobody may have it yet.
+                Delivery::QueueFull if sent.is_empty() => return Delivery::QueueFull,
+                // kill(2) needs no room, but sends no value.
+                Delivery::QueueFull => delivery = self.send_to(target, signal, None),
+                Delivery::Failed => delivery = Delivery::Failed,
+            }
+            sent.push(target);
+        }
+        delivery
+    }
+
+    /// A child, or its process group with `-g` or to kill it. Our own group would include us.
+    fn target_of_child(&self, pid: i32, signal: c_int) -> i32 {
+        let wants_group = self.options.signal_group || signal == libc::SIGKILL;
+        match getpgid(Some(Pid::from_raw(pid))) {
+            Ok(group) if wants_group && group.as_raw() > 0 && group != getpgrp() => {
+                group.as_raw().wrapping_neg()
+            }
+            _ => pid,
+        }
+    }
+}
