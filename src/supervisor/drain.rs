@@ -17,11 +17,8 @@ use crate::stderr::{LogLevel, Stderr};
 use crate::sys::{self, Errno, SignalSet, has_children, is_child, wait_signal};
 use crate::units::parse_integer;
 use core::ffi::c_int;
-use core::mem::replace;
+use core::mem::{replace, take};
 use core::time::Duration;
-
-/// Room for a list of a hundred thousand children.
-const MAX_LIST: usize = 1 << 20;
 
 /// How long killed processes get to disappear.
 const KILL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -73,7 +70,7 @@ pub(super) fn run(supervisor: &mut Supervisor, timeout: Duration) -> u64 {
 /// The processes that are to end.
 struct Survivors {
     is_pid_1: bool,
-    /// The PIDs that have received the signal: as PID 1 a -1 for all.
+    /// The PIDs that have received the signal, in ascending order: as PID 1 a -1 for all.
     signaled: Vec<i32>,
     /// Whether any has been killed, and this has been logged.
     has_killed: bool,
@@ -92,21 +89,22 @@ impl Survivors {
             self.signal_once(ALL, signal, stderr);
             return sys::kill(ALL, 0) != Err(Errno(libc::ESRCH));
         }
-        if let Err(cause) = sys::read_file(THREAD_CHILDREN, &mut self.list, MAX_LIST) {
-            let path = THREAD_CHILDREN.to_bytes();
-            stderr.log(LogLevel::Warning, &Error::UnreadableFile { path, cause });
-            return false;
-        }
-        let list = core::mem::take(&mut self.list);
-        for child in list.split(|byte| *byte == b' ') {
+        let mut list = take(&mut self.list);
+        let result = sys::read_parts(THREAD_CHILDREN, b' ', &mut list, &mut |child| {
             // If /proc is of another PID namespace, its numbers are not our children.
             if let Some(pid) = parse_integer(child).and_then(|pid| i32::try_from(pid).ok())
                 && is_child(pid)
             {
                 self.signal_once(pid, signal, stderr);
             }
-        }
+            Ok(())
+        });
         self.list = list;
+        if let Err(cause) = result {
+            let path = THREAD_CHILDREN.to_bytes();
+            stderr.log(LogLevel::Warning, &Error::UnreadableFile { path, cause });
+            return false;
+        }
         // While processes end, the list may lack others (proc(5)). They are found the next time.
         has_children()
     }
@@ -114,10 +112,10 @@ impl Survivors {
     /// SIGCONT makes sure that a stopped process sees the signal. A process that we may not signal
     /// is logged when it cannot be killed; until then it may exit by itself.
     fn signal_once(&mut self, target: i32, signal: c_int, stderr: &mut Stderr) {
-        if self.signaled.contains(&target) {
+        let Err(place) = self.signaled.binary_search(&target) else {
             return;
-        }
-        self.signaled.push(target);
+        };
+        self.signaled.insert(place, target);
         let result = sys::kill(target, signal);
         let _ = sys::kill(target, libc::SIGCONT);
         if signal != libc::SIGKILL {
