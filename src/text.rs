@@ -11,9 +11,9 @@ pub fn split_once(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
     Some((before, rest.get(1..)?))
 }
 
-/// Bytes in a message, on one line. Valid UTF-8 is shown as it is, but quotes, backslashes, and
-/// what could break the line or its order are escaped, and so is every other byte: `\x0a`. The middle
-/// of a long text is left out: `[...]`.
+/// Bytes in a message, on one line. Valid UTF-8 is shown as it is, but quotes, backslashes, control
+/// characters and others that mislead a reader are escaped, and so is every other byte: `\x0a`. The
+/// middle of a long text is left out: `[...]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'a>(pub &'a [u8]);
 
@@ -79,7 +79,7 @@ fn shown_length(piece: Piece<'_>) -> usize {
     match piece {
         Piece::Character('"' | '\\') => 2,
         Piece::Character(character) if character.is_control() => 4,
-        Piece::Character(character) if breaks_lines(character) => 8,
+        Piece::Character(character) if is_deceptive(character) => 8,
         Piece::Character(character) => character.len_utf8(),
         Piece::Invalid(bytes) => 4 * bytes.len(),
     }
@@ -90,7 +90,7 @@ fn write_escaped(f: &mut fmt::Formatter<'_>, piece: Piece<'_>) -> fmt::Result {
         Piece::Character('"') => f.write_str("\\\""),
         Piece::Character('\\') => f.write_str("\\\\"),
         Piece::Character(it) if it.is_control() => write_byte(f, it as u8),
-        Piece::Character(it) if breaks_lines(it) => write!(f, "\\u{{{:x}}}", u32::from(it)),
+        Piece::Character(it) if is_deceptive(it) => write!(f, "\\u{{{:x}}}", u32::from(it)),
         Piece::Character(it) => f.write_char(it),
         Piece::Invalid(bytes) => bytes.iter().try_for_each(|byte| write_byte(f, *byte)),
     }
@@ -100,12 +100,16 @@ fn write_byte(f: &mut fmt::Formatter<'_>, byte: u8) -> fmt::Result {
     write!(f, "\\x{byte:02x}")
 }
 
-/// Line and paragraph separators, and the characters that change the direction of text
-/// (Unicode Standard Annex #9, section 2).
-const fn breaks_lines(character: char) -> bool {
+/// Characters that make a text look like another one: line and paragraph separators, those that change
+/// the direction of text (Unicode Standard Annex #9, section 2), and those that have no width.
+const fn is_deceptive(character: char) -> bool {
     matches!(
         character,
-        '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        '\u{61c}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
     )
 }
 
@@ -119,8 +123,8 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// A JSON string with its quotes (RFC 8259, section 7). JSON has no way to write bytes that are
-/// not UTF-8: each such sequence becomes U+FFFD.
+/// A JSON string with its quotes (RFC 8259, section 7). It escapes what a message does, because people
+/// look at it too. JSON has no way to write bytes that are not UTF-8: each such sequence becomes U+FFFD.
 #[derive(Clone, Copy, Debug)]
 pub struct JsonString<'a>(pub &'a [u8]);
 
@@ -136,7 +140,9 @@ fn write_json(f: &mut fmt::Formatter<'_>, piece: Piece<'_>) -> fmt::Result {
     match piece {
         Piece::Character('"') => f.write_str("\\\""),
         Piece::Character('\\') => f.write_str("\\\\"),
-        Piece::Character(it @ '\0'..' ') => write!(f, "\\u{:04x}", u32::from(it)),
+        Piece::Character(it) if it.is_control() || is_deceptive(it) => {
+            write!(f, "\\u{:04x}", u32::from(it))
+        }
         Piece::Character(it) => f.write_char(it),
         Piece::Invalid(_) => f.write_char(char::REPLACEMENT_CHARACTER),
     }
@@ -157,8 +163,24 @@ mod tests {
             ("\u{85}".as_bytes(), r#""\x85""#),
             ("a\u{202e}b\u{2028}".as_bytes(), r#""a\u{202e}b\u{2028}""#),
             ("\u{200f}\u{61c}\u{2066}".as_bytes(), r#""\u{200f}\u{61c}\u{2066}""#),
+            ("a\u{200b}\u{2060}\u{feff}".as_bytes(), r#""a\u{200b}\u{2060}\u{feff}""#),
         ] {
             assert_eq!(Quoted(bytes).to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn json_shows_no_character_that_misleads() {
+        for (text, shown) in [
+            ("\"\\\n", r#""\"\\\u000a""#),
+            ("\u{7f}\u{85}\u{9f}", r#""\u007f\u0085\u009f""#),
+            ("\u{61c}\u{200e}\u{2028}\u{2029}", r#""\u061c\u200e\u2028\u2029""#),
+            ("\u{202a}\u{202e}\u{2066}\u{2069}", r#""\u202a\u202e\u2066\u2069""#),
+            ("\u{200b}\u{200d}\u{feff}", r#""\u200b\u200d\ufeff""#),
+        ] {
+            let json = JsonString(text.as_bytes()).to_string();
+            assert_eq!(json, shown);
+            assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
         }
     }
 
@@ -202,10 +224,13 @@ mod tests {
         fn escaped_text_has_no_control_character(
             bytes in proptest::collection::vec(proptest::sample::select(EDGES), 0..8),
         ) {
-            let shown = Escaped(&bytes).to_string();
-            prop_assert!(!shown.chars().any(|it| it.is_control() || breaks_lines(it)), "{}", shown);
-            let json: String = serde_json::from_str(&JsonString(&bytes).to_string()).unwrap();
-            prop_assert_eq!(json, String::from_utf8_lossy(&bytes));
+            let json = JsonString(&bytes).to_string();
+            for shown in [&Escaped(&bytes).to_string(), &json] {
+                let misleads = |it: char| it.is_control() || is_deceptive(it);
+                prop_assert!(!shown.chars().any(misleads), "{}", shown);
+            }
+            let read: String = serde_json::from_str(&json).unwrap();
+            prop_assert_eq!(read, String::from_utf8_lossy(&bytes));
         }
 
         #[test]

@@ -8,7 +8,7 @@
 use super::files::FileReader;
 use super::limits::{CgroupVersion, Limits, parent_dir};
 use super::procfs;
-use super::sysroot::SysRoot;
+use super::sysroot::{MEMINFO, SysRoot};
 use crate::sys;
 use crate::units::Bytes;
 use core::ffi::CStr;
@@ -48,13 +48,15 @@ impl<'a> Counters<'a> {
 
     /// The counter of processes that were OOM-killed in the process's own cgroup.
     pub fn oom_kill_counter(&mut self) -> OomKillCounter {
-        let mut counter = OomKillCounter { path: [0; OomKillCounter::MAX_LENGTH] };
+        let mut counter = OomKillCounter { path: [0; 256], long_path: None };
         if let Some(directory) = self.limits.memory.controller_dir()
             && let Some(name) = self.oom_events_file()
             && let Ok(path) = self.files.path(directory, name)
-            && let Some(room) = counter.path.get_mut(..path.to_bytes_with_nul().len())
         {
-            room.copy_from_slice(path.to_bytes_with_nul());
+            match counter.path.get_mut(..path.to_bytes_with_nul().len()) {
+                Some(room) => room.copy_from_slice(path.to_bytes_with_nul()),
+                None => counter.long_path = sys::keep_string(path),
+            }
         }
         counter
     }
@@ -71,8 +73,11 @@ impl<'a> Counters<'a> {
     /// The directory of the cgroup that sets the memory limit, or of the process's own cgroup if
     /// none does.
     fn limiting_dir(&self) -> Option<&'a [u8]> {
-        let limiting = self.limits.oom_limit().map(|(_, path)| parent_dir(path));
-        limiting.or_else(|| self.limits.memory.controller_dir())
+        let limiting = self.limits.oom_limit().filter(|(_, path)| *path != MEMINFO);
+        match limiting {
+            Some((_, path)) => Some(parent_dir(path)),
+            None => self.limits.memory.controller_dir(),
+        }
     }
 
     /// How often all processes of a cgroup were OOM-killed together (`memory.oom.group`). Some
@@ -132,18 +137,22 @@ impl<'a> Counters<'a> {
 /// The number of OOM-killed processes in a cgroup. Kernels before 4.13 do not count them.
 #[derive(Clone, Copy, Debug)]
 pub struct OomKillCounter {
-    /// The path of the file, with a NUL at its end. If it is empty, nothing can be opened.
-    path: [u8; Self::MAX_LENGTH],
+    /// The path of the file, with a NUL at its end. If it is empty, nothing can be opened. On a
+    /// Kubernetes node it has some 230 bytes.
+    path: [u8; 256],
+    /// A path that does not fit there. It takes a page.
+    long_path: Option<&'static CStr>,
 }
 
 impl OomKillCounter {
-    /// The longest path, with its NUL. On a Kubernetes node they have some 230 bytes.
-    const MAX_LENGTH: usize = 256;
-
     /// The number so far, if it is known.
     #[must_use]
     pub fn read(&self) -> Option<u64> {
-        let file = sys::open(CStr::from_bytes_until_nul(&self.path).ok()?).ok()?;
+        let path = match self.long_path {
+            Some(path) => path,
+            None => CStr::from_bytes_until_nul(&self.path).ok()?,
+        };
+        let file = sys::open(path).ok()?;
         // On the stack: this is read at the end, which needs no page for it then.
         let mut buffer = [0; 512];
         procfs::number_field(sys::read_prefix(file.as_fd(), &mut buffer), b"oom_kill")

@@ -1,6 +1,6 @@
 //! Reads the limit files of a cgroup and of its ancestors.
 
-use super::limits::{FileProblem, LimitFile, LimitValue};
+use super::limits::{FileProblem, Limit, LimitFile, LimitValue};
 use super::locate::CgroupDirs;
 use super::sysroot::{PathBuffer, SysRoot};
 use crate::sys::{self, Errno};
@@ -47,49 +47,81 @@ impl<'a> FileReader<'a> {
         Ok(&self.content)
     }
 
-    /// The path of the file that was read last, without the root.
-    pub fn path_without_root(&self) -> Vec<u8> {
-        self.path.without_root().to_vec()
+    /// Reads a file of any length, line by line.
+    pub fn read_lines(
+        &mut self,
+        path: &[u8],
+        visit: &mut dyn FnMut(&[u8]) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        sys::read_parts(self.path.set(path)?, b'\n', &mut self.content, visit)
     }
 
-    /// Whether a directory exists.
-    pub fn directory_exists(&mut self, directory: &[u8]) -> bool {
+    /// Whether a file exists in a directory. Without a name, whether the directory does.
+    pub fn exists(&mut self, directory: &[u8], name: &[u8]) -> bool {
         // A path with a slash at its end exists only if it is that of a directory.
-        self.path.set_file(directory, b"").is_ok_and(sys::exists)
+        self.path.set_file(directory, name).is_ok_and(sys::exists)
     }
 
-    /// Reads the files with these names in a cgroup and in its ancestors, from the leaf up.
-    pub fn read_limits<T>(
+    /// Reads the files with this name in a cgroup and in its ancestors, from the leaf up.
+    pub fn read_limits<T: Limit>(
         &mut self,
         directories: &CgroupDirs,
-        names: &[&[u8]],
+        name: &[u8],
         parse: ParseLimit<T>,
     ) -> Vec<LimitFile<T>> {
         let mut found = Vec::new();
         for directory in directories.upwards() {
-            for name in names {
-                let mut file = self.read_limit(directory, name, parse);
-                file.in_ancestor = directories.is_ancestor(directory);
-                found.push(file);
-            }
+            let value = self.read_limit(directory, name, parse);
+            add(&mut found, directories, directory, name, value);
         }
         found
     }
 
-    /// Reads a limit file of the process's own cgroup.
+    /// Reads a limit file.
     pub fn read_limit<T>(
         &mut self,
         directory: &[u8],
         name: &[u8],
         parse: ParseLimit<T>,
-    ) -> LimitFile<T> {
-        let value = match self.read(directory, name) {
+    ) -> LimitValue<T> {
+        match self.read(directory, name) {
             Ok(text) => parse(text).unwrap_or_else(|| LimitValue::Problem(invalid(text))),
             Err(error) if error.is_not_found() => LimitValue::Absent,
             Err(error) => LimitValue::Problem(FileProblem::Unreadable(error)),
-        };
-        LimitFile { path: self.path_without_root(), value, in_ancestor: false }
+        }
     }
+}
+
+/// Adds the next file of a kind on the way up, unless it is that of an ancestor and nothing depends on
+/// it: the paths of all files in thousands of ancestors would take megabytes.
+pub fn add<T: Limit>(
+    files: &mut Vec<LimitFile<T>>,
+    directories: &CgroupDirs,
+    directory: &[u8],
+    name: &[u8],
+    value: LimitValue<T>,
+) {
+    /// More problems would tell nothing new.
+    const MAX_FILES: usize = 24;
+    let in_ancestor = directories.is_ancestor(directory);
+    if in_ancestor && let Some(LimitFile { value: last, .. }) = files.last() {
+        match value {
+            LimitValue::Limit(_) if value.is_below(last) => {
+                // The first two stay: one of them is that of the nearest cgroup with the controller.
+                if last.limit().is_some() && files.len() > 2 {
+                    files.pop();
+                }
+            }
+            LimitValue::Unlimited if last.is_absent() => {}
+            LimitValue::Problem(_) if files.len() < MAX_FILES => {}
+            _ => return,
+        }
+    }
+    files.push(LimitFile { path: file_path(directory, name), value, in_ancestor });
+}
+
+fn file_path(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    [directory, b"/", name].concat()
 }
 
 /// The problem of a file with this content.

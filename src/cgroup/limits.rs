@@ -3,6 +3,7 @@
 //! Absent, unlimited and unreadable are three different things, so no number stands for any of
 //! them.
 
+use super::sysroot::MEMINFO;
 use crate::sys::Errno;
 use crate::units::{Bytes, CpuQuota};
 
@@ -46,6 +47,20 @@ impl Limit for CpuQuota {
     }
 }
 
+impl<T> LimitValue<T> {
+    /// Whether the file does not exist.
+    #[must_use]
+    pub const fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+
+    /// Whether the file exists, but is unusable.
+    #[must_use]
+    pub const fn is_problem(&self) -> bool {
+        matches!(self, Self::Problem(_))
+    }
+}
+
 impl<T: Limit> LimitValue<T> {
     /// The limit, if the file contains one.
     #[must_use]
@@ -75,11 +90,13 @@ pub struct LimitFile<T> {
     pub in_ancestor: bool,
 }
 
+/// The limit of v2 above which the kernel slows processes down and reclaims their memory, but kills none
+/// (Documentation/admin-guide/cgroup-v2.rst).
+pub(super) const MEMORY_HIGH: &[u8] = b"memory.high";
+
 impl<T> LimitFile<T> {
-    /// Whether this is `memory.high` (v2). Above that limit the kernel slows processes down and
-    /// reclaims their memory, but kills none (Documentation/admin-guide/cgroup-v2.rst).
-    fn is_memory_high(&self) -> bool {
-        self.path.ends_with(b"/memory.high")
+    pub(super) fn is_memory_high(&self) -> bool {
+        self.path.ends_with(MEMORY_HIGH)
     }
 }
 
@@ -104,7 +121,9 @@ pub struct ControllerLimits<T> {
     /// Whether the mount shows only a part of the hierarchy, as in a Docker container without a
     /// cgroup namespace.
     pub subtree_mount: bool,
-    /// The files. If two have the same limit, the first is its source.
+    /// The files that matter: those of the process's own cgroup, then of its ancestors those with a
+    /// lower limit or a problem, and last `/proc/meminfo` if it shows a limit. If two have the same
+    /// limit, the first is its source. Empty if no directory of the hierarchy is visible.
     pub files: Vec<LimitFile<T>>,
 }
 
@@ -117,11 +136,16 @@ impl<T> ControllerLimits<T> {
 
     /// Whether the controller is enabled where the files were read: the first one exists then.
     pub(super) fn has_controller(&self) -> bool {
-        self.files.first().is_some_and(|first| !matches!(first.value, LimitValue::Absent))
+        self.files.first().is_some_and(|first| !first.value.is_absent())
     }
 }
 
 impl<T: Limit> ControllerLimits<T> {
+    /// The directory of the process's own cgroup, if it is visible.
+    pub(super) fn leaf_dir(&self) -> Option<&[u8]> {
+        cgroup_dir(self.files.first()?)
+    }
+
     /// The lowest limit and the path of its file.
     #[must_use]
     pub fn lowest(&self) -> Option<(T, &[u8])> {
@@ -158,10 +182,13 @@ impl<T: Limit> ControllerLimits<T> {
     /// controller.
     #[must_use]
     pub fn controller_dir(&self) -> Option<&[u8]> {
-        let mut files = self.files.iter();
-        let file = files.find(|file| !matches!(file.value, LimitValue::Absent))?;
-        Some(parent_dir(&file.path))
+        cgroup_dir(self.files.iter().find(|file| !file.value.is_absent())?)
     }
+}
+
+/// The directory of the cgroup that a file is in; none for `/proc/meminfo`.
+fn cgroup_dir<T>(file: &LimitFile<T>) -> Option<&[u8]> {
+    (file.path != MEMINFO).then(|| parent_dir(&file.path))
 }
 
 /// The directory that a file is in: everything before the last slash.

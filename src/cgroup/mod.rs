@@ -13,11 +13,13 @@ pub mod sysroot;
 mod v1;
 mod v2;
 
-use crate::sys;
+use crate::sys::{self, Errno};
 use crate::units::{Bytes, CpuQuota, parse_integer};
 use core::ffi::CStr;
 use files::{FileReader, ReadLimits, invalid};
-use limits::{CgroupVersion, ControllerLimits, FileProblem, Limits, parent_dir};
+use limits::{
+    CgroupVersion, ControllerLimits, FileProblem, Limit, LimitFile, LimitValue, Limits, parent_dir,
+};
 use locate::CgroupDirs;
 use procfs::CgroupPath;
 use sysroot::{DEFAULT_MOUNTINFO, MEMINFO, PathBuffer, SELF_CGROUP, SELF_MOUNTINFO, SELF_STATUS};
@@ -27,28 +29,44 @@ pub use sysroot::SysRoot;
 /// A controller: its name, and how its limits are read.
 struct Controller<T> {
     name: &'static [u8],
-    v1: ReadLimits<T>,
-    v2: ReadLimits<T>,
+    v1: LimitFiles<T>,
+    v2: LimitFiles<T>,
 }
 
-const MEMORY: Controller<Bytes> =
-    Controller { name: b"memory", v1: v1::read_memory, v2: v2::read_memory };
-const CPU: Controller<CpuQuota> = Controller { name: b"cpu", v1: v1::read_cpu, v2: v2::read_cpu };
+/// The files of a cgroup that contain the limits of a controller.
+struct LimitFiles<T> {
+    names: &'static [&'static [u8]],
+    read: ReadLimits<T>,
+}
 
-/// All files that contain limits, in v1 or v2.
-const LIMIT_FILES: [&[u8]; 6] = [
-    b"memory.max",
-    b"memory.high",
-    b"cpu.max",
-    b"memory.limit_in_bytes",
-    b"cpu.cfs_quota_us",
-    b"cpu.cfs_period_us",
-];
+const MEMORY: Controller<Bytes> = Controller {
+    name: b"memory",
+    v1: LimitFiles { names: &[b"memory.limit_in_bytes"], read: v1::read_memory },
+    v2: LimitFiles { names: &[b"memory.max", b"memory.high"], read: v2::read_memory },
+};
+const CPU: Controller<CpuQuota> = Controller {
+    name: b"cpu",
+    v1: LimitFiles { names: &[b"cpu.cfs_quota_us", b"cpu.cfs_period_us"], read: v1::read_cpu },
+    v2: LimitFiles { names: &[b"cpu.max"], read: v2::read_cpu },
+};
+
+impl<T> Controller<T> {
+    const fn files(&self, version: CgroupVersion) -> &LimitFiles<T> {
+        match version {
+            CgroupVersion::V1 => &self.v1,
+            CgroupVersion::V2 => &self.v2,
+        }
+    }
+}
 
 /// The kernel's default period of CPU quotas, in microseconds.
 const DEFAULT_PERIOD: u64 = 100_000;
 
-/// The largest file of proc(5) that is read: a list of mounts may have thousands of lines.
+/// The list of the processes in a cgroup.
+const CGROUP_PROCS: &[u8] = b"cgroup.procs";
+
+/// The most that is kept of a file of proc(5): enough for the cgroups of 256 hierarchies with the longest
+/// paths, and for thousands of cgroup mounts.
 const MAX_PROC_FILE: usize = 1 << 20;
 
 /// Finds all limits of this process.
@@ -58,33 +76,41 @@ pub fn read(root: &SysRoot<'_>) -> Limits {
     let system = if root.is_system() { System::running() } else { search.captured_system() };
     search.pid = system.pid;
     let cgroups = search.read_proc(SELF_CGROUP).to_vec();
-    if procfs::is_invalid_cgroup_list(&cgroups) {
+    if procfs::names_no_cgroup(&cgroups) && !cgroups.trim_ascii().is_empty() {
         search.problems.push((SELF_CGROUP.to_vec(), invalid(&cgroups)));
     }
-    let memory = search.controller_limits(&MEMORY, &cgroups);
+    let mut memory = search.controller_limits(&MEMORY, &cgroups);
     let cpu = search.controller_limits(&CPU, &cgroups);
     let System { memory_total, cpus, .. } = system;
+    if root.is_system()
+        && let Some(total) = memory_total
+    {
+        memory.files.extend(search.meminfo_limit(&memory, total));
+    }
     Limits { memory, cpu, memory_total, cpus, problems: search.problems }
 }
 
 /// Calls `visit` for every file that can set a limit of the process: in the directories of its own
-/// cgroup and of all ancestors, for v1 and v2. Most of the files do not exist.
+/// cgroup and of all ancestors. Some of the files may not exist.
 pub fn for_each_limit_file(root: &SysRoot<'_>, limits: &Limits, visit: &mut dyn FnMut(&CStr)) {
-    let leaf_files = [
-        limits.memory.files.first().map(|file| &file.path[..]),
-        limits.cpu.files.first().map(|file| &file.path[..]),
-    ];
+    let Limits { memory, cpu, .. } = limits;
     let mut path = PathBuffer::new(*root);
-    for leaf_file in leaf_files.into_iter().flatten() {
-        let mut directory = leaf_file;
-        while !directory.is_empty() {
-            directory = parent_dir(directory);
-            for name in LIMIT_FILES {
+    let mut visit_upwards = |leaf_dir: Option<&[u8]>, names: &[&[u8]]| {
+        let mut next = leaf_dir;
+        while let Some(directory) = next {
+            for name in names {
                 if let Ok(path) = path.set_file(directory, name) {
                     visit(path);
                 }
             }
+            next = (!directory.is_empty()).then(|| parent_dir(directory));
         }
+    };
+    if let Some(version) = memory.version {
+        visit_upwards(memory.leaf_dir(), MEMORY.files(version).names);
+    }
+    if let Some(version) = cpu.version {
+        visit_upwards(cpu.leaf_dir(), CPU.files(version).names);
     }
 }
 
@@ -104,6 +130,27 @@ impl System {
             pid: Some(std::process::id().into()),
         }
     }
+}
+
+/// Where the limits of a controller may be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In the process's cgroup below the conventional mount point.
+    Conventional,
+    /// In the process's cgroup below the mount that shows it.
+    Listed,
+    /// At the root of a mount, which is a guess, if nothing tells the process's cgroup. In a container
+    /// that has a cgroup namespace of its own, it is the process's cgroup.
+    Root(CgroupVersion),
+}
+
+impl Place {
+    const IN_ORDER: [Self; 4] = [
+        Self::Conventional,
+        Self::Listed,
+        Self::Root(CgroupVersion::V1),
+        Self::Root(CgroupVersion::V2),
+    ];
 }
 
 /// A search for limits, and what its steps have found out so far.
@@ -131,8 +178,7 @@ impl<'a> Search<'a> {
 
     /// The machine that the tree was captured on.
     fn captured_system(&mut self) -> System {
-        let meminfo = self.read_proc(MEMINFO);
-        let memory_total = procfs::field(meminfo, b"MemTotal:").and_then(procfs::parse_kilobytes);
+        let memory_total = procfs::memory_total(self.read_proc(MEMINFO));
         let status = self.read_proc(SELF_STATUS);
         let cpus = procfs::field(status, b"Cpus_allowed_list:").and_then(procfs::count_cpus);
         let pid = procfs::field(status, b"Pid:").and_then(parse_integer);
@@ -140,31 +186,89 @@ impl<'a> Search<'a> {
     }
 
     /// Finds the limits of a controller. `cgroups` is the content of `/proc/self/cgroup`.
-    fn controller_limits<T>(
+    fn controller_limits<T: Limit>(
         &mut self,
         controller: &Controller<T>,
         cgroups: &[u8],
     ) -> ControllerLimits<T> {
-        let mut limits = ControllerLimits::none();
-        let Some(cgroup) = procfs::cgroup_path(cgroups, controller.name) else {
-            return limits;
-        };
-        limits.version = Some(cgroup.version);
-        let read = match cgroup.version {
-            CgroupVersion::V1 => controller.v1,
-            CgroupVersion::V2 => controller.v2,
-        };
-        if let Some(directories) = self.conventional_dirs(&cgroup) {
-            limits.files = read(&mut self.files, &directories);
+        for place in Place::IN_ORDER {
+            let Some((version, directories)) = self.find(place, controller.name, cgroups) else {
+                continue;
+            };
+            let limits = ControllerLimits {
+                version: Some(version),
+                is_guess: directories.is_guess,
+                subtree_mount: directories.subtree_mount,
+                files: (controller.files(version).read)(&mut self.files, &directories),
+            };
+            // Without the controller, this has to be the process's cgroup for certain, and visible.
+            let is_found = limits.has_controller()
+                || (place == Place::Listed
+                    && (limits.controller_dir().is_some()
+                        || (!limits.is_guess && self.is_cgroup(version, directories.leaf()))));
+            if is_found {
+                return limits;
+            }
         }
-        if !limits.has_controller()
-            && let Some(directories) = self.mountinfo_dirs(&cgroup)
-        {
-            limits.is_guess = directories.is_guess;
-            limits.subtree_mount = directories.subtree_mount;
-            limits.files = read(&mut self.files, &directories);
+        let version = procfs::cgroup_path(cgroups, controller.name).map(|it| it.version);
+        ControllerLimits { version, ..ControllerLimits::none() }
+    }
+
+    /// The directories of the process's cgroup at this place.
+    fn find(
+        &mut self,
+        place: Place,
+        controller: &'static [u8],
+        cgroups: &[u8],
+    ) -> Option<(CgroupVersion, CgroupDirs)> {
+        let cgroup = match place {
+            Place::Conventional | Place::Listed => procfs::cgroup_path(cgroups, controller)?,
+            Place::Root(version) if procfs::names_no_cgroup(cgroups) => {
+                CgroupPath { controller, version, path: b"/" }
+            }
+            Place::Root(_) => return None,
+        };
+        let mut directories = match place {
+            Place::Conventional => self.conventional_dirs(&cgroup)?,
+            Place::Listed | Place::Root(_) => self.mountinfo_dirs(&cgroup)?,
+        };
+        if let Place::Root(_) = place {
+            directories.fall_back_to_mount_root();
         }
-        limits
+        Some((cgroup.version, directories))
+    }
+
+    /// Whether a directory is that of a cgroup, and nothing else is mounted over it. These files are in
+    /// every cgroup, that at the root of the hierarchy included.
+    fn is_cgroup(&mut self, version: CgroupVersion, directory: &[u8]) -> bool {
+        let name = match version {
+            CgroupVersion::V1 => CGROUP_PROCS,
+            CgroupVersion::V2 => b"cgroup.controllers",
+        };
+        self.files.exists(directory, name)
+    }
+
+    /// The memory limit that lxcfs shows in place of the machine's memory, which is `total` according to
+    /// the kernel. It may be set above the cgroups that the process sees. The file is read only if none
+    /// of these has a limit that can be reached: reading takes time, and the limit of a visible cgroup
+    /// is the lower one nearly always.
+    fn meminfo_limit(
+        &mut self,
+        memory: &ControllerLimits<Bytes>,
+        total: Bytes,
+    ) -> Option<LimitFile<Bytes>> {
+        if memory.lowest().is_some_and(|(limit, _)| limit <= total) {
+            return None;
+        }
+        let value = match self.files.read_path(MEMINFO, MAX_PROC_FILE) {
+            // The file shows whole kilobytes.
+            Ok(text) => LimitValue::Limit(
+                procfs::memory_total(text).filter(|shown| shown.0 / 1024 < total.0 / 1024)?,
+            ),
+            Err(error) if error.is_not_found() => return None,
+            Err(error) => LimitValue::Problem(FileProblem::Unreadable(error)),
+        };
+        Some(LimitFile { path: MEMINFO.to_vec(), value, in_ancestor: true })
     }
 
     /// The directories of a cgroup below the conventional mount points, if it is there. They are
@@ -185,15 +289,14 @@ impl<'a> Search<'a> {
     /// The directories of a cgroup according to the list of mounts.
     fn mountinfo_dirs(&mut self, cgroup: &CgroupPath<'_>) -> Option<CgroupDirs> {
         if self.mountinfo.is_none() {
-            let mountinfo = self.read_proc(SELF_MOUNTINFO).to_vec();
-            self.mountinfo = Some(mountinfo);
+            self.mountinfo = Some(self.read_mountinfo());
         }
         let mountinfo = self.mountinfo.as_deref().filter(|mountinfo| !mountinfo.is_empty());
         let mut directories = locate::find(cgroup, mountinfo.unwrap_or(DEFAULT_MOUNTINFO))?;
         // Without a list of mounts, the conventional mount points are the best guess.
         directories.is_guess |= mountinfo.is_none();
         // A sandbox may show the path on its host, but have its own mounts.
-        if !self.files.directory_exists(directories.leaf()) {
+        if !self.files.exists(directories.leaf(), b"") {
             directories.fall_back_to_mount_root();
         }
         Some(directories)
@@ -205,7 +308,7 @@ impl<'a> Search<'a> {
             return true;
         }
         let is_own = self.pid.is_some_and(|pid| {
-            let list = self.files.read(directory, b"cgroup.procs");
+            let list = self.files.read(directory, CGROUP_PROCS);
             list.is_ok_and(|list| procfs::contains_pid(list, pid))
         });
         if is_own {
@@ -214,17 +317,43 @@ impl<'a> Search<'a> {
         is_own
     }
 
-    /// Reads a file of proc(5). One that does not exist is taken as empty, and is not a problem.
+    /// Reads the list of mounts, and keeps those of cgroups. Nothing is kept if there is no list: so
+    /// its first line is kept in any case.
+    fn read_mountinfo(&mut self) -> Vec<u8> {
+        let mut kept = Vec::new();
+        let result = self.files.read_lines(SELF_MOUNTINFO, &mut |line| {
+            if kept.is_empty() || procfs::is_cgroup_mount(line) {
+                if kept.len().saturating_add(line.len()) > MAX_PROC_FILE {
+                    return Err(Errno(libc::EFBIG));
+                }
+                kept.extend_from_slice(line);
+                kept.push(b'\n');
+            }
+            Ok(())
+        });
+        if let Err(error) = result {
+            add_problem(&mut self.problems, SELF_MOUNTINFO, error);
+            kept.clear();
+        }
+        kept
+    }
+
+    /// Reads a file of proc(5). One that cannot be read is taken as empty.
     fn read_proc(&mut self, path: &[u8]) -> &[u8] {
         match self.files.read_path(path, MAX_PROC_FILE) {
             Ok(content) => content,
             Err(error) => {
-                if !error.is_not_found() {
-                    self.problems.push((path.to_vec(), FileProblem::Unreadable(error)));
-                }
+                add_problem(&mut self.problems, path, error);
                 b""
             }
         }
+    }
+}
+
+/// A file that does not exist is not a problem.
+fn add_problem(problems: &mut Vec<(Vec<u8>, FileProblem)>, path: &[u8], error: Errno) {
+    if !error.is_not_found() {
+        problems.push((path.to_vec(), FileProblem::Unreadable(error)));
     }
 }
 

@@ -31,11 +31,11 @@ pub fn cgroup_path<'a>(text: &'a [u8], controller: &'a [u8]) -> Option<CgroupPat
     unified
 }
 
-/// Whether `/proc/self/cgroup` has content, but no line in the format that cgroups(7) describes. It
-/// is empty if the kernel has no hierarchy mounted.
+/// Whether no line of `/proc/self/cgroup` is in the format that cgroups(7) describes: it is missing or
+/// hidden, or the kernel has no hierarchy mounted.
 #[must_use]
-pub fn is_invalid_cgroup_list(text: &[u8]) -> bool {
-    !text.trim_ascii().is_empty() && lines(text).all(|line| hierarchy(line).is_none())
+pub fn names_no_cgroup(text: &[u8]) -> bool {
+    lines(text).all(|line| hierarchy(line).is_none())
 }
 
 /// A line of `/proc/self/cgroup`: a hierarchy and the process's cgroup in it.
@@ -92,6 +92,12 @@ impl Mount<'_> {
 /// The cgroup mounts in `/proc/self/mountinfo`, the oldest first. Other lines are skipped.
 pub fn mounts(text: &[u8]) -> impl Iterator<Item = Mount<'_>> + Clone {
     lines(text).filter_map(mount)
+}
+
+/// Whether a line of `/proc/self/mountinfo` is that of a cgroup mount.
+#[must_use]
+pub fn is_cgroup_mount(line: &[u8]) -> bool {
+    mount(line).is_some()
 }
 
 /// Parses `id parent device root mount-point options [optional ...] - type source super-options`.
@@ -153,9 +159,14 @@ pub fn parse_number(text: &[u8]) -> Option<u64> {
     parse_integer(text.trim_ascii())
 }
 
-/// Parses a value of `/proc/meminfo`: `16384 kB`.
+/// The machine's memory by `/proc/meminfo`.
 #[must_use]
-pub fn parse_kilobytes(value: &[u8]) -> Option<Bytes> {
+pub fn memory_total(meminfo: &[u8]) -> Option<Bytes> {
+    field(meminfo, b"MemTotal:").and_then(parse_kilobytes)
+}
+
+/// Parses a value of `/proc/meminfo`: `16384 kB`.
+fn parse_kilobytes(value: &[u8]) -> Option<Bytes> {
     parse_integer(value.strip_suffix(b" kB")?)?.checked_mul(1024).map(Bytes)
 }
 

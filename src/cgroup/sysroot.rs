@@ -52,10 +52,14 @@ impl<'a> SysRoot<'a> {
         Self { captured: Some(directory) }
     }
 
-    /// A captured tree if there is a directory (`--root`), and the running system otherwise.
+    /// A captured tree if there is a directory (`--root`), and the running system otherwise, or if the
+    /// directory is `/`.
     #[must_use]
     pub const fn new(directory: Option<&'a [u8]>) -> Self {
-        Self { captured: directory }
+        match directory {
+            Some(b"/") | None => Self::system(),
+            Some(directory) => Self::at(directory),
+        }
     }
 
     /// Whether this is the running system, so that system calls and its files agree.
@@ -115,13 +119,6 @@ impl<'a> PathBuffer<'a> {
         self.bytes.push(0);
         CStr::from_bytes_with_nul(&self.bytes).map_err(|_| Errno(libc::EINVAL))
     }
-
-    /// The path as a process sees it that has this root as its own.
-    #[must_use]
-    pub fn without_root(&self) -> &[u8] {
-        let end = self.bytes.len().saturating_sub(1);
-        self.bytes.get(self.prefix.len()..end).unwrap_or_default()
-    }
 }
 
 #[cfg(test)]
@@ -129,18 +126,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_opened_below_the_root_and_shown_without_it() {
+    fn paths_are_opened_below_the_root() {
         for (root, opened) in
             [(SysRoot::system(), c"/a/b"), (SysRoot::at(b"/captured"), c"/captured/a/b")]
         {
             let mut path = PathBuffer::new(root);
-            assert_eq!(path.without_root(), b"");
             assert_eq!(path.set(b"/a/b"), Ok(opened));
             assert_eq!(path.set_file(b"/a", b"b"), Ok(opened));
-            assert_eq!(path.without_root(), b"/a/b");
             assert_eq!(path.set_file(b"/a\0", b"b"), Err(Errno(libc::EINVAL)));
         }
-        assert!(SysRoot::new(None).is_system());
+        assert!(SysRoot::new(None).is_system() && SysRoot::new(Some(b"/")).is_system());
         assert!(!SysRoot::new(Some(b"/captured")).is_system());
     }
 

@@ -48,7 +48,7 @@ fn an_empty_tree_has_no_limits_and_no_problems() {
 }
 
 #[test]
-fn every_file_is_listed_with_the_path_that_the_process_sees() {
+fn every_file_that_matters_is_listed_with_the_path_that_the_process_sees() {
     let tree = tree(&[
         ("proc/self/cgroup", "0::/a\n"),
         ("proc/self/mountinfo", MOUNTINFO),
@@ -66,14 +66,12 @@ fn every_file_is_listed_with_the_path_that_the_process_sees() {
         [
             "/sys/fs/cgroup/a/memory.max",
             "/sys/fs/cgroup/a/memory.high",
-            "/sys/fs/cgroup/memory.max",
             "/sys/fs/cgroup/memory.high",
         ]
     );
     let values: Vec<_> = limits.memory.files.into_iter().map(|it| it.value).collect();
     let limit = LimitValue::Limit(Bytes(1000));
-    let expected = [LimitValue::Unlimited, LimitValue::Absent, LimitValue::Absent, limit];
-    assert_eq!(values, expected);
+    assert_eq!(values, [LimitValue::Unlimited, LimitValue::Absent, limit]);
     assert_eq!(paths(&limits.cpu), ["/sys/fs/cgroup/a/cpu.max", "/sys/fs/cgroup/cpu.max"]);
     let lowest = limits.cpu.lowest().unwrap();
     assert_eq!(Some(lowest.0), CpuQuota::new(50_000, 100_000));
@@ -164,7 +162,40 @@ fn a_fifo_or_a_directory_in_place_of_a_file_does_not_block() {
     let problem = FileProblem::Unreadable(Errno(libc::ELOOP));
     let problem = (b"/proc/self/cgroup".to_vec(), problem);
     assert_eq!(limits.problems, [problem]);
-    assert_eq!(limits.memory, ControllerLimits::none());
+    assert!(limits.memory.is_guess);
+}
+
+/// Thousands of ancestors with files of all kinds.
+#[test]
+fn of_the_ancestors_only_those_count_that_the_limits_depend_on() {
+    use LimitValue::{Absent, Limit, Problem, Unlimited};
+    let limit = |bytes| Limit(Bytes(bytes));
+    let kept = |values: &[LimitValue<Bytes>]| {
+        let path = "/a".repeat(values.len() - 1);
+        let cgroup =
+            CgroupPath { controller: b"memory", version: CgroupVersion::V2, path: path.as_bytes() };
+        let directories = locate::find(&cgroup, MOUNTINFO.as_bytes()).unwrap();
+        let mut files = Vec::new();
+        for (directory, value) in directories.upwards().zip(values) {
+            files::add(&mut files, &directories, directory, b"x", value.clone());
+        }
+        files.into_iter().map(|file| file.value).collect::<Vec<_>>()
+    };
+    // The own file stays, whatever it says; the limit is the lowest, the first of equal ones.
+    assert_eq!(kept(&[Absent, Absent, Absent]), [Absent]);
+    assert_eq!(kept(&[Unlimited, Absent, Unlimited]), [Unlimited]);
+    assert_eq!(kept(&[limit(3), limit(4), limit(3), Unlimited]), [limit(3)]);
+    assert_eq!(kept(&[limit(3), limit(2), limit(1), limit(2)]), [limit(3), limit(2), limit(1)]);
+    // The nearest cgroup that has the controller stays too.
+    assert_eq!(kept(&[Absent, Absent, Unlimited, Unlimited]), [Absent, Unlimited]);
+    assert_eq!(kept(&[Absent, Unlimited, limit(2), limit(1)]), [Absent, Unlimited, limit(1)]);
+    assert_eq!(kept(&[Absent, limit(9), limit(2), limit(1)]), [Absent, limit(9), limit(1)]);
+    // Each problem is one warning.
+    let problem = || Problem(FileProblem::Unreadable(Errno(libc::EACCES)));
+    assert_eq!(kept(&[limit(1), problem(), problem()]), [limit(1), problem(), problem()]);
+    assert!(kept(&vec![problem(); 1000]).len() < 30);
+    let falling: Vec<_> = (1..1000).rev().map(limit).collect();
+    assert_eq!(kept(&falling), [limit(999), limit(998), limit(1)]);
 }
 
 #[test]
@@ -205,6 +236,7 @@ fn the_files_to_watch_are_in_the_own_cgroup_and_all_its_ancestors() {
     let tree = tree(&[
         ("proc/self/mountinfo", MOUNTINFO),
         ("proc/self/cgroup", "0::/pod/app\n"),
+        ("sys/fs/cgroup/pod/app/cgroup.controllers", "cpu memory\n"),
         ("sys/fs/cgroup/pod/app/memory.max", "max\n"),
         ("sys/fs/cgroup/pod/memory.max", "max\n"),
     ]);
@@ -242,6 +274,58 @@ fn the_files_to_watch_are_in_both_hierarchies_of_v1() {
         let name = format!("/sys/fs/cgroup/{name}");
         assert!(names.contains(&name), "{name} is not in {names:?}");
     }
+}
+
+/// What lxcfs does to MemTotal, and that of a captured tree is not known.
+#[test]
+fn memtotal_of_a_captured_tree_is_no_limit() {
+    let tree = tree(&[("proc/meminfo", "MemTotal: 1024 kB\n")]);
+    let limits = read_at(tree.path());
+    assert_eq!((limits.memory.lowest(), limits.memory_total), (None, Some(Bytes(1 << 20))));
+}
+
+#[test]
+fn memtotal_is_a_limit_if_it_is_below_that_of_the_kernel_and_no_lower_one_is_found() {
+    let total = sys::memory_total().map(Bytes).unwrap();
+    let found = |meminfo: Option<&str>, total: Bytes, limit: Option<u64>| {
+        let tree = tree(&[("proc/self/cgroup", "0::/\n"), ("proc/self/mountinfo", MOUNTINFO)]);
+        if let Some(meminfo) = meminfo {
+            fs::write(tree.path().join("proc/meminfo"), meminfo).unwrap();
+        }
+        let mut memory = ControllerLimits::none();
+        memory.files.extend(limit.map(|bytes| LimitFile {
+            path: b"/x/memory.max".to_vec(),
+            value: LimitValue::Limit(Bytes(bytes)),
+            in_ancestor: false,
+        }));
+        let mut search = Search::new(SysRoot::at(tree.path().as_os_str().as_bytes()));
+        search.meminfo_limit(&memory, total).map(|file| file.value)
+    };
+    const SHOWN: Option<&str> = Some("MemTotal:  1024 kB\nMemFree: 1 kB\n");
+    let limit = Some(LimitValue::Limit(Bytes(1 << 20)));
+    assert_eq!(found(SHOWN, total, None), limit);
+    assert_eq!(found(SHOWN, total, Some(total.0 + 1)), limit, "no machine reaches that one");
+    assert_eq!(found(SHOWN, total, Some(2 << 20)), None, "not read at all");
+    // It is rounded down to whole kilobytes.
+    assert_eq!(found(SHOWN, Bytes((1 << 20) + 1023), None), None);
+    assert_eq!(found(SHOWN, Bytes((1 << 20) + 1024), None), limit);
+    for meminfo in [None, Some(""), Some("MemTotal: x\n")] {
+        assert_eq!(found(meminfo, total, None), None, "{meminfo:?}");
+    }
+}
+
+#[test]
+fn a_limit_in_meminfo_is_in_no_cgroup() {
+    let file = |path: &[u8]| LimitFile {
+        path: path.to_vec(),
+        value: LimitValue::Limit(Bytes(5)),
+        in_ancestor: true,
+    };
+    let mut memory = ControllerLimits { files: vec![file(MEMINFO)], ..ControllerLimits::none() };
+    assert_eq!(memory.lowest(), Some((Bytes(5), MEMINFO)));
+    assert_eq!((memory.leaf_dir(), memory.controller_dir()), (None, None));
+    memory.files.insert(0, file(b"/a/memory.max"));
+    assert_eq!((memory.leaf_dir(), memory.controller_dir()), (Some(&b"/a"[..]), Some(&b"/a"[..])));
 }
 
 #[test]

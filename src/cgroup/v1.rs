@@ -1,10 +1,15 @@
 //! The limit files of a v1 hierarchy.
 
-use super::files::{FileReader, invalid};
-use super::limits::{FileProblem, LimitFile, LimitValue, parent_dir};
+use super::files::{FileReader, add, invalid};
+use super::limits::{FileProblem, LimitFile, LimitValue};
 use super::locate::CgroupDirs;
 use super::{DEFAULT_PERIOD, procfs};
 use crate::units::{Bytes, CpuQuota, parse_integer};
+
+const MEMORY_LIMIT: &[u8] = b"memory.limit_in_bytes";
+const MEMORY_STAT: &[u8] = b"memory.stat";
+const CPU_QUOTA: &[u8] = b"cpu.cfs_quota_us";
+const CPU_PERIOD: &[u8] = b"cpu.cfs_period_us";
 
 /// The file of a cgroup does not show the limits of its ancestors, but `hierarchical_memory_limit`
 /// does, even of those that the mount does not show
@@ -12,48 +17,49 @@ use crate::units::{Bytes, CpuQuota, parse_integer};
 /// one that has this limit. Those of other ancestors are left out: their limits do not apply.
 pub fn read_memory(reader: &mut FileReader<'_>, directories: &CgroupDirs) -> Vec<LimitFile<Bytes>> {
     let leaf = directories.leaf();
-    let effective = reader.read_limit(leaf, b"memory.stat", parse_hierarchical_limit);
-    let is_known = matches!(effective.value, LimitValue::Limit(_) | LimitValue::Unlimited);
+    let effective = reader.read_limit(leaf, MEMORY_STAT, parse_hierarchical_limit);
+    let is_known = matches!(effective, LimitValue::Limit(_) | LimitValue::Unlimited);
     let mut files = Vec::new();
     for directory in directories.upwards() {
-        let mut file = reader.read_limit(directory, b"memory.limit_in_bytes", parse_bytes);
-        file.in_ancestor = directories.is_ancestor(directory);
+        let value = reader.read_limit(directory, MEMORY_LIMIT, parse_bytes);
+        let in_ancestor = directories.is_ancestor(directory);
         // An ancestor with a lower limit does not apply (use_hierarchy is 0).
-        let applies = !file.in_ancestor || !file.value.is_below(&effective.value);
-        let is_source = is_known && applies && !effective.value.is_below(&file.value);
+        let applies = !in_ancestor || !value.is_below(&effective);
+        let is_source = is_known && applies && !effective.is_below(&value);
         // If the kernel does not tell the limit, every ancestor is assumed to apply.
-        if is_source || !file.in_ancestor || !is_known {
-            files.push(file);
+        if is_source || !in_ancestor || !is_known {
+            add(&mut files, directories, directory, MEMORY_LIMIT, value);
         }
         if is_source {
             break;
         }
     }
-    files.push(effective);
+    add(&mut files, directories, leaf, MEMORY_STAT, effective);
     files
 }
 
 /// CPU time, and the period that it is for (Documentation/scheduler/sched-bwc.rst). A cgroup does
 /// not show the quotas of its ancestors.
 pub fn read_cpu(reader: &mut FileReader<'_>, directories: &CgroupDirs) -> Vec<LimitFile<CpuQuota>> {
-    let mut files = reader.read_limits(directories, &[b"cpu.cfs_quota_us"], parse_quota);
-    for file in &mut files {
-        let LimitValue::Limit(quota) = &mut file.value else {
-            continue;
-        };
-        // The kernel has both files or neither, so a missing one is a problem too.
-        let problem = match reader.read(parent_dir(&file.path), b"cpu.cfs_period_us") {
-            Ok(text) => match apply_period(*quota, text) {
-                Some(limit) => {
-                    *quota = limit;
-                    continue;
+    let mut files = Vec::new();
+    for directory in directories.upwards() {
+        let mut name = CPU_QUOTA;
+        let mut value = reader.read_limit(directory, name, parse_quota);
+        if let LimitValue::Limit(quota) = value {
+            // The kernel has both files or neither, so a missing one is a problem too.
+            let result = match reader.read(directory, CPU_PERIOD) {
+                Ok(text) => apply_period(quota, text).ok_or_else(|| invalid(text)),
+                Err(error) => Err(FileProblem::Unreadable(error)),
+            };
+            value = match result {
+                Ok(limit) => LimitValue::Limit(limit),
+                Err(problem) => {
+                    name = CPU_PERIOD;
+                    LimitValue::Problem(problem)
                 }
-                None => invalid(text),
-            },
-            Err(error) => FileProblem::Unreadable(error),
-        };
-        file.path = reader.path_without_root();
-        file.value = LimitValue::Problem(problem);
+            };
+        }
+        add(&mut files, directories, directory, name, value);
     }
     files
 }

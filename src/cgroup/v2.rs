@@ -3,7 +3,7 @@
 
 use super::DEFAULT_PERIOD;
 use super::files::FileReader;
-use super::limits::{LimitFile, LimitValue};
+use super::limits::{LimitFile, LimitValue, MEMORY_HIGH};
 use super::locate::CgroupDirs;
 use crate::text::split_once;
 use crate::units::{Bytes, CpuQuota, parse_integer};
@@ -11,12 +11,14 @@ use crate::units::{Bytes, CpuQuota, parse_integer};
 /// Above `memory.max` the kernel kills processes; above `memory.high` it slows them down and
 /// reclaims their memory.
 pub fn read_memory(reader: &mut FileReader<'_>, directories: &CgroupDirs) -> Vec<LimitFile<Bytes>> {
-    reader.read_limits(directories, &[b"memory.max", b"memory.high"], parse_bytes)
+    let mut files = reader.read_limits(directories, b"memory.max", parse_bytes);
+    files.append(&mut reader.read_limits(directories, MEMORY_HIGH, parse_bytes));
+    files
 }
 
 /// CPU time, and the period that it is for.
 pub fn read_cpu(reader: &mut FileReader<'_>, directories: &CgroupDirs) -> Vec<LimitFile<CpuQuota>> {
-    reader.read_limits(directories, &[b"cpu.max"], parse_quota)
+    reader.read_limits(directories, b"cpu.max", parse_quota)
 }
 
 fn parse_bytes(text: &[u8]) -> Option<LimitValue<Bytes>> {

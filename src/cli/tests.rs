@@ -70,17 +70,17 @@ fn each_tunable_is_an_option_and_a_variable_and_the_command_line_wins() {
             "--report" => "json",
             "--termination-log" => "/log",
             "--on-resize" => "signal:HUP",
-            "--exec" | "--memory-warn" => "true",
+            "--exec" | "--memory-warn" | "--wait-all" => "true",
             _ => "5",
         };
         let shown = |arguments: &[&str], environment: &[&str]| {
             let Options { tuning, rewrites, stop_delay, kill_after, drain, exec, .. } =
                 options(arguments, environment);
-            let Options { report, termination_log, on_resize, memory_warn, .. } =
+            let Options { report, termination_log, on_resize, memory_warn, wait_all, .. } =
                 options(arguments, environment);
             format!(
                 "{tuning:?} {rewrites:?} {stop_delay:?} {kill_after:?} {drain:?} {exec} {report:?} \
-                 {termination_log:?} {on_resize:?} {memory_warn}"
+                 {termination_log:?} {on_resize:?} {memory_warn} {wait_all}"
             )
         };
         let default = shown(&["x"], &[]);

@@ -12,6 +12,7 @@ mod watch;
 
 use crate::cgroup::counters::{Counters, OomKillCounter, delta};
 use crate::cgroup::limits::Limits;
+use crate::cgroup::sysroot::MEMINFO;
 use crate::cgroup::{self, SysRoot};
 use crate::options::{Format, Options};
 use crate::policy::{GoEnv, Plan};
@@ -142,7 +143,8 @@ impl Monitor {
                     limit,
                     limit_file,
                     limit_at_start: self.before.memory_limit,
-                    peak,
+                    // A limit out of sight is that of others too, whose memory is not in the peak.
+                    peak: peak.filter(|_| limit_file != Some(MEMINFO)),
                     gomemlimit: self.gomemlimit,
                 },
             };

@@ -108,7 +108,7 @@ fn setter(
 ) -> Setter {
     let finds_quota = match quota {
         Some(quota) => limits.leaf_shows(quota),
-        None => limits.version.is_some() && !limits.is_guess,
+        None => !limits.files.is_empty() && !limits.is_guess,
     };
     let automaxprocs = program.and_then(|program| program.automaxprocs);
     let is_too_old = limits.version == Some(CgroupVersion::V2)

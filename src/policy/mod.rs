@@ -45,7 +45,7 @@ pub struct Decision<'a, T> {
     /// Whether the limit is a guess, because the process's own cgroup could not be located.
     pub is_guess: bool,
     /// Whether this is known to be the limit, or known that there is none. False if no limit was
-    /// found and there is no cgroup, or a file could not be read.
+    /// found and no cgroup is visible, or a file could not be read.
     pub is_known: bool,
 }
 
@@ -117,11 +117,14 @@ impl<'a, T: Limit> Decision<'a, T> {
         if let Some((limit, path)) = found.lowest() {
             decision.limit = Some(limit);
             decision.source = Some(path);
+        } else if found.files.iter().any(|it| it.value.is_problem()) {
+            decision.reason = Reason::Unknown;
+            decision.is_known = false;
         } else if found.version.is_none() {
             decision.reason = Reason::NoCgroup;
             decision.is_known = false;
-        } else if found.files.iter().any(|it| matches!(it.value, LimitValue::Problem(_))) {
-            decision.reason = Reason::Unknown;
+        } else if found.files.is_empty() {
+            decision.reason = Reason::OutOfSight;
             decision.is_known = false;
         }
         decision.is_guess = found.is_guess;

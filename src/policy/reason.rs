@@ -34,6 +34,8 @@ pub enum Reason {
     Present,
     /// The process is in no visible cgroup that has the controller.
     NoCgroup,
+    /// No mount shows the process's cgroup.
+    OutOfSight,
     /// No visible cgroup sets a limit.
     Unlimited,
     /// A file that may hold a limit could not be read or parsed.
@@ -76,6 +78,9 @@ impl Display for Reason {
             Self::Off => f.write_str("disabled"),
             Self::Present => f.write_str("already set"),
             Self::NoCgroup => f.write_str("no cgroup with this controller is visible"),
+            Self::OutOfSight => {
+                f.write_str("limits are out of sight: no mount shows the process's cgroup")
+            }
             Self::Unlimited => f.write_str("no visible cgroup sets a limit"),
             Self::Unknown => f.write_str("the limit could not be read"),
             Self::AboveTotal { limit, total } => {

@@ -43,7 +43,7 @@ impl Display for TextReport<'_> {
         writeln!(f, "memory")?;
         match plan.memory.limit {
             Some(limit) => writeln!(f, "  limit       {limit} ({} bytes)", limit.0)?,
-            None => writeln!(f, "  limit       none")?,
+            None => write_no_limit(f, plan.memory.is_known)?,
         }
         write_decision(f, &AnyDecision::memory(plan))?;
         if *oom_group == Some(true) {
@@ -56,7 +56,7 @@ impl Display for TextReport<'_> {
         writeln!(f, "cpu")?;
         match plan.cpu.limit {
             Some(limit) => writeln!(f, "  limit       {limit} CPU")?,
-            None => writeln!(f, "  limit       none")?,
+            None => write_no_limit(f, plan.cpu.is_known)?,
         }
         write_decision(f, &AnyDecision::cpu(plan))?;
         write_if_some(f, "  GODEBUG     ", plan.godebug.as_deref())?;
@@ -68,6 +68,10 @@ impl Display for TextReport<'_> {
         }
         Ok(())
     }
+}
+
+fn write_no_limit(f: &mut Formatter<'_>, is_known: bool) -> fmt::Result {
+    f.write_str(if is_known { "  limit       none\n" } else { "  limit       unknown\n" })
 }
 
 /// Writes the lines below the limit.

@@ -6,52 +6,31 @@ use crate::cgroup::sysroot::THREAD_CHILDREN;
 use crate::error::Error;
 use crate::stderr::LogLevel;
 use crate::sys::{self, SignalInfo, is_child};
-use crate::text::split_once;
 use crate::units::parse_integer;
 use core::ffi::c_int;
 use nix::unistd::{Pid, getpgid, getpgrp};
-
-/// Room for a list of a hundred thousand children.
-const MAX_LIST: usize = 1 << 20;
 
 /// The target of a signal to every process that we can see, except for PID 1 (kill(2)).
 pub(super) const ALL: i32 = -1;
 
 /// The PIDs of our children. None is missing, because a child leaves the list when we reap it, and its
 /// PID cannot be anybody else's before.
-pub(super) struct Children<'a> {
-    /// What follows in the list: each PID ends with a space (proc(5)).
-    list: &'a [u8],
-}
-
-impl<'a> Children<'a> {
-    /// Reads the list into a buffer.
-    ///
-    /// # Errors
-    /// If the kernel has no such list.
-    pub(super) fn read(buffer: &'a mut Vec<u8>) -> Result<Self, Error<'static>> {
-        let path = THREAD_CHILDREN.to_bytes();
-        sys::read_file(THREAD_CHILDREN, buffer, MAX_LIST)
-            .map_err(|cause| Error::UnreadableFile { path, cause })?;
-        Ok(Self { list: buffer })
-    }
-}
-
-impl Iterator for Children<'_> {
-    type Item = i32;
-
-    fn next(&mut self) -> Option<i32> {
-        loop {
-            let (pid, rest) = split_once(self.list, b' ')?;
-            self.list = rest;
-            // If /proc is of another PID namespace, its numbers are not our children.
-            if let Some(pid) = parse_integer(pid).and_then(|pid| i32::try_from(pid).ok())
-                && is_child(pid)
-            {
-                return Some(pid);
-            }
+///
+/// # Errors
+/// If the kernel has no such list.
+pub(super) fn children() -> Result<Vec<i32>, Error<'static>> {
+    let (mut buffer, mut children) = (Vec::new(), Vec::new());
+    let result = sys::read_parts(THREAD_CHILDREN, b' ', &mut buffer, &mut |pid| {
+        // If /proc is of another PID namespace, its numbers are not our children.
+        if let Some(pid) = parse_integer(pid).and_then(|pid| i32::try_from(pid).ok())
+            && is_child(pid)
+        {
+            children.push(pid);
         }
-    }
+        Ok(())
+    });
+    let path = THREAD_CHILDREN.to_bytes();
+    result.map(|()| children).map_err(|cause| Error::UnreadableFile { path, cause })
 }
 
 impl Supervisor {
@@ -63,9 +42,8 @@ impl Supervisor {
         received: Option<&SignalInfo>,
         sent: &mut Vec<i32>,
     ) -> Delivery {
-        let mut list = Vec::new();
         let mut delivery = Delivery::Done;
-        let pids = match Children::read(&mut list) {
+        let pids = match children() {
             Ok(pids) => pids,
             Err(error) => {
                 // Once all have got it, so have all that we may adopt.

@@ -6,7 +6,7 @@
 //! them, and what a child of ours leaves behind becomes our child in turn. The PID of a child that
 //! is not reaped cannot be anybody else's.
 
-use super::children::{ALL, Children};
+use super::children::{ALL, children};
 use super::log::LogEvent;
 use super::reap::reap_zombies;
 use super::{MAX_RETRY_DELAY, Supervisor};
@@ -16,7 +16,7 @@ use crate::signal::SignalTarget;
 use crate::stderr::{LogLevel, Stderr};
 use crate::sys::{self, Errno, SignalSet, has_children, wait_signal};
 use core::ffi::c_int;
-use core::mem::{replace, take};
+use core::mem::replace;
 use core::time::Duration;
 
 /// How long killed processes get to disappear.
@@ -28,8 +28,7 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) fn run(supervisor: &mut Supervisor, timeout: Duration) -> u64 {
     let mut reaped = 0u64;
     let is_pid_1 = supervisor.self_pid.as_raw() == 1;
-    let mut survivors =
-        Survivors { is_pid_1, signaled: Vec::new(), has_killed: false, list: Vec::new() };
+    let mut survivors = Survivors { is_pid_1, signaled: Vec::new(), has_killed: false };
     let mut signal = libc::SIGTERM;
     let mut deadline = deadline::after(timeout);
     let mut retry_delay = Duration::from_millis(1);
@@ -69,12 +68,10 @@ pub(super) fn run(supervisor: &mut Supervisor, timeout: Duration) -> u64 {
 /// The processes that are to end.
 struct Survivors {
     is_pid_1: bool,
-    /// The PIDs that have received the signal: as PID 1 a -1 for all.
+    /// The PIDs that have received the signal, in ascending order: as PID 1 a -1 for all.
     signaled: Vec<i32>,
     /// Whether any has been killed, and this has been logged.
     has_killed: bool,
-    /// A buffer for the kernel's list of children.
-    list: Vec<u8>,
 }
 
 impl Survivors {
@@ -87,25 +84,23 @@ impl Survivors {
             self.signal_once(ALL, signal, stderr);
             return sys::kill(ALL, 0) != Err(Errno(libc::ESRCH));
         }
-        let mut list = take(&mut self.list);
-        match Children::read(&mut list) {
-            Ok(pids) => pids.for_each(|pid| self.signal_once(pid, signal, stderr)),
+        match children() {
+            Ok(pids) => pids.into_iter().for_each(|pid| self.signal_once(pid, signal, stderr)),
             Err(error) => {
                 stderr.log(LogLevel::Warning, &error);
                 return false;
             }
         }
-        self.list = list;
         has_children()
     }
 
     /// SIGCONT makes sure that a stopped process sees the signal. A process that we may not signal
     /// is logged when it cannot be killed; until then it may exit by itself.
     fn signal_once(&mut self, target: i32, signal: c_int, stderr: &mut Stderr) {
-        if self.signaled.contains(&target) {
+        let Err(place) = self.signaled.binary_search(&target) else {
             return;
-        }
-        self.signaled.push(target);
+        };
+        self.signaled.insert(place, target);
         let result = sys::kill(target, signal);
         let _ = sys::kill(target, libc::SIGCONT);
         if signal != libc::SIGKILL {

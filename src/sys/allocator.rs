@@ -5,7 +5,7 @@
 //! dirty pages than everything that is allocated.
 
 use core::alloc::{GlobalAlloc, Layout};
-use core::ffi::{c_long, c_void};
+use core::ffi::{CStr, c_long, c_void};
 use core::ptr::{copy_nonoverlapping, null_mut};
 use core::sync::atomic::Ordering::{AcqRel, Acquire};
 use core::sync::atomic::{AtomicPtr, AtomicU32};
@@ -187,6 +187,20 @@ unsafe impl GlobalAlloc for Arena {
             moved
         }
     }
+}
+
+/// Copies a string into memory of its own, where it stays until the process ends; none if there is no
+/// memory. In the region it would keep the pages in front of it.
+#[must_use]
+pub fn keep_string(string: &CStr) -> Option<&'static CStr> {
+    let bytes = string.to_bytes_with_nul();
+    let copy = map(bytes.len());
+    // SAFETY: the mapping is new, and large enough for the string with its NUL. Nothing changes or
+    // unmaps it.
+    (!copy.is_null()).then(|| unsafe {
+        copy_nonoverlapping(bytes.as_ptr(), copy, bytes.len());
+        CStr::from_ptr(copy.cast())
+    })
 }
 
 /// A new mapping, or null. The raw call, because musl's mmap() is ten times as long, for cases that

@@ -55,29 +55,72 @@ pub fn keep_open(file: OwnedFd) -> BorrowedFd<'static> {
 /// # Errors
 /// What open(2) and read(2) return; EFBIG for a file of more than `limit` bytes.
 pub fn read_file(path: &CStr, buffer: &mut Vec<u8>, limit: usize) -> Result<(), Errno> {
-    /// More than a limit file and most mountinfo files have.
-    const CHUNK: usize = 4096;
     buffer.clear();
     let file = open(path)?;
-    loop {
+    while append(file.as_fd(), buffer)? > 0 {
         if buffer.len() > limit {
             return Err(Errno(libc::EFBIG));
         }
-        if buffer.len() == buffer.capacity() {
-            buffer.reserve(CHUNK);
-        }
-        let room = buffer.spare_capacity_mut();
-        // SAFETY: the kernel writes at most `room.len()` bytes into the spare capacity.
-        let read = unsafe { libc::read(file.as_raw_fd(), room.as_mut_ptr().cast(), room.len()) };
-        let Ok(read) = usize::try_from(read) else {
-            return Err(Errno::last());
-        };
-        if read == 0 {
-            return Ok(());
-        }
-        // SAFETY: the kernel has just written this many bytes after the length.
-        unsafe { buffer.set_len(buffer.len().saturating_add(read)) };
     }
+    Ok(())
+}
+
+/// Reads a file of any length, and calls `visit` with each part between separators, in their order. Of a
+/// part of more than 64 KiB, it gets the beginning. An empty part at the end is none.
+///
+/// # Errors
+/// What open(2), read(2) and `visit` return; EFBIG for a file that does not seem to end.
+pub fn read_parts(
+    path: &CStr,
+    separator: u8,
+    buffer: &mut Vec<u8>,
+    visit: &mut dyn FnMut(&[u8]) -> Result<(), Errno>,
+) -> Result<(), Errno> {
+    const MAX_PART: usize = 64 << 10;
+    /// More than the largest file has, which is mountinfo: a namespace has at most 100,000 mounts
+    /// (fs.mount-max).
+    const ENDLESS: usize = 1 << 30;
+    let file = open(path)?;
+    let mut part = Vec::new();
+    let mut total = 0usize;
+    while total < ENDLESS {
+        buffer.clear();
+        let read = append(file.as_fd(), buffer)?;
+        if read == 0 {
+            return if part.is_empty() { Ok(()) } else { visit(&part) };
+        }
+        total = total.saturating_add(read);
+        for piece in buffer.split_inclusive(|byte| *byte == separator) {
+            let rest = piece.strip_suffix(&[separator]);
+            let room = MAX_PART.saturating_sub(part.len());
+            let text = rest.unwrap_or(piece);
+            let text = text.get(..room).unwrap_or(text);
+            part.extend_from_slice(text);
+            if rest.is_some() {
+                visit(&part)?;
+                part.clear();
+            }
+        }
+    }
+    Err(Errno(libc::EFBIG))
+}
+
+/// Appends what one read(2) returns, and returns how much that is: 0 at the end of the file.
+fn append(file: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> Result<usize, Errno> {
+    /// More than a limit file and most mountinfo files have.
+    const CHUNK: usize = 4096;
+    if buffer.len() == buffer.capacity() {
+        buffer.reserve(CHUNK);
+    }
+    let room = buffer.spare_capacity_mut();
+    // SAFETY: the kernel writes at most `room.len()` bytes into the spare capacity.
+    let read = unsafe { libc::read(file.as_raw_fd(), room.as_mut_ptr().cast(), room.len()) };
+    let Ok(read) = usize::try_from(read) else {
+        return Err(Errno::last());
+    };
+    // SAFETY: the kernel has just written this many bytes after the length.
+    unsafe { buffer.set_len(buffer.len().saturating_add(read)) };
+    Ok(read)
 }
 
 /// Reads the beginning of a file again, as much as `buffer` holds; nothing if that fails.
@@ -182,4 +225,67 @@ pub fn close_inherited_fds() {
     let flags: c_long = 0;
     // SAFETY: the call takes three integers, and no descriptor above 2 is ours.
     unsafe { libc::syscall(libc::SYS_close_range, FIRST, LAST, flags) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::ffi::CString;
+    use std::fs;
+    use std::os::unix::ffi::OsStrExt;
+
+    /// The parts of a file with this content.
+    fn parts(content: &[u8]) -> Vec<Vec<u8>> {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        fs::write(&file, content).unwrap();
+        let path = CString::new(file.as_os_str().as_bytes()).unwrap();
+        let mut found = Vec::new();
+        let result = read_parts(&path, b'\n', &mut b"old".to_vec(), &mut |part| {
+            found.push(part.to_vec());
+            Ok(())
+        });
+        assert_eq!(result, Ok(()));
+        found
+    }
+
+    #[test]
+    fn only_the_beginning_of_a_very_long_part_is_read_and_the_next_one_is_whole() {
+        for long in [70_000, 200_000, 1 << 20] {
+            let content = [&b"first\n"[..], &vec![b'x'; long], b"\nlast"].concat();
+            let found = parts(&content);
+            let [first, beginning, last] = &found[..] else { panic!("{} parts", found.len()) };
+            assert_eq!((&first[..], &last[..]), (&b"first"[..], &b"last"[..]));
+            assert_eq!(*beginning, vec![b'x'; 64 << 10]);
+        }
+        assert_eq!(parts(&vec![b'x'; 200_000]).len(), 1);
+    }
+
+    #[test]
+    fn what_the_visitor_returns_ends_the_reading() {
+        let mut visits = 0;
+        let result = read_parts(c"/proc/self/status", b'\n', &mut Vec::new(), &mut |_| {
+            visits += 1;
+            Err(Errno(libc::EFBIG))
+        });
+        assert_eq!((result, visits), (Err(Errno(libc::EFBIG)), 1));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_parts_are_those_between_the_separators(
+            lengths in proptest::collection::vec(0usize..9000, 0..6),
+        ) {
+            let lines: Vec<_> = lengths.into_iter().map(|length| vec![b'x'; length]).collect();
+            let content = lines.join(&b'\n');
+            let mut expected: Vec<_> = content.split(|byte| *byte == b'\n').collect();
+            if expected.last().is_some_and(|last| last.is_empty()) {
+                expected.pop();
+            }
+            prop_assert_eq!(parts(&content), expected);
+        }
+    }
 }

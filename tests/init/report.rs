@@ -50,6 +50,26 @@ fn oom_kill_of_the_program_is_reported_on_v1() {
     );
 }
 
+/// A pod of Kubernetes on a node that is a container itself has a path of nearly 300 bytes.
+#[test]
+fn oom_kill_in_a_cgroup_with_a_long_path_is_reported() {
+    for length in [100, 240, 2000] {
+        let tree = Tree::new();
+        let cgroup = "/kubelet-kubepods.slice".repeat(length / 23);
+        tree.write("proc/self/cgroup", &format!("0::{cgroup}\n"));
+        let directory = format!("sys/fs/cgroup{cgroup}");
+        fs::create_dir_all(tree.path(&directory)).unwrap();
+        tree.write(&format!("{directory}/memory.max"), "419430400\n");
+        tree.write(&format!("{directory}/memory.events"), "oom_kill 1\n");
+        let init = tree.start(Place::Subreaper, &["-s"]);
+        tree.write(&format!("{directory}/memory.events"), "oom_kill 2\n");
+        let message = killed(init);
+        let expected =
+            "loadline: the kernel OOM-killed the program (out of memory): limit 400 MiB in";
+        assert!(message.starts_with(expected), "{length}: {message}");
+    }
+}
+
 const NOT_OOM: &str = "loadline: the program was killed by SIGKILL, but not by the OOM killer\n";
 const POSSIBLY_OOM: &str = "loadline: the program was killed by SIGKILL, possibly by the OOM killer (out of memory): limit";
 

@@ -60,6 +60,20 @@ fn oom_kills_are_those_of_the_own_cgroup() {
     assert_eq!(counted(&[above, LIMIT_ABOVE], kills), None);
 }
 
+/// systemd's names of a pod, below the cgroup of a node that is a container itself.
+#[test]
+fn oom_kills_are_counted_whatever_the_length_of_the_path() {
+    for levels in [1, 4, 12] {
+        let pod = "kubelet-kubepods-burstable-pod1a2b3c4d_5e6f_7a8b_9c0d_1e2f3a4b5c6d.slice/";
+        let cgroup = pod.repeat(levels);
+        let list = format!("0::/pod/app/{}\n", cgroup.trim_end_matches('/'));
+        let max = format!("sys/fs/cgroup/pod/app/{cgroup}memory.max");
+        let events = format!("sys/fs/cgroup/pod/app/{cgroup}memory.events");
+        let files = [("proc/self/cgroup", &list[..]), (&max, "max\n"), (&events, "oom_kill 3\n")];
+        assert_eq!(counted(&files, |it| it.oom_kill_counter().read()), Some(3), "{levels} levels");
+    }
+}
+
 #[test]
 fn the_kernel_kills_the_whole_cgroup_if_its_oom_group_is_1() {
     let oom_group = |files: &[(&str, &str)]| counted(files, |it| it.oom_group());

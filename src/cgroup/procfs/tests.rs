@@ -42,14 +42,19 @@ fn a_controller_is_in_its_own_v1_hierarchy_or_in_v2() {
 }
 
 #[test]
-fn a_list_of_cgroups_is_invalid_if_it_has_no_valid_line() {
-    for (text, invalid) in
-        [("", false), ("\n", false), ("0::/\n", false), ("x\n", true), ("\0", true)]
-    {
-        assert_eq!(is_invalid_cgroup_list(text.as_bytes()), invalid, "{text:?}");
+fn a_list_of_cgroups_names_none_if_it_has_no_valid_line() {
+    for (text, names_none) in [
+        ("", true),
+        ("\n", true),
+        ("x\n", true),
+        ("\0", true),
+        ("0::/\n", false),
+        ("x\n1:name=systemd:/\n", false),
+    ] {
+        assert_eq!(names_no_cgroup(text.as_bytes()), names_none, "{text:?}");
     }
     let long = [b"0::/".as_slice(), &[b'a'; 5000]].concat();
-    assert!(is_invalid_cgroup_list(&long));
+    assert!(names_no_cgroup(&long));
 }
 
 #[test]
@@ -196,7 +201,7 @@ fn path() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn no_input_panics(text in texts()) {
-        let _ = (cgroup_path(&text, b"memory"), is_invalid_cgroup_list(&text), unescape(&text));
+        let _ = (cgroup_path(&text, b"memory"), names_no_cgroup(&text), unescape(&text));
         let _ = (number_field(&text, b"oom_kill"), parse_number(&text));
         let _ = (field(&text, b"memory"), parse_kilobytes(&text), count_cpus(&text));
         let cgroup = CgroupPath { controller: b"memory", version: V1, path: b"/" };

@@ -12,6 +12,7 @@ from suite import CGROUP, HIERARCHIES, HOME, INSIDE, LOADLINE
 PERIOD = 100_000
 ROOTFS = HOME / "rootfs"
 UNLIMITED = "no visible cgroup sets a limit"
+OUT_OF_SIGHT = "limits are out of sight: no mount shows the process's cgroup"
 
 # A hook that reads the state of the container (runtime specification, "Hooks") and moves its process,
 # whose mounts exist already, into a cgroup below that of the container. systemd and the image
@@ -136,8 +137,8 @@ def behind_a_namespace():
 def nothing_is_visible():
     with Runc(without_mounts) as container:
         explained = container.explain()
-        yield equal([explained[half]["reason"] for half in ("memory", "cpu")], [UNLIMITED] * 2,
-                    "no cgroup mounts: --explain says that no limit is visible")
+        yield equal([explained[half]["reason"] for half in ("memory", "cpu")], [OUT_OF_SIGHT] * 2,
+                    "no cgroup mounts: --explain says that the limits are out of sight")
         yield from check("no cgroup mounts", container, fixture=(
             "v1_runc_without_cgroup_mounts",
             "runc on cgroup v1 without any cgroup mount; the limits are out of sight."))

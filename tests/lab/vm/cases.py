@@ -148,6 +148,54 @@ echo "code $?"
     guest.sh("clear_groups $C")
 
 
+def out_of_sight(guest, report):
+    """Limits that no visible cgroup shows, and a process whose cgroup nothing tells."""
+    def explained(into, prepare):
+        code, output = guest.sh(f"""
+({into}exec /tools/unshare --cgroup --mount sh -c 'C=$0; {prepare}; exec loadline --explain=json' $C)
+""")
+        if code:
+            raise Broken(output)
+        return json.loads(output)
+
+    unknown = "limits are out of sight: no mount shows the process's cgroup"
+    for what, prepare in [("not mounted", "umount $C"), ("masked", "mount -t tmpfs none $C")]:
+        found = explained("", prepare)
+        report.check([found[half]["reason"] for half in ("memory", "cpu")] == [unknown] * 2
+                     and not found["warnings"],
+                     f"the hierarchy is {what}: --explain says that the limits are out of sight", found)
+
+    inside = "umount $C; mount -t cgroup2 cgroup $C; "
+    guest.sh("group $C/app memory.max=64M cpu.max=50000")
+    found = explained("enter $C/app; ", inside + "mount --bind /dev/null /proc/$$/cgroup")
+    report.check([found["memory"]["limit_bytes"], found["memory"]["guessed"], found["cpu"]["limit_cpus"],
+                  found["cpu"]["guessed"], found["warnings"]] == [64 << 20, True, 0.5, True, []],
+                 "the list of cgroups is hidden: the root of the mount is read, as a guess", found)
+
+    # As in an LXC container: the limit is above the cgroup namespace, and lxcfs shows it.
+    guest.sh("""
+clear_groups $C
+group $C/lxc memory.max=64M memory.oom.group=0
+enable $C/lxc memory cpu
+group $C/lxc/ns
+echo 'MemTotal: 65536 kB' >/tmp/meminfo
+""")
+    lxcfs = inside + "mount --bind /tmp/meminfo /proc/meminfo"
+    found = explained("enter $C/lxc/ns; ", lxcfs)
+    report.check([found["memory"][key] for key in ("limit_bytes", "source", "GOMEMLIMIT")]
+                 == [64 << 20, "/proc/meminfo", str((64 << 20) * 4 // 5)],
+                 "lxcfs: MemTotal is the limit", found)
+    _, output = guest.sh(f"""
+(enter $C/lxc/ns; exec /tools/unshare --cgroup --mount sh -c 'C=$0; {lxcfs}
+exec loadline -s -- dd if=/dev/zero of=/dev/null bs=80M count=1' $C)
+clear_groups $C
+rm /tmp/meminfo
+""")
+    report.check('the kernel OOM-killed the program (out of memory): limit 64 MiB in "/proc/meminfo", '
+                 "GOMEMLIMIT=53687091; raise the limit" in output,
+                 "lxcfs: the OOM report names the limit, and no peak of the process's own cgroup", output)
+
+
 def confine(guest, report):
     """examples/confine.rs on a machine with only v2."""
     run = "confine --memory 64MiB --cpus 0.5 --report /tmp/report --"
@@ -234,8 +282,9 @@ def run(guest, report, replace):
     guest.sh("mount -t cgroup2 cgroup2 $C; enable $C memory cpu")
     for environment in v2_environments():
         attempt(report, environment.name, environment.check, guest, report, replace)
-    for case in [container_init, oom_group, oom_reports, confine, founding_case, live.idle_begins,
-                 live.memory_warn, live.resize_log, live.resize_signal, live.resize_exit, live.idle_ends, last_process]:
+    for case in [container_init, oom_group, oom_reports, out_of_sight, confine, founding_case,
+                 live.idle_begins, live.memory_warn, live.resize_log, live.resize_signal, live.resize_exit,
+                 live.idle_ends, last_process]:
         attempt(report, case.__name__, case, guest, report)
 
 
