@@ -1,9 +1,10 @@
 //! The event loop: one signal, one child or one monitored event at a time, until the program ends.
 
+use super::Supervisor;
+use super::backlog::Backlog;
 use super::job_control::{JobStop, on_job_stop};
 use super::log::LogEvent;
 use super::reap::reap_zombies;
-use super::{MAX_RETRY_DELAY, Supervisor};
 use crate::deadline;
 use crate::error::Error;
 use crate::monitor::{Monitor, ProgramEnd};
@@ -17,7 +18,6 @@ use core::ffi::c_int;
 use core::fmt::Display;
 use core::mem::replace;
 use core::time::Duration;
-use std::collections::VecDeque;
 
 /// How long to wait before the optional setup, so that a short-lived program does not pay for it:
 /// it returns memory to the kernel and begins to monitor.
@@ -28,10 +28,7 @@ pub(super) struct EventLoop<'a> {
     monitor: &'a mut Monitor,
     release_memory: fn(),
     is_startup_done: bool,
-    /// Realtime signals that did not fit into the program's queue, in their order.
-    backlog: VecDeque<SignalInfo>,
-    /// The pause before they are sent again.
-    retry_delay: Duration,
+    backlog: Backlog,
     /// When the program is killed, because it was asked to exit.
     kill_deadline: Option<Timestamp>,
     killed_by_us: bool,
@@ -58,8 +55,7 @@ impl<'a> EventLoop<'a> {
             monitor,
             release_memory,
             is_startup_done: false,
-            backlog: VecDeque::new(),
-            retry_delay: Duration::ZERO,
+            backlog: Backlog::default(),
             kill_deadline: None,
             killed_by_us: false,
             reaped: 0,
@@ -109,7 +105,8 @@ impl<'a> EventLoop<'a> {
         // checks the files, without blocking.
         self.monitor.wait(Some(Duration::ZERO));
         // Further realtime signals stay in our own queue, in order. All others are handled.
-        wait_signal(SignalSet::STANDARD, deadline::shorter(timeout, Some(self.retry_delay)))
+        let retry_delay = Some(self.backlog.retry_delay());
+        wait_signal(SignalSet::STANDARD, deadline::shorter(timeout, retry_delay))
     }
 
     /// Handles what is not about signals. Not inlined: keeps its frame off the idle loop's stack.
@@ -147,7 +144,7 @@ impl<'a> EventLoop<'a> {
             return self.reap();
         }
         if self.forward(info) == Forwarded::QueueFull {
-            self.backlog.push_back(*info);
+            self.backlog.push(*info);
         }
         None
     }
@@ -177,44 +174,30 @@ impl<'a> EventLoop<'a> {
     }
 
     /// Sends what did not fit into the queue before.
-    ///
-    /// RLIMIT_SIGPENDING counts the queued signals of all processes of a user. If our own pending
-    /// signals exhaust it, we must take some from our queue before we can send any. Other processes
-    /// may use the freed places first, so it may take more than one.
     fn send_backlog(&mut self) {
-        const MAX_TAKEN: u32 = 16;
+        if self.backlog.is_empty() {
+            return;
+        }
+        let child = self.supervisor.child_pid.as_raw();
         let mut is_sent = self.send_what_fits();
-        for _ in 0..MAX_TAKEN {
-            if is_sent || self.backlog.is_empty() {
-                break;
-            }
-            let Some(info) = take_pending_signal(SignalSet::REALTIME) else {
-                break;
-            };
-            self.backlog.push_back(info);
+        while !is_sent && self.backlog.take_one_more(child) {
             is_sent = self.send_what_fits();
         }
-        // The first attempt follows at once, and each further one after twice the pause.
-        self.retry_delay = if is_sent || self.backlog.is_empty() {
-            Duration::ZERO
-        } else {
-            self.retry_delay.saturating_mul(2).clamp(Duration::from_millis(1), MAX_RETRY_DELAY)
-        };
+        self.backlog.end_attempt(is_sent);
+        if self.backlog.is_empty() {
+            (self.release_memory)();
+        }
     }
 
     /// Returns whether any signal was sent.
     fn send_what_fits(&mut self) -> bool {
         let mut is_sent = false;
-        while let Some(first) = self.backlog.front().copied() {
+        while let Some(first) = self.backlog.first() {
             if self.forward(&first) == Forwarded::QueueFull {
                 break;
             }
-            self.backlog.pop_front();
+            self.backlog.remove_first();
             is_sent = true;
-        }
-        if self.backlog.is_empty() {
-            // Frees its memory too.
-            self.backlog = VecDeque::new();
         }
         is_sent
     }

@@ -6,6 +6,7 @@
 //! for `--kill-after`, for what the monitor watches, and for signals that do not fit into the
 //! program's queue.
 
+mod backlog;
 mod child;
 mod drain;
 mod event_loop;

@@ -259,6 +259,15 @@ pub fn raise_queue(pid: pid_t) {
     assert_eq!(result, 0, "prlimit: {}", Error::last_os_error());
 }
 
+/// The soft `RLIMIT_SIGPENDING` of a process.
+pub fn queue_limit(pid: i32) -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: writes one structure.
+    let result = unsafe { libc::prlimit(pid, libc::RLIMIT_SIGPENDING, null(), &raw mut limit) };
+    assert_eq!(result, 0, "prlimit: {}", Error::last_os_error());
+    limit.rlim_cur
+}
+
 /// Sets the soft `RLIMIT_CPU` of a process to a number of seconds.
 pub fn limit_cpu_time(pid: pid_t, seconds: u64) {
     let limit = libc::rlimit { rlim_cur: seconds, rlim_max: libc::RLIM_INFINITY };
