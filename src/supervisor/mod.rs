@@ -95,7 +95,7 @@ impl Supervisor {
         let mut end = EventLoop::new(&mut self, monitor, release_memory).run();
         // Whoever reads the terminal after us is not in the program's process group.
         if self.self_pid.as_raw() != 1 {
-            Terminal::pass(self.child_pid, getpgrp());
+            self.terminal.pass(self.child_pid, getpgrp());
         }
         if let Some(timeout) = self.options.drain {
             end.reaped = end.reaped.saturating_add(drain::run(&mut self, timeout));
