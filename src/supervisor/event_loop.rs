@@ -11,9 +11,7 @@ use crate::monitor::{Monitor, ProgramEnd};
 use crate::options::OnResize;
 use crate::signal::{SignalTarget, is_realtime};
 use crate::stderr::LogLevel;
-use crate::sys::{
-    self, Errno, ExitStatus, SignalInfo, SignalSet, Timestamp, take_pending_signal, wait_signal,
-};
+use crate::sys::{self, Errno, ExitStatus, SignalInfo, SignalSet, Timestamp, wait_signal};
 use core::ffi::c_int;
 use core::fmt::Display;
 use core::mem::replace;
@@ -141,6 +139,7 @@ impl<'a> EventLoop<'a> {
     fn handle_signal(&mut self, info: &SignalInfo) -> Option<ExitStatus> {
         if info.signal() == libc::SIGCHLD {
             self.supervisor.stderr.log(LogLevel::Debug, &LogEvent::SigchldReceived);
+            self.supervisor.check_parent();
             return self.reap();
         }
         if self.forward(info) == Forwarded::QueueFull {
