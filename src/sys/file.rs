@@ -130,6 +130,12 @@ pub fn is_executable(path: &CStr) -> bool {
     file_type(&status(libc::AT_FDCWD, path, 0)) != libc::S_IFDIR
 }
 
+/// Whether a file is a pipe.
+#[inline(never)] // As above.
+pub(super) fn is_fifo(file: BorrowedFd<'_>) -> bool {
+    file_type(&status(file.as_raw_fd(), c"", libc::AT_EMPTY_PATH)) == libc::S_IFIFO
+}
+
 /// The status of a file, relative to a directory; all zero if it cannot be read.
 ///
 /// Not statx(2): Linux before 4.11 does not have it, and older seccomp profiles refuse it. The raw

@@ -1,6 +1,6 @@
 //! The three standard descriptors, which the program has too.
 
-use super::file::{open_with, write};
+use super::file::{is_fifo, open_with, write};
 use super::process::fork_silently;
 use super::signal::{discard_signal_of_write, kill, set_parent_death_signal};
 use super::wait::{SilentChild, reap_silent_child};
@@ -53,13 +53,14 @@ pub enum WriteOutcome {
 /// Writes a short message to standard error without blocking, or drops it.
 ///
 /// The program shares the open file, so it cannot be made non-blocking (O_NONBLOCK, open(2)). Instead:
-/// - pwritev2(2) with RWF_NOWAIT asks the kernel not to block. Regular files of most file systems
-///   support that, pipes since Linux 6.4 and sockets since 6.5.
-/// - A terminal does not, and can be opened again, non-blocking, if its owner is our user and there
-///   is proc(5).
+/// - pwritev2(2) with RWF_NOWAIT asks the kernel not to block. Some file systems support that, and
+///   newer kernels for pipes and sockets.
+/// - A pipe or a terminal can be opened again, non-blocking, if its owner is our user and there is
+///   proc(5). Unlike the last way, that needs no memory to speak of.
 /// - Anything else gets the message only if poll(2) says that it is writable. That does not promise
-///   that a write does not block: a terminal may have room for a part of it, another process may be
-///   faster, and a file system may hang. So a child process writes, which is killed after a while.
+///   that a write does not block: a terminal may have room for a single byte (n_tty_poll() in the
+///   kernel's n_tty.c), another process may be faster, and a file system may hang. So a child process
+///   writes, which is killed after a while.
 #[must_use]
 pub fn write_stderr(message: &[u8]) -> WriteOutcome {
     let rest = match write_nowait(message) {
@@ -72,8 +73,10 @@ pub fn write_stderr(message: &[u8]) -> WriteOutcome {
     }
     // SAFETY: the call takes an integer.
     let is_terminal = unsafe { libc::isatty(libc::STDERR_FILENO) } != 0;
-    if is_terminal && let Ok(terminal) = open_with(STDERR, libc::O_WRONLY) {
-        return write_once(terminal.as_fd(), rest);
+    if (is_terminal || is_fifo(stderr()))
+        && let Ok(file) = open_with(STDERR, libc::O_WRONLY)
+    {
+        return write_once(file.as_fd(), rest);
     }
     if !is_writable() {
         return WriteOutcome::Dropped;
