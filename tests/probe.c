@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
@@ -18,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -112,6 +114,41 @@ static void parent(int pid_1, char **arguments)
     if (child == 0)
         become(arguments);
     dprintf(1, "child %d\n", child);
+    pause();
+}
+
+static char **child_of_thread;
+
+static void *start_child(void *go_on)
+{
+    pid_t child = start();
+    if (child == 0) {
+        set none = 0;
+        mask(SIG_SETMASK, &none);
+        become(child_of_thread);
+    }
+    dprintf(1, "child %d\n", child);
+    next(only(SIGUSR2));
+    return go_on;
+}
+
+/* The same, but a thread starts the child and ends at SIGUSR2. */
+static void parent_with_thread(char **arguments)
+{
+    pthread_t thread;
+    set usr2 = only(SIGUSR2);
+    mask(SIG_BLOCK, &usr2);
+    child_of_thread = arguments;
+    if ((errno = pthread_create(&thread, NULL, start_child, NULL)) != 0)
+        fail("pthread_create");
+    pthread_join(thread, NULL);
+    /* The kernel is done with a thread when it is not listed any more: two links and this thread. */
+    struct stat threads;
+    do
+        if (stat("/proc/self/task", &threads) == -1)
+            fail("/proc/self/task");
+    while (threads.st_nlink > 3);
+    dprintf(1, "thread gone\n");
     pause();
 }
 
@@ -439,6 +476,8 @@ int main(int count, char **arguments)
         parent(0, arguments + 2);
     if (!strcmp(what, "parent-of-pid-1"))
         parent(1, arguments + 2);
+    if (!strcmp(what, "parent-with-thread"))
+        parent_with_thread(arguments + 2);
     if (!strcmp(what, "spend") && count > 3)
         spend(number, arguments + 3);
     if (!strcmp(what, "refuse") && count > 4)

@@ -33,6 +33,7 @@ pub(super) fn run(supervisor: &mut Supervisor, timeout: Duration) -> u64 {
     let mut deadline = deadline::after(timeout);
     let mut retry_delay = Duration::from_millis(1);
     loop {
+        supervisor.check_parent();
         reaped = reaped.saturating_add(reap_zombies(supervisor).others_reaped);
         if !survivors.signal_all(signal, &mut supervisor.stderr) {
             return reaped;

@@ -1,22 +1,19 @@
 //! The event loop: one signal, one child or one monitored event at a time, until the program ends.
 
+use super::backlog::Backlog;
 use super::job_control::{JobStop, on_job_stop};
 use super::log::LogEvent;
 use super::reap::{ChildChanges, reap_zombies};
-use super::{Delivery, MAX_RETRY_DELAY, Supervisor};
+use super::{Delivery, Supervisor};
 use crate::deadline;
 use crate::exit::exit_code;
 use crate::monitor::{Monitor, ProgramEnd};
 use crate::options::OnResize;
 use crate::stderr::LogLevel;
-use crate::sys::{
-    self, ExitStatus, SignalInfo, SignalSet, Timestamp, has_children, take_pending_signal,
-    wait_signal,
-};
+use crate::sys::{self, ExitStatus, SignalInfo, SignalSet, Timestamp, has_children, wait_signal};
 use core::ffi::c_int;
 use core::mem::replace;
 use core::time::Duration;
-use std::collections::VecDeque;
 
 /// How long to wait before the optional setup, so that a short-lived program does not pay for it:
 /// it returns memory to the kernel and begins to monitor.
@@ -27,10 +24,7 @@ pub(super) struct EventLoop<'a> {
     monitor: &'a mut Monitor,
     release_memory: fn(),
     is_startup_done: bool,
-    /// Realtime signals that did not fit into the program's queue, in their order.
-    backlog: VecDeque<SignalInfo>,
-    /// The pause before they are sent again.
-    retry_delay: Duration,
+    backlog: Backlog,
     /// The request to exit that is held back (`--stop-delay`), and until when.
     pub(super) held: Option<SignalInfo>,
     pub(super) held_until: Option<Timestamp>,
@@ -57,8 +51,7 @@ impl<'a> EventLoop<'a> {
             monitor,
             release_memory,
             is_startup_done: false,
-            backlog: VecDeque::new(),
-            retry_delay: Duration::ZERO,
+            backlog: Backlog::default(),
             held: None,
             held_until: None,
             request: None,
@@ -117,7 +110,8 @@ impl<'a> EventLoop<'a> {
         // checks the files, without blocking.
         self.monitor.wait(Some(Duration::ZERO));
         // Further realtime signals stay in our own queue, in order. All others are handled.
-        wait_signal(SignalSet::STANDARD, deadline::shorter(timeout, Some(self.retry_delay)))
+        let retry_delay = Some(self.backlog.retry_delay());
+        wait_signal(SignalSet::STANDARD, deadline::shorter(timeout, retry_delay))
     }
 
     /// Handles what is not about signals. Not inlined: keeps its frame off the idle loop's stack.
@@ -153,6 +147,7 @@ impl<'a> EventLoop<'a> {
     fn handle_signal(&mut self, info: &SignalInfo) -> Option<ExitStatus> {
         if info.signal() == libc::SIGCHLD {
             self.supervisor.stderr.log(LogLevel::Debug, &LogEvent::SigchldReceived);
+            self.supervisor.check_parent();
             return self.reap();
         }
         self.forward_or_queue(info);
@@ -174,49 +169,35 @@ impl<'a> EventLoop<'a> {
 
     pub(super) fn forward_or_queue(&mut self, info: &SignalInfo) {
         if self.forward(info) == Delivery::QueueFull {
-            self.backlog.push_back(*info);
+            self.backlog.push(*info);
         }
     }
 
     /// Sends what did not fit into the queue before.
-    ///
-    /// RLIMIT_SIGPENDING counts the queued signals of all processes of a user. If our own pending
-    /// signals exhaust it, we must take some from our queue before we can send any. Other processes
-    /// may use the freed places first, so it may take more than one.
     fn send_backlog(&mut self) {
-        const MAX_TAKEN: u32 = 16;
+        if self.backlog.is_empty() {
+            return;
+        }
+        let child = self.supervisor.child_pid.as_raw();
         let mut is_sent = self.send_what_fits();
-        for _ in 0..MAX_TAKEN {
-            if is_sent || self.backlog.is_empty() {
-                break;
-            }
-            let Some(info) = take_pending_signal(SignalSet::REALTIME) else {
-                break;
-            };
-            self.backlog.push_back(info);
+        while !is_sent && self.backlog.take_one_more(child) {
             is_sent = self.send_what_fits();
         }
-        // The first attempt follows at once, and each further one after twice the pause.
-        self.retry_delay = if is_sent || self.backlog.is_empty() {
-            Duration::ZERO
-        } else {
-            self.retry_delay.saturating_mul(2).clamp(Duration::from_millis(1), MAX_RETRY_DELAY)
-        };
+        self.backlog.end_attempt(is_sent);
+        if self.backlog.is_empty() {
+            (self.release_memory)();
+        }
     }
 
     /// Returns whether any signal was sent.
     fn send_what_fits(&mut self) -> bool {
         let mut is_sent = false;
-        while let Some(first) = self.backlog.front().copied() {
+        while let Some(first) = self.backlog.first() {
             if self.forward(&first) == Delivery::QueueFull {
                 break;
             }
-            self.backlog.pop_front();
+            self.backlog.remove_first();
             is_sent = true;
-        }
-        if self.backlog.is_empty() {
-            // Frees its memory too.
-            self.backlog = VecDeque::new();
         }
         is_sent
     }

@@ -1,11 +1,15 @@
 //! Job control: the terminal, and what to do when the program stops (termios(3), setpgid(2)).
 
 use super::Supervisor;
-use crate::sys::{self, SignalInfo, SignalSet, stdin};
+use crate::sys::{self, Errno, SignalInfo, SignalSet, stdin};
 use core::ffi::c_int;
-use nix::unistd::{Pid, getpgid, getpgrp, tcgetpgrp, tcsetpgrp};
+use nix::unistd::{Pid, getpgid, getpgrp, read, tcgetpgrp, tcsetpgrp};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// The terminal on standard input.
+/// The controlling terminal of our session, if there is one (credentials(7)).
+///
+/// A shell's redirection or pipe leaves a job its terminal, and so do we: it may not be our standard
+/// input. It is opened for each use, because we keep no file open.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terminal {
     /// Whether there is one.
@@ -16,21 +20,60 @@ pub(super) struct Terminal {
 
 impl Terminal {
     pub(super) fn find() -> Self {
-        let foreground = tcgetpgrp(stdin());
-        Self { exists: foreground.is_ok(), is_foreground: foreground == Ok(getpgrp()) }
+        let Some(terminal) = OpenTerminal::open() else {
+            return Self { exists: false, is_foreground: false };
+        };
+        let foreground = tcgetpgrp(&terminal);
+        // Groups outside of our PID namespace all have the number 0. But SIGTTIN is blocked, so a
+        // read from the background fails (read(2), EIO). This one reads nothing.
+        let may_read = || read(&terminal, &mut []) != Err(nix::errno::Errno::EIO);
+        Self {
+            exists: foreground.is_ok(),
+            is_foreground: foreground == Ok(getpgrp()) && may_read(),
+        }
     }
 
     /// Makes a process group its foreground process group, and returns whether that worked. It
     /// fails only if the terminal is not ours to give any more, and then nobody needs to know.
     /// SIGTTOU is blocked, so we can do it from the background too.
     pub(super) fn give(group: Pid) -> bool {
-        tcsetpgrp(stdin(), group).is_ok()
+        OpenTerminal::open().is_some_and(|terminal| tcsetpgrp(terminal, group).is_ok())
     }
 
     /// Gives it to `to` if `from` has it, and returns whether that happened. Group 0 is outside of
     /// our PID namespace, where no group can be told from another.
-    pub(super) fn pass(from: Pid, to: Pid) -> bool {
-        from.as_raw() != 0 && tcgetpgrp(stdin()) == Ok(from) && Self::give(to)
+    pub(super) fn pass(self, from: Pid, to: Pid) -> bool {
+        self.exists
+            && from.as_raw() != 0
+            && OpenTerminal::open().is_some_and(|terminal| {
+                tcgetpgrp(&terminal) == Ok(from) && tcsetpgrp(terminal, to).is_ok()
+            })
+    }
+}
+
+/// The terminal, opened for one use.
+enum OpenTerminal {
+    Opened(OwnedFd),
+    /// Without /dev/tty it can only be found on standard input.
+    Stdin(BorrowedFd<'static>),
+}
+
+impl OpenTerminal {
+    fn open() -> Option<Self> {
+        match sys::open(c"/dev/tty") {
+            Ok(terminal) => Some(Self::Opened(terminal)),
+            Err(Errno(libc::ENXIO)) => None,
+            Err(_) => Some(Self::Stdin(stdin())),
+        }
+    }
+}
+
+impl AsFd for OpenTerminal {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Opened(terminal) => terminal.as_fd(),
+            Self::Stdin(stdin) => *stdin,
+        }
     }
 }
 
@@ -58,8 +101,9 @@ pub(super) fn on_job_stop(supervisor: &Supervisor, pid: i32, signal: c_int) -> J
         }
         return JobStop::Done;
     }
-    // Without a terminal, SIGSTOP comes from somebody who will continue the program, and not us.
-    if !is_job_control && !terminal.exists {
+    // Without a terminal there is no job control. Whoever has stopped the program continues it, and
+    // would not continue us.
+    if !terminal.exists {
         return JobStop::Done;
     }
     // Stopping discards a pending SIGCONT (signal(7)). If one is pending, it is for the program, and
@@ -69,18 +113,18 @@ pub(super) fn on_job_stop(supervisor: &Supervisor, pid: i32, signal: c_int) -> J
     }
     let group = getpgrp();
     // A shell's `fg` sends no SIGCONT to a job that runs: it has just given us the terminal.
-    if wants_terminal && Terminal::pass(group, job.group) {
+    if wants_terminal && terminal.pass(group, job.group) {
         job.resume();
         return JobStop::Done;
     }
     // The program is in a process group of its own, so the terminal has stopped it alone. Without
     // us it would have stopped the whole job, such as a pipeline or a script.
-    let had_terminal = Terminal::pass(job.group, group);
+    let had_terminal = terminal.pass(job.group, group);
     let stops_whole_job = wants_terminal || (is_job_control && had_terminal);
     let target = if stops_whole_job { 0 } else { self_pid.as_raw() };
     let was_stopped = sys::kill(target, libc::SIGTSTP).is_ok() && sys::deliver_pending_sigtstp();
     // After `fg` the terminal is ours, after `bg` it is not.
-    Terminal::pass(group, job.group);
+    terminal.pass(group, job.group);
     // If we were not stopped, nobody could have continued us (setpgid(2)). The kernel would not
     // have stopped the program by Ctrl-Z either. Whoever stopped it in another way has to continue it.
     if was_stopped || signal == libc::SIGTSTP {

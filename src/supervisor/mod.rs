@@ -6,6 +6,7 @@
 //! for `--stop-delay` and `--kill-after`, for what the monitor watches, and for signals that do not
 //! fit into the program's queue.
 
+mod backlog;
 mod child;
 mod children;
 mod drain;
@@ -46,6 +47,8 @@ pub struct Supervisor {
     terminal: Terminal,
     /// How the program ended, if it has.
     ended: Option<ExitStatus>,
+    /// Our parent, if its death is still to be noticed.
+    parent: Option<Pid>,
 }
 
 impl Supervisor {
@@ -67,7 +70,7 @@ impl Supervisor {
             sys::set_disposition(libc::SIGCHLD, Disposition::Default);
         }
         register_subreaper(options, self_pid, stderr);
-        set_parent_death_signal(options, self_pid, stderr);
+        let parent = watch_parent(options, self_pid, stderr);
         sys::probe_wait_syscalls()?;
         let terminal = Terminal::find();
         let mut setup = ChildSetup {
@@ -85,7 +88,15 @@ impl Supervisor {
             sys::chdir_root();
         }
         stderr.log(LogLevel::Info, &LogEvent::Started(SignalTarget(child_pid.as_raw())));
-        Ok(Self { options: *options, stderr: *stderr, self_pid, child_pid, terminal, ended: None })
+        Ok(Self {
+            options: *options,
+            stderr: *stderr,
+            self_pid,
+            child_pid,
+            terminal,
+            parent,
+            ended: None,
+        })
     }
 
     /// Runs as the program's init until the program ends, and returns the exit code.
@@ -98,13 +109,23 @@ impl Supervisor {
         let mut end = EventLoop::new(&mut self, monitor, release_memory).run();
         // Whoever reads the terminal after us is not in the program's process group.
         if self.self_pid.as_raw() != 1 {
-            Terminal::pass(self.child_pid, getpgrp());
+            self.terminal.pass(self.child_pid, getpgrp());
         }
         if let Some(timeout) = self.options.drain {
             end.reaped = end.reaped.saturating_add(drain::run(&mut self, timeout));
         }
         monitor.finish(&self.options, end, &mut self.stderr);
         exit_code(end.status, self.options.expected_codes)
+    }
+
+    /// Sends ourselves the signal of `-p` if our parent has died, to receive it like any other.
+    /// SIGKILL kills us here.
+    fn check_parent(&mut self) {
+        if let Some(signal) = self.options.parent_death_signal
+            && self.parent.take_if(|parent| getppid() != *parent).is_some()
+        {
+            let _ = sys::kill(self.self_pid.as_raw(), signal);
+        }
     }
 
     /// What a signal is forwarded as, if it is.
@@ -202,16 +223,26 @@ fn register_subreaper(options: &Options, self_pid: Pid, stderr: &mut Stderr) {
     }
 }
 
-/// Has the kernel send us a signal when our parent dies. If it is dead already, the kernel will not
-/// send it, so we do, and receive it like any other. SIGKILL kills us here.
-fn set_parent_death_signal(options: &Options, self_pid: Pid, stderr: &mut Stderr) {
-    let Some(number) = options.parent_death_signal else {
-        return;
-    };
+/// Asks the kernel for a signal when our parent dies. Returns the parent if we must look whether it
+/// has died ([`Supervisor::check_parent`]).
+///
+/// The kernel sends the signal when the thread ends that has started us, and the parent may have
+/// others (PR_SET_PDEATHSIG(2const)). So we ask for SIGCHLD, which nobody forwards, and look then. A
+/// parent outside of our PID namespace has the number 0 even when it is another one. We cannot look
+/// there, so the kernel sends the signal itself.
+fn watch_parent(options: &Options, self_pid: Pid, stderr: &mut Stderr) -> Option<Pid> {
+    let signal = options.parent_death_signal?;
     let parent = getppid();
-    if let Err(cause) = sys::set_parent_death_signal(number) {
+    let can_look = parent.as_raw() != 0;
+    let notice = if can_look { libc::SIGCHLD } else { signal };
+    if let Err(cause) = sys::set_parent_death_signal(notice) {
         stderr.log(LogLevel::Warning, &Error::ParentDeathSignal(cause));
-    } else if getppid() != parent {
-        let _ = sys::kill(self_pid.as_raw(), number);
+        return None;
     }
+    if getppid() != parent {
+        // It was too early for the kernel.
+        let _ = sys::kill(self_pid.as_raw(), signal);
+        return None;
+    }
+    can_look.then_some(parent)
 }

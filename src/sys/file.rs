@@ -163,7 +163,7 @@ pub fn exists(path: &CStr) -> bool {
 
 /// Whether exec would find a program here: a file that we may execute and that is no directory.
 #[must_use]
-#[inline(never)] // `statx` is large: keeps it off the caller's stack frame.
+#[inline(never)] // `stat` is large: keeps it off the caller's stack frame.
 pub fn is_executable(path: &CStr) -> bool {
     // SAFETY: the path is NUL-terminated.
     if unsafe { libc::access(path.as_ptr(), libc::X_OK) } != 0 {
@@ -173,27 +173,34 @@ pub fn is_executable(path: &CStr) -> bool {
     file_type(&status(libc::AT_FDCWD, path, 0)) != libc::S_IFDIR
 }
 
-/// The type and the size of a file, relative to a directory; all zero if they cannot be read.
-/// statx(2), because musl's stat() would convert the kernel's structure to its own.
-fn status(directory: c_int, path: &CStr, flags: c_int) -> libc::statx {
-    // SAFETY: zero is a value of the plain C structure `statx`; the path is NUL-terminated, and the
-    // kernel writes at most the structure.
+/// Whether a file is a pipe.
+#[inline(never)] // As above.
+pub(super) fn is_fifo(file: BorrowedFd<'_>) -> bool {
+    file_type(&status(file.as_raw_fd(), c"", libc::AT_EMPTY_PATH)) == libc::S_IFIFO
+}
+
+/// The status of a file, relative to a directory; all zero if it cannot be read.
+///
+/// Not statx(2): Linux before 4.11 does not have it, and older seccomp profiles refuse it. The raw
+/// call, because musl's fstatat() would convert the kernel's structure to its own, which is the same.
+fn status(directory: c_int, path: &CStr, flags: c_int) -> libc::stat {
+    // SAFETY: zero is a value of the plain C structure `stat`; the path is NUL-terminated. On 64-bit
+    // machines both C libraries lay out `stat` as the kernel does, which writes at most that.
     unsafe {
-        let mut status: libc::statx = zeroed();
+        let mut status: libc::stat = zeroed();
         libc::syscall(
-            libc::SYS_statx,
+            libc::SYS_newfstatat,
             c_long::from(directory),
             path.as_ptr(),
-            c_long::from(flags),
-            c_long::from(libc::STATX_TYPE | libc::STATX_SIZE),
             &raw mut status,
+            c_long::from(flags),
         );
         status
     }
 }
 
-fn file_type(status: &libc::statx) -> u32 {
-    u32::from(status.stx_mode) & libc::S_IFMT
+fn file_type(status: &libc::stat) -> libc::mode_t {
+    status.st_mode & libc::S_IFMT
 }
 
 /// Overwrites a regular file, if it is there and has exactly `expected` bytes. Nothing else is
@@ -205,7 +212,7 @@ fn file_type(status: &libc::statx) -> u32 {
 pub fn overwrite_if_len(path: &CStr, expected: usize, text: &[u8]) -> Result<usize, Errno> {
     let file = open_with(path, libc::O_WRONLY | libc::O_NOFOLLOW)?;
     let status = status(file.as_raw_fd(), c"", libc::AT_EMPTY_PATH);
-    if file_type(&status) != libc::S_IFREG || status.stx_size != expected as u64 {
+    if file_type(&status) != libc::S_IFREG || usize::try_from(status.st_size) != Ok(expected) {
         return Ok(0);
     }
     let length = write(file.as_fd(), text)?;
@@ -215,16 +222,69 @@ pub fn overwrite_if_len(path: &CStr, expected: usize, text: &[u8]) -> Result<usi
     Ok(length)
 }
 
-/// Closes all descriptors above standard error, so that no pipe stays open because of us. Before
-/// Linux 5.9 there is no close_range(2), and they stay open.
+/// Closes all descriptors above standard error, so that no pipe stays open because of us. Without
+/// close_range(2) and proc(5) they stay open.
 ///
 /// Nothing in this program has such a descriptor when it calls this.
 pub fn close_inherited_fds() {
-    const FIRST: c_long = 3;
     const LAST: c_long = u32::MAX as c_long;
-    let flags: c_long = 0;
+    let (first, flags): (c_long, c_long) = (FIRST_INHERITED_FD.into(), 0);
     // SAFETY: the call takes three integers, and no descriptor above 2 is ours.
-    unsafe { libc::syscall(libc::SYS_close_range, FIRST, LAST, flags) };
+    if unsafe { libc::syscall(libc::SYS_close_range, first, LAST, flags) } == -1 {
+        close_listed_fds();
+    }
+}
+
+const FIRST_INHERITED_FD: c_int = libc::STDERR_FILENO + 1;
+
+/// Does the same where close_range(2) fails: before Linux 5.9, or because of a seccomp filter.
+#[inline(never)] // Keeps the buffer off the caller's stack frame.
+fn close_listed_fds() {
+    let Ok(directory) = open(c"/proc/self/fd") else { return };
+    let own = directory.as_raw_fd();
+    let mut buffer = [0u8; 1024];
+    loop {
+        // SAFETY: the kernel writes at most `buffer.len()` bytes.
+        let length = unsafe {
+            let (start, size) = (buffer.as_mut_ptr(), buffer.len());
+            libc::syscall(libc::SYS_getdents64, c_long::from(own), start, size)
+        };
+        let Some(mut entries) = usize::try_from(length).ok().and_then(|end| buffer.get(..end))
+        else {
+            return;
+        };
+        if entries.is_empty() {
+            return;
+        }
+        while let Some((name, rest)) = split_entry(entries) {
+            entries = rest;
+            if let Some(number) = parse_fd(name)
+                && number >= FIRST_INHERITED_FD
+                && number != own
+            {
+                // SAFETY: the descriptor is not ours.
+                unsafe { libc::close(number) };
+            }
+        }
+    }
+}
+
+/// The name in the first entry of a directory, with NULs at its end, and the other entries
+/// (getdents(2), `linux_dirent64`).
+fn split_entry(entries: &[u8]) -> Option<(&[u8], &[u8])> {
+    const LENGTH: usize = 16;
+    const NAME: usize = 19;
+    let length = u16::from_ne_bytes(entries.get(LENGTH..)?.first_chunk().copied()?);
+    let (entry, rest) = entries.split_at_checked(length.into())?;
+    Some((entry.get(NAME..)?, rest))
+}
+
+/// The number of a descriptor; none for `.` and `..`.
+fn parse_fd(name: &[u8]) -> Option<c_int> {
+    let digits = name.iter().take_while(|byte| **byte != 0);
+    digits
+        .map(|byte| char::from(*byte).to_digit(10))
+        .try_fold(0, |number: c_int, digit| number.checked_mul(10)?.checked_add_unsigned(digit?))
 }
 
 #[cfg(test)]

@@ -29,9 +29,9 @@ pub use file::{
 pub use poll::{PollEvents, Poller};
 pub use process::{ExecArgs, ExecEnv, exec, spawn};
 pub use signal::{
-    Disposition, SignalInfo, SignalSet, block_all_signals, deliver_pending_sigtstp, disposition,
-    kill, queue_signal, set_disposition, set_parent_death_signal, set_signal_mask,
-    take_pending_signal, wait_signal,
+    Disposition, SignalInfo, SignalQueueLimit, SignalSet, block_all_signals,
+    deliver_pending_sigtstp, disposition, kill, queue_signal, set_disposition,
+    set_parent_death_signal, set_signal_mask, take_pending_signal, wait_signal,
 };
 pub use stdio::{WriteOutcome, stdin, write_stderr, write_stdout};
 pub use system::{

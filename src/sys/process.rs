@@ -1,7 +1,7 @@
 //! Starting a process, and replacing this one by another program.
 
-use super::{Errno, file};
-use core::ffi::{CStr, c_char, c_int, c_void};
+use super::{Errno, check, file};
+use core::ffi::{CStr, c_char, c_int, c_long, c_void};
 use core::fmt::Write;
 use core::marker::PhantomData;
 use core::mem::swap;
@@ -71,6 +71,28 @@ unsafe extern "C" {
         argument: *mut c_void,
         ...
     ) -> c_int;
+}
+
+/// Starts a child process that is a copy of this one, runs `child` and exits with the code that it
+/// returns. Returns the child's PID. Its end sends no signal, and only a wait with `__WCLONE` sees it
+/// (wait(2)): it is no business of those who wait for the program and its orphans.
+///
+/// # Errors
+/// EAGAIN if no more processes are allowed, ENOMEM.
+pub(super) fn fork_silently(child: impl FnOnce() -> c_int) -> Result<i32, Errno> {
+    const NO_FLAGS_NO_SIGNAL: c_long = 0;
+    // SAFETY: as fork(2) in a program that has one thread. The other arguments are for flags that are
+    // not set; their order depends on the machine.
+    let pid = unsafe {
+        let unused: c_long = 0;
+        libc::syscall(libc::SYS_clone, NO_FLAGS_NO_SIGNAL, unused, unused, unused, unused)
+    };
+    if pid == 0 {
+        let code = child();
+        // SAFETY: ends the child at once. The exit handlers are the parent's.
+        unsafe { libc::_exit(code) }
+    }
+    check(pid as c_int)
 }
 
 /// The arguments and the environment for execve(2).

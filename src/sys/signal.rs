@@ -211,6 +211,38 @@ pub fn queue_signal(pid: i32, signal: c_int, info: &SignalInfo) -> Result<(), Er
     check(result).map(drop)
 }
 
+/// How many signals may be queued for a process (RLIMIT_SIGPENDING, getrlimit(2)).
+#[derive(Clone, Copy)]
+pub struct SignalQueueLimit(libc::rlimit);
+
+impl SignalQueueLimit {
+    /// The limit of a process, of ourselves if `pid` is 0; none if a filter refuses the call.
+    #[must_use]
+    pub fn of(pid: i32) -> Option<Self> {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: without a new limit the call only writes the current one.
+        let result = unsafe { libc::prlimit(pid, libc::RLIMIT_SIGPENDING, null(), &raw mut limit) };
+        check(result).ok().map(|_| Self(limit))
+    }
+
+    /// The soft limit, which is the one that counts.
+    #[must_use]
+    pub const fn soft(self) -> u64 {
+        self.0.rlim_cur
+    }
+
+    /// Sets our own limit to this one, with another soft limit, which must not be above the hard one.
+    /// Not setrlimit(3): musl's has 2 KB of code for programs with threads.
+    pub fn set_own(self, soft: u64) {
+        const OURSELVES: libc::pid_t = 0;
+        let limit = libc::rlimit { rlim_cur: soft, ..self.0 };
+        // SAFETY: the call only reads the new limit.
+        unsafe {
+            libc::prlimit(OURSELVES, libc::RLIMIT_SIGPENDING, &raw const limit, null_mut());
+        }
+    }
+}
+
 /// Takes the signal from the queue that a write of ours has raised when it failed: SIGPIPE where
 /// nobody reads (pipe(7)), SIGXFSZ where the file must not grow (RLIMIT_FSIZE, setrlimit(2)). It must
 /// be blocked.

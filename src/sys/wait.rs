@@ -94,3 +94,26 @@ pub fn wait_any() -> Option<ChildEvent> {
     };
     Some(ChildEvent { pid, status })
 }
+
+/// The child of [`super::process::fork_silently`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SilentChild {
+    /// There is none.
+    None,
+    Running,
+    /// It has ended with this status (wait(2)), and is reaped.
+    Ended(c_int),
+}
+
+/// Reaps the child whose end sends no signal, if it has ended. Without WNOHANG in `options`, waits for
+/// that.
+pub(super) fn reap_silent_child(options: c_int) -> SilentChild {
+    const ANY: libc::pid_t = -1;
+    let mut status = 0;
+    // SAFETY: the call writes one integer.
+    match unsafe { libc::waitpid(ANY, &raw mut status, options | libc::__WCLONE) } {
+        -1 => SilentChild::None,
+        0 => SilentChild::Running,
+        _ => SilentChild::Ended(status),
+    }
+}

@@ -126,23 +126,39 @@ fn program_inherits_exactly_the_descriptors_of_the_init() {
 #[test]
 fn init_closes_inherited_descriptors() {
     for place in Place::all() {
-        let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
-        let command = "exec 9>&-; exec \"$0\" pause";
-        let launch = Launch::new(place, &[]).inherits(writer, 9).program(&[
-            "/bin/sh",
-            "-c",
-            command,
-            probe_path().to_str().unwrap(),
-        ]);
-        let mut init = launch.start();
-        init.expect("ready");
-        init.until("the end of the pipe", |_| {
-            let mut hangup = [PollFd::new(reader.as_fd(), PollFlags::empty())];
-            poll(&mut hangup, PollTimeout::ZERO) == Ok(1)
-        });
-        init.signal(libc::SIGTERM);
-        init.exits_with(143);
+        closes_inherited_descriptors(Launch::new(place, &[]));
     }
+}
+
+/// Linux has close_range(2) since 5.9, and older seccomp profiles refuse it.
+#[test]
+fn init_closes_inherited_descriptors_without_close_range() {
+    for place in Place::all() {
+        for error in [libc::ENOSYS, libc::EPERM] {
+            let launch = Launch::new(place, &[]).refusing(&[libc::SYS_close_range], error);
+            closes_inherited_descriptors(launch);
+        }
+    }
+}
+
+#[track_caller]
+fn closes_inherited_descriptors(launch: Launch) {
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
+    let command = "exec 9>&-; exec \"$0\" pause";
+    let launch = launch.inherits(writer, 9).program(&[
+        "/bin/sh",
+        "-c",
+        command,
+        probe_path().to_str().unwrap(),
+    ]);
+    let mut init = launch.start();
+    init.expect("ready");
+    init.until("the end of the pipe", |_| {
+        let mut hangup = [PollFd::new(reader.as_fd(), PollFlags::empty())];
+        poll(&mut hangup, PollTimeout::ZERO) == Ok(1)
+    });
+    init.signal(libc::SIGTERM);
+    init.exits_with(143);
 }
 
 /// A file system that is mounted there can be unmounted.

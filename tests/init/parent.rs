@@ -7,13 +7,19 @@ use std::ffi::OsString;
 /// the process ID of the init.
 #[track_caller]
 fn child_of_the_probe(place: Place, signal: Option<&'static str>) -> (Running, i32) {
+    let parent = if place == Place::PidOne { "parent-of-pid-1" } else { "parent" };
+    child_of(parent, signal)
+}
+
+/// The same with this command of the probe.
+#[track_caller]
+fn child_of(parent: &str, signal: Option<&'static str>) -> (Running, i32) {
     let init = Init::under_test();
     let mut options = init.arguments_for(Opt::Subreaper);
     if let Some(signal) = signal {
         init.must_have(Opt::ParentDeath(signal));
         options.extend(init.arguments_for(Opt::ParentDeath(signal)));
     }
-    let parent = if place == Place::PidOne { "parent-of-pid-1" } else { "parent" };
     let mut command: Vec<OsString> = probe(&[parent]);
     command.push(init.path.clone().into());
     command.extend(options.iter().map(OsString::from));
@@ -93,4 +99,48 @@ fn without_the_option_the_death_of_the_parent_does_nothing() {
     send(init, libc::SIGUSR1);
     parent.expect("signal 10");
     end(&mut parent, init);
+}
+
+/// The kernel sends the signal when the thread ends that has started the init. Go and other runtimes have
+/// threads that come and go.
+#[test]
+fn end_of_a_thread_of_the_parent_does_nothing() {
+    Init::must_be_loadline();
+    for (name, signal) in [("SIGHUP", libc::SIGHUP), ("SIGKILL", libc::SIGKILL)] {
+        let (mut parent, init) = child_of("parent-with-thread", Some(name));
+        // Lets the thread end.
+        parent.signal(libc::SIGUSR2);
+        parent.expect("thread gone");
+        send(init, libc::SIGUSR1);
+        // A SIGHUP would be seen before this.
+        parent.expect("signal 10");
+        parent.signal(libc::SIGKILL);
+        assert_eq!(parent.wait(), Ended::Killed(libc::SIGKILL));
+        if signal == libc::SIGKILL {
+            assert_eq!(parent.output(), b"");
+        } else {
+            parent.expect("signal 1");
+            end(&mut parent, init);
+        }
+    }
+}
+
+/// The signal of a parent that dies while the init ends the rest has the same effect as any other.
+#[test]
+fn parent_that_dies_cuts_the_drain_short() {
+    Init::must_be_loadline();
+    let init = Init::under_test();
+    let mut command: Vec<OsString> = probe(&["parent"]);
+    command.push(init.path.into());
+    command.extend(["-p", "SIGTERM", "--drain", "60s", "--"].map(OsString::from));
+    command.extend(probe(&["daemon", "0", "stubborn"]));
+    let mut parent = Launch::bare(&[]).program(&command).start();
+    let mut lines = [parent.line(), parent.line()];
+    lines.sort();
+    assert!(lines[0].starts_with("child ") && lines[1].starts_with("daemon "), "{lines:?}");
+    parent.expect("daemon 15");
+    parent.signal(libc::SIGKILL);
+    assert_eq!(parent.wait(), Ended::Killed(libc::SIGKILL));
+    // The daemon is killed.
+    parent.output();
 }

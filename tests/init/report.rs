@@ -8,7 +8,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::Path;
-use tempfile::tempdir;
+use tempfile::{NamedTempFile, tempdir};
 
 const MIB: u64 = 1 << 20;
 
@@ -236,6 +236,22 @@ fn termination_log_is_written_if_it_is_empty() {
     fs::write(&log, "by the program").unwrap();
     assert_eq!(logged(&log, true).lines().count(), 1);
     assert_eq!(fs::read_to_string(&log).unwrap(), "by the program");
+}
+
+/// Linux has statx(2) since 4.11, and older seccomp profiles refuse it.
+#[test]
+fn termination_log_is_written_without_statx() {
+    for error in [libc::ENOSYS, libc::EPERM] {
+        let log = NamedTempFile::new().unwrap();
+        let tree = Tree::v2();
+        let options = ["-s", "--termination-log", log.path().to_str().unwrap()];
+        let launch = tree.launch(Place::Subreaper, &["pause"], &options);
+        let init = launch.refusing(&[libc::SYS_statx], error).start_idle();
+        tree.oom_kills(2, 0);
+        let message = killed(init);
+        assert!(message.contains("OOM-killed"), "{message}");
+        assert_eq!(fs::read_to_string(log.path()).unwrap(), message);
+    }
 }
 
 #[test]

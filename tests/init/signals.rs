@@ -2,8 +2,11 @@
 
 use crate::support::{
     Init, Launch, OF_THE_C_LIBRARY, Opt, Place, Running, children, cpu_time_limit, field,
-    forwardable, limit_cpu_time, not_run, probe, send, send_value, user_namespaces,
+    forwardable, limit_cpu_time, not_run, probe, queue_limit, resident, send, send_value,
+    user_namespaces,
 };
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// SIGRTMIN + 1 of glibc.
 const REALTIME: i32 = 35;
@@ -243,6 +246,83 @@ fn flood_of_signals_arrives_complete() {
             }
         }
         reach_the_program(init, [].into_iter());
+    }
+}
+
+/// The test takes the room that the program leaves in the queue faster than the init can use it. The init
+/// keeps a few signals, and leaves the others to the kernel.
+#[test]
+fn flood_of_signals_does_not_let_the_memory_grow() {
+    const SIGNALS: i32 = 20_000;
+    const PATIENCE: Duration = Duration::from_secs(60);
+    Init::must_be_loadline();
+    if !user_namespaces() {
+        return;
+    }
+    for place in Place::all() {
+        let launch = Launch::new(place, &["report"]).user_namespace().queue(16);
+        let mut init = launch.start_idle();
+        let pid = init.pid();
+        let before = resident(pid);
+        let mut most = before;
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let (mut value, start) = (0, Instant::now());
+                while value < SIGNALS && start.elapsed() < PATIENCE {
+                    value += i32::from(send_value(pid, REALTIME, value));
+                }
+            });
+            for value in 0..SIGNALS {
+                init.expect(&format!("signal {REALTIME} value {value}"));
+                if value % 100 == 0 {
+                    most = most.max(resident(pid));
+                }
+            }
+        });
+        init.wait_until_idle();
+        let after = resident(pid);
+        assert!(most <= before + 16, "{before} kB became {most} kB");
+        assert!(after <= before + 8, "{before} kB became {after} kB at the end");
+        assert_eq!(queue_limit(pid), 16, "the limit is what it was");
+        reach_the_program(init, [].into_iter());
+    }
+}
+
+/// As long as the program takes none, the kernel tells the sender that there is no room (EAGAIN).
+#[test]
+fn burst_of_signals_is_refused_when_there_is_no_room_and_arrives_when_there_is() {
+    const BURST: i32 = 5000;
+    Init::must_be_loadline();
+    if !user_namespaces() {
+        return;
+    }
+    for place in Place::all() {
+        let launch = Launch::new(place, &["hold"]).user_namespace().queue(16);
+        let mut init = launch.start_idle();
+        let pid = init.pid();
+        let before = resident(pid);
+        init.raise_queue();
+        let limit = queue_limit(pid);
+        let mut sent = 0;
+        init.until("the sender is told", |_| {
+            assert!(sent < BURST, "nobody tells the sender");
+            let is_sent = send_value(pid, REALTIME, sent);
+            sent += i32::from(is_sent);
+            !is_sent
+        });
+        // Others are not delayed. The program takes nothing from its queue before SIGTERM.
+        init.signal(libc::SIGTERM);
+        init.expect("signal 15");
+        for value in 0..sent {
+            init.expect(&format!("signal {REALTIME} value {value}"));
+        }
+        init.wait_until_idle();
+        assert_eq!(queue_limit(pid), limit, "the limit is what it was");
+        let after = resident(pid);
+        assert!(after <= before + 8, "{before} kB became {after} kB at the end");
+        init.signal(libc::SIGUSR1);
+        init.expect("signal 10");
+        init.exits_with(0);
     }
 }
 

@@ -1,9 +1,12 @@
 //! A broken stderr disturbs neither the init nor the program.
 
-use crate::support::{Ended, Init, Input, Launch, Opt, Place, Terminal, children, field};
+use crate::support::{
+    Ended, Init, Input, Launch, Opt, Place, Running, Terminal, children, field, other_users,
+};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{pipe2, write};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 
 /// The `RLIMIT_FSIZE` with which a write to a file is answered by SIGXFSZ.
 const NO_FILES: u64 = 0;
@@ -17,20 +20,36 @@ fn kinds() -> Vec<(&'static str, Input, Option<OwnedFd>)> {
     while write(&full, b"x").is_ok() {}
     fcntl(&full, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
     let full_file = tempfile::tempfile().unwrap();
+    let (full_socket, unread_socket) = UnixStream::pair().unwrap();
+    full_socket.set_nonblocking(true).unwrap();
+    while write(&full_socket, b"x").is_ok() {}
+    full_socket.set_nonblocking(false).unwrap();
     vec![
         ("closed", Input::Closed, None),
         ("a file as large as RLIMIT_FSIZE", Input::Given(full_file.into()), None),
         ("a broken pipe", Input::Given(broken), None),
         ("a full pipe", Input::Given(full), Some(unread)),
+        ("a full socket", Input::Given(full_socket.into()), Some(unread_socket.into())),
     ]
 }
 
 #[test]
 fn signals_are_forwarded_whatever_stderr_is() {
+    forwards_signals(&[]);
+}
+
+/// Older kernels do not have RWF_NOWAIT (pwritev2(2)), or not for pipes and sockets.
+#[test]
+fn signals_are_forwarded_whatever_stderr_is_without_pwritev2() {
+    forwards_signals(&[libc::SYS_pwritev2]);
+}
+
+fn forwards_signals(refused: &[i64]) {
     for place in Place::all() {
         for (kind, stderr, _open) in kinds() {
-            let init = Launch::new(place, &["orphans", "50"]).loud().file_size(NO_FILES);
-            let mut init = init.standard(2, stderr).start();
+            let launch = Launch::new(place, &["orphans", "50"]).loud().file_size(NO_FILES);
+            let launch = launch.standard(2, stderr).refusing(refused, libc::EOPNOTSUPP);
+            let mut init = launch.start();
             init.expect("ready");
             init.signal(libc::SIGUSR1);
             init.expect("signal 10");
@@ -42,6 +61,21 @@ fn signals_are_forwarded_whatever_stderr_is() {
             }
             init.exits_with(0);
         }
+    }
+}
+
+/// The last way does not need another process.
+#[test]
+fn message_is_written_without_pwritev2_and_without_another_process() {
+    Init::must_be_loadline();
+    for refused in [&[libc::SYS_pwritev2] as &[_], &[libc::SYS_pwritev2, libc::SYS_pipe2]] {
+        let launch = Launch::new(Place::Subreaper, &["exit", "9"]);
+        let launch = launch.environment("LOADLINE_CPU=invalid").options_if_any(&[Opt::Verbose]);
+        let mut init = launch.refusing(refused, libc::ENOSYS).start();
+        init.exits_with(9);
+        let messages = init.messages();
+        let first = messages.lines().next().unwrap();
+        assert!(first.starts_with("loadline: ") && first.contains("LOADLINE_CPU"), "{messages}");
     }
 }
 
@@ -90,24 +124,86 @@ fn message_before_exec_does_not_kill_the_program() {
     }
 }
 
-/// The buffer of the terminal may have room for a part of a message. The write must not wait for more.
+/// An init with all messages on a terminal, which it may open again, or not.
+fn on_terminal(place: Place, terminal: &Terminal, may_open: bool) -> Launch {
+    let launch = Launch::new(place, &["report"]).loud();
+    let launch = launch.standard(2, Input::Given(terminal.slave()));
+    if may_open {
+        return launch;
+    }
+    terminal.forbid_opening();
+    launch.without_cap_dac_override()
+}
+
+/// Whether the init may open the terminal again, as far as the test can arrange that.
+fn may_open() -> &'static [bool] {
+    if other_users() { &[true, false] } else { &[true] }
+}
+
+/// More messages than fit into the buffers of a pseudo-terminal. The last one that fits may have room for
+/// a part of it only, and the write must not wait for more.
+#[track_caller]
+fn overflows(init: &mut Running) {
+    init.expect("ready");
+    for _ in 0..3000 {
+        init.signal(libc::SIGHUP);
+        init.expect("signal 1");
+    }
+    assert_eq!(children(init.pid()), [init.program()]);
+    init.signal(libc::SIGTERM);
+    init.expect("signal 15");
+    init.exits_with(0);
+}
+
 #[test]
 fn signals_are_forwarded_if_nobody_reads_the_terminal() {
     for place in Place::all() {
-        let terminal = Terminal::new();
-        let mut init = Launch::new(place, &["report"])
-            .loud()
-            .standard(2, Input::Given(terminal.slave()))
-            .start();
-        init.expect("ready");
-        // The messages about so many signals do not fit into the buffers of a pseudo-terminal.
-        for _ in 0..3000 {
-            init.signal(libc::SIGHUP);
-            init.expect("signal 1");
+        for &may_open in may_open() {
+            let terminal = Terminal::new();
+            overflows(&mut on_terminal(place, &terminal, may_open).start());
         }
-        init.signal(libc::SIGTERM);
-        init.expect("signal 15");
-        init.exits_with(0);
+    }
+}
+
+/// Then the init can only write to a terminal that it may open again.
+#[test]
+fn signals_are_forwarded_if_nobody_reads_the_terminal_and_no_process_can_be_created() {
+    for place in Place::all() {
+        for &may_open in may_open() {
+            let terminal = Terminal::new();
+            let launch = on_terminal(place, &terminal, may_open);
+            overflows(&mut launch.refusing(&[libc::SYS_pipe2], libc::EMFILE).start());
+        }
+    }
+}
+
+#[test]
+fn message_reaches_a_terminal_unless_it_is_stopped() {
+    Init::must_be_loadline();
+    for place in Place::all() {
+        for &may_open in may_open() {
+            let mut terminal = Terminal::new();
+            let mut init = on_terminal(place, &terminal, may_open).start();
+            init.expect("ready");
+            init.wait_until_idle();
+            let mut signal = |signal: i32| {
+                init.signal(signal);
+                init.expect(&format!("signal {signal}"));
+                init.wait_until_idle();
+            };
+            signal(libc::SIGHUP);
+            terminal.expect("loadline: forwarded SIGHUP to process ");
+            // As Ctrl-S does.
+            terminal.stop_output();
+            signal(libc::SIGUSR1);
+            signal(libc::SIGUSR1);
+            terminal.continue_output();
+            signal(libc::SIGUSR2);
+            terminal.expect("\nloadline: (2 messages dropped) forwarded SIGUSR2 to process ");
+            init.signal(libc::SIGTERM);
+            init.expect("signal 15");
+            init.exits_with(0);
+        }
     }
 }
 

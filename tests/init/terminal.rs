@@ -2,7 +2,8 @@
 //! for shells that it runs.
 
 use crate::support::{
-    Init, Launch, Opt, Place, Running, Terminal, children, exists, field, probe_path, send,
+    Init, Launch, Opt, Place, Running, Terminal, children, exists, field, other_users, probe_path,
+    send, signal_set,
 };
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
@@ -254,6 +255,97 @@ fn ctrl_z_does_nothing_if_no_shell_can_continue_the_program() {
         init.exits_with(0);
         assert!(!exists(program));
     }
+}
+
+/// A redirection or a pipe leaves a job its terminal.
+#[test]
+fn program_reads_the_terminal_if_stdin_is_something_else() {
+    let mut terminal = Terminal::new();
+    let mut outer = prompt(&mut terminal);
+    let mut reads = |command: String| {
+        terminal.types(&format!("{command}\n"));
+        terminal.expect("\r\ngo\r\n");
+        terminal.types("text\n");
+        terminal.expect("text\r\ntext\r\n");
+        terminal.expect(PROMPT);
+    };
+    let program = "sh -c 'echo go; head -n1 /dev/tty'";
+    let init = init_words().join(" ");
+    reads(format!("{init} {program} </dev/null"));
+    reads(format!("true | {init} {program}"));
+    reads(format!("{init} {program} <&- 2>/dev/null | cat"));
+    if other_users() {
+        // As PID 1 too, where the process groups of the shell have no numbers.
+        reads(format!("unshare -pf --kill-child {init} {program} </dev/null"));
+    }
+    terminal.types("exit 5\n");
+    outer.exits_with(5);
+}
+
+#[test]
+fn shell_stops_and_continues_the_init_if_stdin_is_something_else() {
+    let mut terminal = Terminal::new();
+    let outer = shell_around(&mut terminal, "job", "</dev/null");
+    terminal.expect("running");
+    stop_and_continue(&mut terminal);
+    stop_and_continue(&mut terminal);
+    terminal.types("\x03");
+    leave(terminal, outer);
+}
+
+/// Ctrl-C is for the whole job, so also for what the program has started.
+#[test]
+fn ctrl_c_ends_the_children_of_the_program_if_stdin_is_something_else() {
+    let mut terminal = Terminal::new();
+    let outer = prompt(&mut terminal);
+    let program = format!("sh -c '{} job; exit 7'", probe_path().display());
+    terminal.types(&format!("{} {program} </dev/null\n", init_words().join(" ")));
+    terminal.expect("running");
+    terminal.types("\x03");
+    leave(terminal, outer);
+}
+
+/// In a PID namespace, the process groups of the shell and of its job both have the number 0.
+#[test]
+fn background_init_in_a_pid_namespace_leaves_the_terminal_alone() {
+    if !other_users() {
+        return;
+    }
+    let mut terminal = Terminal::new();
+    let outer = prompt(&mut terminal);
+    terminal.types(&format!("unshare -pf --kill-child {} &\n", init_with("job")));
+    terminal.expect(PROMPT);
+    terminal.expect("running");
+    assert_eq!(terminal.foreground(), outer.pid());
+    terminal.types("kill %1\n");
+    leave(terminal, outer);
+}
+
+/// Whoever stops the program without a terminal continues the program, and not the init.
+#[test]
+fn init_does_not_stop_with_the_program_without_a_terminal() {
+    // The session has no terminal. The process group is not orphaned, because the parent of the init is
+    // in another one: the kernel would stop it (credentials(7)).
+    let script = format!("set -m; {} & echo $!; wait $!", init_with("job"));
+    let mut session =
+        Launch::bare(&[]).program(&["/usr/bin/setsid", "-w", "/bin/bash", "-c", &script]).start();
+    let mut lines = [session.line(), session.line()];
+    lines.sort();
+    assert_eq!(lines[1], "running");
+    let init = lines[0].parse().unwrap();
+    let program = children(init)[0];
+    for signal in [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU, libc::SIGSTOP] {
+        send(program, signal);
+        session.until("the program is stopped", |_| field(program, "State").starts_with('T'));
+        session.until("the init knows", |_| {
+            signal_set(init, "ShdPnd") == 0 && !field(init, "State").starts_with('R')
+        });
+        assert!(field(init, "State").starts_with('S'), "{signal}: {}", field(init, "State"));
+        send(program, libc::SIGCONT);
+        session.expect("continued");
+    }
+    send(init, libc::SIGTERM);
+    session.exits_with(143);
 }
 
 /// A shell that has printed its first prompt.

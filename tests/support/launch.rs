@@ -2,8 +2,9 @@
 
 use super::inits::{Init, Opt};
 use super::running::{Output, Running};
-use super::spawn::{Plan, spawn};
+use super::spawn::{Plan, refusing, spawn};
 use super::{Terminal, not_run, probe};
+use libc::c_long;
 use nix::fcntl::OFlag;
 use nix::unistd::{getgid, getuid, pipe2};
 use std::ffi::{CString, OsStr, OsString};
@@ -91,7 +92,8 @@ pub struct Launch {
     ignored: u64,
     queue: Option<u64>,
     file_size: Option<u64>,
-    without_cap_kill: bool,
+    lacks_capability: Option<i32>,
+    filter: Vec<libc::sock_filter>,
 }
 
 impl Launch {
@@ -118,7 +120,8 @@ impl Launch {
             ignored: 0,
             queue: None,
             file_size: None,
-            without_cap_kill: false,
+            lacks_capability: None,
+            filter: Vec::new(),
         }
     }
 
@@ -249,7 +252,19 @@ impl Launch {
 
     /// Without the privilege to signal processes of other users. The test must run as root.
     pub fn without_cap_kill(mut self) -> Self {
-        self.without_cap_kill = true;
+        self.lacks_capability = Some(5);
+        self
+    }
+
+    /// Without the privilege to open files that it may not open. The test must run as root.
+    pub fn without_cap_dac_override(mut self) -> Self {
+        self.lacks_capability = Some(1);
+        self
+    }
+
+    /// With a seccomp filter that makes these system calls fail.
+    pub fn refusing(mut self, calls: &[c_long], error: i32) -> Self {
+        self.filter = refusing(calls, error);
         self
     }
 
@@ -312,7 +327,8 @@ impl Launch {
             ignored: self.ignored,
             queue: self.queue,
             file_size: self.file_size,
-            without_cap_kill: self.without_cap_kill,
+            lacks_capability: self.lacks_capability,
+            filter: self.filter,
             maps: [
                 CString::new(format!("0 {} 1", getuid()))?,
                 CString::new(format!("0 {} 1", getgid()))?,

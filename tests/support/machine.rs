@@ -35,7 +35,7 @@ pub fn probe_path() -> &'static Path {
 
 fn compile(output: &Path) {
     let built = Command::new("cc")
-        .args(["-static", "-O1", "-Wall", "-Werror", "-o"])
+        .args(["-static", "-pthread", "-O1", "-Wall", "-Werror", "-o"])
         .arg(output)
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/probe.c"))
         .output()

@@ -14,9 +14,9 @@ mod tree;
 pub use inits::{Init, Opt};
 pub use launch::{Input, Launch, Place, bytes, other_users, user_namespaces};
 pub use machine::{executable, not_applicable, not_run, probe, probe_path};
-pub use process::{children, exists, field, signal_set};
+pub use process::{children, exists, field, resident, signal_set};
 pub use running::{Ended, Running};
-pub use spawn::{cpu_time_limit, limit_cpu_time, send, send_value};
+pub use spawn::{cpu_time_limit, limit_cpu_time, queue_limit, send, send_value};
 pub use terminal::Terminal;
 pub use tree::Tree;
 

@@ -18,6 +18,13 @@ pub fn signal_set(pid: i32, name: &str) -> u64 {
     u64::from_str_radix(&field(pid, name), 16).unwrap_or(0)
 }
 
+/// The resident memory of a process in kB. That of `status` is not exact (proc_pid_status(5)).
+pub fn resident(pid: i32) -> u64 {
+    let rollup = read(pid, "smaps_rollup");
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
 /// The system call in which the process waits: the number and the arguments. Empty if it runs.
 pub fn system_call(pid: i32) -> Vec<u64> {
     let line = read(pid, "syscall");

@@ -30,8 +30,10 @@ pub struct Plan {
     pub queue: Option<u64>,
     /// The `RLIMIT_FSIZE`.
     pub file_size: Option<u64>,
-    /// Without the privilege to signal processes of other users.
-    pub without_cap_kill: bool,
+    /// A privilege of root that it does not have (capabilities(7)).
+    pub lacks_capability: Option<c_int>,
+    /// A seccomp filter; none if it is empty.
+    pub filter: Vec<libc::sock_filter>,
     /// The lines for uid_map(5) and gid_map(5).
     pub maps: [CString; 2],
 }
@@ -159,10 +161,16 @@ fn child(plan: &Plan, arguments: &[*const c_char], environment: &[*const c_char]
             let limit = libc::rlimit { rlim_cur: size, rlim_max: size };
             call("setrlimit", libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit))?;
         }
-        if plan.without_cap_kill {
-            const CAP_KILL: c_int = 5;
+        if let Some(capability) = plan.lacks_capability {
             // The execve below takes it from root (capabilities(7)).
-            call("PR_CAPBSET_DROP", libc::prctl(libc::PR_CAPBSET_DROP, CAP_KILL))?;
+            call("PR_CAPBSET_DROP", libc::prctl(libc::PR_CAPBSET_DROP, capability))?;
+        }
+        if !plan.filter.is_empty() {
+            let filter = plan.filter.as_ptr().cast_mut();
+            let program = libc::sock_fprog { len: plan.filter.len() as u16, filter };
+            call("no_new_privs", libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))?;
+            let mode = libc::SECCOMP_MODE_FILTER;
+            call("seccomp", libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program))?;
         }
         // Last, because a signal may end the child from here on. The C library rejects the realtime
         // signals that it reserves, so this is the raw system call with the kernel's structure.
@@ -180,6 +188,22 @@ fn child(plan: &Plan, arguments: &[*const c_char], environment: &[*const c_char]
         call("execve", libc::execve(path, arguments.as_ptr(), environment.as_ptr()))
     };
     steps().err().unwrap_or(("execve", 0))
+}
+
+/// A seccomp filter that makes these system calls fail.
+pub fn refusing(calls: &[c_long], error: c_int) -> Vec<libc::sock_filter> {
+    const NUMBER: u32 = std::mem::offset_of!(libc::seccomp_data, nr) as u32;
+    let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    let equals = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    let end = (libc::BPF_RET | libc::BPF_K) as u16;
+    let instruction = |code, k, jf| libc::sock_filter { code, jt: 0, jf, k };
+    let mut filter = vec![instruction(load, NUMBER, 0)];
+    for &call in calls {
+        filter.push(instruction(equals, u32::try_from(call).unwrap(), 1));
+        filter.push(instruction(end, libc::SECCOMP_RET_ERRNO | error.cast_unsigned(), 0));
+    }
+    filter.push(instruction(end, libc::SECCOMP_RET_ALLOW, 0));
+    filter
 }
 
 /// Writes a file of /proc in the child. If this fails, a later step fails too.
@@ -233,6 +257,15 @@ pub fn raise_queue(pid: pid_t) {
         libc::prlimit(pid, resource, &raw const limit, std::ptr::null_mut())
     };
     assert_eq!(result, 0, "prlimit: {}", Error::last_os_error());
+}
+
+/// The soft `RLIMIT_SIGPENDING` of a process.
+pub fn queue_limit(pid: i32) -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: writes one structure.
+    let result = unsafe { libc::prlimit(pid, libc::RLIMIT_SIGPENDING, null(), &raw mut limit) };
+    assert_eq!(result, 0, "prlimit: {}", Error::last_os_error());
+    limit.rlim_cur
 }
 
 /// Sets the soft `RLIMIT_CPU` of a process to a number of seconds.

@@ -4,6 +4,8 @@ use super::patience;
 use super::running::readable;
 use super::spawn::{foreground, resize};
 use nix::pty::openpty;
+use nix::sys::stat::{Mode, fchmod};
+use nix::sys::termios::{FlowArg, tcflow};
 use nix::unistd::{read, write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Instant;
@@ -55,6 +57,19 @@ impl Terminal {
 
     pub fn resize(&self, rows: u16, columns: u16) {
         resize(self.master.as_raw_fd(), rows, columns);
+    }
+
+    /// Nobody may open the terminal any more but a process with `CAP_DAC_OVERRIDE`.
+    pub fn forbid_opening(&self) {
+        fchmod(&self.slave, Mode::empty()).unwrap();
+    }
+
+    pub fn stop_output(&self) {
+        tcflow(&self.slave, FlowArg::TCOOFF).unwrap();
+    }
+
+    pub fn continue_output(&self) {
+        tcflow(&self.slave, FlowArg::TCOON).unwrap();
     }
 
     /// The foreground process group.
