@@ -59,6 +59,7 @@ SUITES = [
     ("clippy", "lint", ["cargo clippy --locked --all-targets -- -D warnings"], {}),
     ("rustdoc", "lint", ["cargo doc --locked --no-deps"], {"RUSTDOCFLAGS": "-D warnings"}),
     ("scripts", "lint", ["tests/lab/lint"], {}),
+    ("manifests", "lint", ["tests/lab/manifests.py"], {}),
     ("unit", "cargo", ["cargo test --locked --lib", "cargo test --locked --doc"], {}),
     ("integration", "cargo", [INTEGRATION], on("loadline")),
     ("integration-plain", "cargo", [INTEGRATION], on("plain/loadline")),
