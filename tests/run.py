@@ -73,6 +73,7 @@ SUITES = [
     ("podman", "lab", ["tests/lab/containers/podman.py"], on("loadline")),
     ("runc", "lab", ["tests/lab/containers/runc.py"], on("loadline")),
     ("golang", "lab", ["tests/lab/golang/buildinfo.py", "tests/lab/golang/matrix.py"], on("loadline")),
+    ("prometheus", "lab", ["tests/lab/prometheus/suite.py"], on("loadline")),
     ("vm", "lab", ["tests/lab/vm/cases.py"], on("loadline")),
     ("bench", "lab", ["benches/run.py --quick"], {}),
 ]
