@@ -206,7 +206,11 @@ def init_of_every_container():
         with Unasked("--init=false", *LIMITS) as container:
             yield equal(container.report["PID"], 1, "daemon.json, --init=false: the program is PID 1")
             yield equal(container.report["Environment"], {}, "daemon.json, --init=false: it gets no variables")
-        yield from composed()
+        yield from check_composed("daemon.json, compose.yaml")
+
+
+def composed():
+    yield from check_composed("compose.yaml")
 
 
 # The images and the network of the suite in place of those in examples/compose.yaml.
@@ -217,8 +221,9 @@ services:
 """
 
 
-def composed():
-    """examples/compose.yaml. Compose asks the daemon for an init only where the file says so."""
+def check_composed(title):
+    """examples/compose.yaml. With the first daemon, `init: true` matters, and with that of daemon.json,
+    `init: false`."""
     override = HOME / "override.yaml"
     override.write_text(OVERRIDE, encoding="utf-8")
     compose = ["docker-compose", "--no-ansi", "--project-name", "lab", "--file", TOP / "examples/compose.yaml",
@@ -226,16 +231,15 @@ def composed():
     subprocess.run([*compose, "up", "--detach", "--no-build"], check=True, capture_output=True, text=True)
     limit = 400 << 20
     for service in ("service", "unchanged"):
-        title = f"compose.yaml, {service}"
         name = docker("ps", "--quiet", "--filter", f"label=com.docker.compose.service={service}")
         with subprocess.Popen(["docker", "logs", "--follow", name], stdout=subprocess.PIPE, text=True) as logs:
             report = json.loads(logs.stdout.readline())
             logs.kill()
         yield equal(report["Environment"], variables(limit, CPUS, len(os.sched_getaffinity(0))),
-                    f"{title}: the program is given the variables")
-        yield equal(report["Parent"], 1, f"{title}: loadline is PID 1")
+                    f"{title}, {service}: the program is given the variables")
+        yield equal(report["Parent"], 1, f"{title}, {service}: loadline is PID 1")
     stopped = subprocess.run([*compose, "down"], check=True, capture_output=True, text=True)
-    yield "ERROR" not in stopped.stderr, "compose.yaml: docker-compose stops it"
+    yield "ERROR" not in stopped.stderr, f"{title}: docker-compose stops it"
 
 
 def termination_message():
@@ -505,7 +509,7 @@ if __name__ == "__main__":
                           "docker-compose": "docker-compose"}, [
         no_limits, memory_alone, cpus_alone, one_cpu_of_a_set, host_cgroup_namespace,
         private_cgroup_namespace, read_only, another_user, no_capabilities, host_pids,
-        init_of_the_daemon, version_for_the_daemon, init_of_every_container, every_signal,
+        init_of_the_daemon, version_for_the_daemon, init_of_every_container, composed, every_signal,
         drained, drained_among_the_processes_of_the_host, drained_of_what_was_executed,
         termination_message, terminal, dockerfile_example, image_of_loadline,
         resized, resized_for_go, resized_to_end, resized_and_ignored, memory_is_not_watched,
