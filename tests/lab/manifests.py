@@ -181,6 +181,8 @@ def rules():
     for rule in alerts:
         texts = rule["annotations"]
         yield texts.keys() == {"summary", "description"}, f"{rule['alert']} has a summary and a description"
+    table = re.findall(r"^\| `([A-Z]\w+)` \|", (TOP / "docs/monitoring.md").read_text(encoding="utf-8"), re.MULTILINE)
+    yield equal(table, [rule["alert"] for rule in alerts], "docs/monitoring.md lists the alerts")
     # Every rule counts: without it, or with another threshold, a unit test fails.
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
