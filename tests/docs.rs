@@ -146,6 +146,25 @@ fn console_examples_show_the_real_output() {
 }
 
 #[test]
+fn docker_md_shows_parts_of_the_examples() {
+    let text = fs::read_to_string(top().join("docs/docker.md")).unwrap();
+    let example = |name: &str| fs::read_to_string(top().join("examples").join(name)).unwrap();
+    let is_part_of = |block: &[&str], name: &str| {
+        assert!(example(name).contains(&block.join("\n")), "{name} does not contain {block:#?}");
+    };
+    let daemon = blocks(&text, "json");
+    assert_eq!(daemon.len(), 1);
+    is_part_of(&daemon[0], "docker/daemon.json");
+    // Manifests of Kubernetes begin with apiVersion, others are parts of the one for Compose.
+    let compose: Vec<_> =
+        blocks(&text, "yaml").into_iter().filter(|block| block[0].starts_with(' ')).collect();
+    assert_eq!(compose.len(), 2);
+    for block in compose {
+        is_part_of(&block, "compose.yaml");
+    }
+}
+
+#[test]
 fn commands_of_the_readme_are_run_by_the_suites() {
     let commands: Vec<_> = blocks(README, "sh").into_iter().flatten().collect();
     assert_eq!(commands, ["make demo", "make test"], "the two commands");

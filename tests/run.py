@@ -59,6 +59,7 @@ SUITES = [
     ("clippy", "lint", ["cargo clippy --locked --all-targets -- -D warnings"], {}),
     ("rustdoc", "lint", ["cargo doc --locked --no-deps"], {"RUSTDOCFLAGS": "-D warnings"}),
     ("scripts", "lint", ["tests/lab/lint"], {}),
+    ("manifests", "lint", ["tests/lab/manifests.py"], {}),
     ("unit", "cargo", ["cargo test --locked --lib", "cargo test --locked --doc"], {}),
     ("integration", "cargo", [INTEGRATION], on("loadline")),
     ("integration-plain", "cargo", [INTEGRATION], on("plain/loadline")),
@@ -72,6 +73,7 @@ SUITES = [
     ("podman", "lab", ["tests/lab/containers/podman.py"], on("loadline")),
     ("runc", "lab", ["tests/lab/containers/runc.py"], on("loadline")),
     ("golang", "lab", ["tests/lab/golang/buildinfo.py", "tests/lab/golang/matrix.py"], on("loadline")),
+    ("prometheus", "lab", ["tests/lab/prometheus/suite.py"], on("loadline")),
     ("vm", "lab", ["tests/lab/vm/cases.py"], on("loadline")),
     ("bench", "lab", ["benches/run.py --quick"], {}),
 ]

@@ -98,6 +98,7 @@ func main() {
 	http.HandleFunc("/healthz", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(w, "ok")
 	})
+	http.HandleFunc("/metrics", goMetrics)
 	listener, err := net.Listen("tcp", *address)
 	if err != nil {
 		log.Fatal(err)

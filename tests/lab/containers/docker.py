@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """loadline in containers of Docker, with a separate daemon for the suite."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -13,9 +14,11 @@ import subprocess
 import sys
 
 import suite
-from container import (CPU_OPTIONS, LIMITS, MEMORY, MEMORY_OPTIONS, STATUS, Container, check,
-                       check_explained, equal, found)
+from container import (CPU_OPTIONS, CPUS, LIMITS, MEMORY, MEMORY_OPTIONS, STATUS, Container, check,
+                       check_explained, equal, found, variables)
 from suite import CGROUP, HOME, INSIDE, LAB, LOADLINE, PATIENCE, TOP
+
+DAEMON_JSON = TOP / "examples/docker/daemon.json"
 
 
 class Docker(Container):
@@ -50,30 +53,41 @@ class DockerInit(Docker):
         super().__init__("--init", *options)
 
 
+class Unasked(Docker):
+    """`docker run` without `--init` and with an image that does not contain loadline."""
+
+    image = "without-loadline"
+    init = "/sbin/docker-init"
+
+
 def docker(*arguments):
     finished = subprocess.run(["docker", *arguments], check=True, capture_output=True, text=True)
     return finished.stdout.strip()
 
 
-def start_daemon():
-    """Starts dockerd and waits for the notification that it also sends to systemd."""
+def start_daemon(home, *options):
+    """Starts dockerd, waits for the notification that it also sends to systemd, and makes it the daemon of
+    the client."""
+    home.mkdir(exist_ok=True)
     # Every client has the classic builder, but not every client has BuildKit.
-    os.environ.update(DOCKER_HOST=f"unix://{HOME}/docker.sock", DOCKER_CONFIG=str(HOME / "config"),
+    os.environ.update(DOCKER_HOST=f"unix://{home}/docker.sock", DOCKER_CONFIG=str(HOME / "config"),
                       DOCKER_BUILDKIT="0")
     ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    ready.bind(str(HOME / "ready.sock"))
+    ready.bind(str(home / "ready.sock"))
     ready.settimeout(PATIENCE)
-    with open(HOME / "dockerd.log", "w", encoding="utf-8") as log:
-        subprocess.Popen(
-            ["dockerd", "--host", os.environ["DOCKER_HOST"], "--data-root", HOME / "docker",
+    with open(home / "dockerd.log", "w", encoding="utf-8") as log:
+        daemon = subprocess.Popen(
+            ["dockerd", "--host", os.environ["DOCKER_HOST"], "--data-root", home / "docker",
+             "--exec-root", home / "exec", "--pidfile", home / "pid",
              "--storage-driver=overlay2", "--iptables=false", "--ip6tables=false", "--bridge=none",
-             f"--cgroup-parent=/{CGROUP}", "--init-path", LOADLINE],
-            env={**os.environ, "NOTIFY_SOCKET": str(HOME / "ready.sock")}, stdout=log, stderr=log)
+             f"--cgroup-parent=/{CGROUP}", *options],
+            env={**os.environ, "NOTIFY_SOCKET": str(home / "ready.sock")}, stdout=log, stderr=log)
     try:
         while b"READY=1" not in ready.recv(4096):
             pass
     except TimeoutError:
-        sys.exit((HOME / "dockerd.log").read_text(encoding="utf-8"))
+        sys.exit((home / "dockerd.log").read_text(encoding="utf-8"))
+    return daemon
 
 
 def build_image(name, files, *lines, to="/"):
@@ -88,9 +102,11 @@ def build_image(name, files, *lines, to="/"):
 
 
 def prepare():
-    start_daemon()
+    start_daemon(HOME, "--init-path", LOADLINE)
     build_image("with-loadline", [LOADLINE, INSIDE], 'ENTRYPOINT ["/loadline", "--"]', 'CMD ["/inside"]')
     build_image("without-loadline", [INSIDE], 'CMD ["/inside"]')
+    for image in ("with-loadline", "without-loadline"):
+        docker("save", "--output", str(HOME / f"{image}.tar"), image)
     build_image("resize", [LOADLINE, LAB / "resize"],
                 'ENTRYPOINT ["/loadline", "--on-resize=signal:USR1", "--"]', 'CMD ["/resize"]')
 
@@ -163,6 +179,67 @@ def version_for_the_daemon():
     says = subprocess.run([LOADLINE, "--version"], check=True, capture_output=True, text=True).stdout
     yield equal(docker("info", "--format={{.InitCommit.ID}}"), says.strip().split("git.")[-1],
                 "--init: `docker info` tells the commit of loadline")
+
+
+@contextlib.contextmanager
+def daemon_json():
+    """Another daemon for the client, with examples/docker/daemon.json, and loadline where that says."""
+    shutil.copy(LOADLINE, json.loads(DAEMON_JSON.read_text(encoding="utf-8"))["init-path"])
+    first = os.environ["DOCKER_HOST"]
+    daemon = start_daemon(HOME / "configured", "--config-file", DAEMON_JSON)
+    try:
+        yield
+    finally:
+        os.environ["DOCKER_HOST"] = first
+        daemon.terminate()
+        daemon.wait()
+
+
+def init_of_every_container():
+    with daemon_json():
+        for image in ("with-loadline", "without-loadline"):
+            subprocess.run(["docker", "load", "--quiet", "--input", HOME / f"{image}.tar"], check=True,
+                           stdout=subprocess.DEVNULL)
+        with Unasked(*LIMITS) as container:
+            yield equal(container.report["Parent"], 1, "daemon.json: loadline is PID 1")
+            yield from check("daemon.json", container, **found())
+        with Unasked("--init=false", *LIMITS) as container:
+            yield equal(container.report["PID"], 1, "daemon.json, --init=false: the program is PID 1")
+            yield equal(container.report["Environment"], {}, "daemon.json, --init=false: it gets no variables")
+        yield from check_composed("daemon.json, compose.yaml")
+
+
+def composed():
+    yield from check_composed("compose.yaml")
+
+
+# The images and the network of the suite in place of those in examples/compose.yaml.
+OVERRIDE = """
+services:
+  service: {image: with-loadline, command: ["/inside"], network_mode: none}
+  unchanged: {image: without-loadline, network_mode: none}
+"""
+
+
+def check_composed(title):
+    """examples/compose.yaml. With the first daemon, `init: true` matters, and with that of daemon.json,
+    `init: false`."""
+    override = HOME / "override.yaml"
+    override.write_text(OVERRIDE, encoding="utf-8")
+    compose = ["docker-compose", "--no-ansi", "--project-name", "lab", "--file", TOP / "examples/compose.yaml",
+               "--file", override]
+    subprocess.run([*compose, "up", "--detach", "--no-build"], check=True, capture_output=True, text=True)
+    limit = 400 << 20
+    for service in ("service", "unchanged"):
+        name = docker("ps", "--quiet", "--filter", f"label=com.docker.compose.service={service}")
+        with subprocess.Popen(["docker", "logs", "--follow", name], stdout=subprocess.PIPE, text=True) as logs:
+            report = json.loads(logs.stdout.readline())
+            logs.kill()
+        yield equal(report["Environment"], variables(limit, CPUS, len(os.sched_getaffinity(0))),
+                    f"{title}, {service}: the program is given the variables")
+        yield equal(report["Parent"], 1, f"{title}, {service}: loadline is PID 1")
+    stopped = subprocess.run([*compose, "down"], check=True, capture_output=True, text=True)
+    yield "ERROR" not in stopped.stderr, f"{title}: docker-compose stops it"
 
 
 def termination_message():
@@ -395,6 +472,19 @@ def dockerfile_example():
             yield from check_service(f"Dockerfile.example, {target}", container)
 
 
+def image_of_loadline():
+    """examples/kubernetes/Dockerfile, with `dist` as `make release` leaves it."""
+    architecture = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
+    dist = HOME / "dist"
+    dist.mkdir()
+    shutil.copy(LOADLINE, dist / f"loadline-linux-{architecture}")
+    docker("build", "--quiet", "--network=none", "--file", str(TOP / "examples/kubernetes/Dockerfile"),
+           f"--build-arg=TARGETARCH={architecture}", "--tag", "loadline", str(dist))
+    says = subprocess.run([LOADLINE, "--version"], check=True, capture_output=True, text=True).stdout
+    yield equal(docker("run", "--rm", "--network=none", "loadline", "--version"), says.strip(),
+                "examples/kubernetes/Dockerfile: the image runs loadline with the given options")
+
+
 def check_service(title, container):
     yield "listening on" in container.first_line, f"{title}: starts: {container.first_line}"
     init = container.pid()
@@ -415,11 +505,12 @@ def check_service(title, container):
 
 
 if __name__ == "__main__":
-    suite.main("docker", {"dockerd": "docker.io", "docker": "docker-cli"}, [
+    suite.main("docker", {"dockerd": "docker.io", "docker": "docker-cli",
+                          "docker-compose": "docker-compose"}, [
         no_limits, memory_alone, cpus_alone, one_cpu_of_a_set, host_cgroup_namespace,
         private_cgroup_namespace, read_only, another_user, no_capabilities, host_pids,
-        init_of_the_daemon, version_for_the_daemon, every_signal,
+        init_of_the_daemon, version_for_the_daemon, init_of_every_container, composed, every_signal,
         drained, drained_among_the_processes_of_the_host, drained_of_what_was_executed,
-        termination_message, terminal, dockerfile_example,
+        termination_message, terminal, dockerfile_example, image_of_loadline,
         resized, resized_for_go, resized_to_end, resized_and_ignored, memory_is_not_watched,
     ], prepare)

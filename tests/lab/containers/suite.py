@@ -1,7 +1,7 @@
 """What the suites with containers share: how a suite is isolated, and how it runs its cases.
 
-A suite runs in new mount and PID namespaces, with loadline as PID 1. What it writes to /run, /etc and
-/var stays in memory. Its processes, mounts and files end with the namespaces, even if it is killed.
+A suite runs in new mount and PID namespaces, with loadline as PID 1. What it writes to /run, /etc, /var
+and /usr/local/bin stays in memory. Its processes, mounts and files end with the namespaces, even if it is killed.
 Only its cgroup, CGROUP in every hierarchy, is removed from outside.
 """
 
@@ -100,10 +100,10 @@ def remove_cgroup(name):
 
 
 def mount_private():
-    """Mounts memory over /run, /etc and /var, so that the suite and its tools change no files."""
+    """Mounts memory over some directories, so that the suite and its tools change no files."""
     subprocess.run(["mount", "-t", "tmpfs", "none", "/run"], check=True)
     HOME.mkdir()
-    for directory in ("/etc", "/var"):
+    for directory in ("/etc", "/var", "/usr/local/bin"):
         upper, work = (HOME / f"written{directory}/{part}" for part in ("upper", "work"))
         upper.mkdir(parents=True)
         work.mkdir()
