@@ -1,9 +1,9 @@
 //! Decides about `GOMAXPROCS`, and about the Go runtime's own rule for it.
 
-use super::{GoEnv, LimitReader, Note, Plan, Reason, warn_about_files};
-use crate::cgroup::limits::{CgroupVersion, ControllerLimits, Limits};
+use super::{GoEnv, Note, Plan, Reason, warn_about_files};
+use crate::cgroup::limits::{ControllerLimits, Limits};
 use crate::error::Error;
-use crate::golang::values::{GodebugSetting, parse_go_integer, version_at_least};
+use crate::golang::values::{GOMAXPROCS, GodebugSetting, parse_go_integer};
 use crate::golang::{GoBinary, Release};
 use crate::options::{CpuMode, Rounding, Tuning};
 use crate::units::CpuQuota;
@@ -18,8 +18,6 @@ const CONTAINERMAXPROCS_SINCE: Release = Release { major: 1, minor: 25, patch: 0
 /// The first release of Go that finds its cgroup if the mount shows only a subtree of the
 /// hierarchy (golang/go#76390).
 const SUBTREE_MOUNT_SINCE: Release = Release { major: 1, minor: 26, patch: 0 };
-/// The first release of automaxprocs that finds its own cgroup on v2 (uber-go/automaxprocs#53).
-const CGROUP_V2_SINCE: Release = Release { major: 1, minor: 5, patch: 2 };
 
 /// Decides what `GOMAXPROCS` is set to.
 pub(super) fn decide<'a>(
@@ -38,7 +36,7 @@ pub(super) fn decide<'a>(
     if !is_static && let Some(value) = env.gomaxprocs {
         let release = program.and_then(|program| program.release);
         if parse_go_integer(value, release).is_none_or(|threads| threads <= 0) {
-            let (name, expected) = ("GOMAXPROCS", "a whole number from 1");
+            let (name, expected) = (GOMAXPROCS, "a whole number from 1");
             warnings.push(Error::IgnoredByGo { name, value, expected });
         }
         decision.reason = Reason::Present;
@@ -55,7 +53,7 @@ pub(super) fn decide<'a>(
     let (quota, note) = match (decision.limit, setter) {
         (Some(quota), Setter::Loadline(note)) => (quota, note),
         // Without a quota too, so that the runtime follows one that is set later.
-        (Some(_), Setter::Program(reason)) | (None, Setter::Program(reason @ Reason::Live)) => {
+        (Some(_), Setter::Runtime(reason)) | (None, Setter::Runtime(reason @ Reason::Live)) => {
             decision.reason = reason;
             return;
         }
@@ -92,13 +90,13 @@ fn is_customised(tuning: &Tuning) -> bool {
 
 /// Who sets the number of threads.
 enum Setter {
-    /// The program itself, which finds the same quota.
-    Program(Reason),
-    /// loadline. The note says why the program does not.
+    /// The Go runtime, which finds the same quota.
+    Runtime(Reason),
+    /// loadline. The note says why the runtime does not.
     Loadline(Option<Note>),
 }
 
-/// Decides whether the program can be trusted to find the quota itself.
+/// Decides whether the program's runtime can be trusted to find the quota itself.
 fn setter(
     mode: CpuMode,
     limits: &ControllerLimits<CpuQuota>,
@@ -110,28 +108,12 @@ fn setter(
         Some(quota) => limits.leaf_shows(quota),
         None => limits.version.is_some() && !limits.is_guess,
     };
-    let automaxprocs = program.and_then(|program| program.automaxprocs);
-    let is_too_old = limits.version == Some(CgroupVersion::V2)
-        && automaxprocs.is_some_and(|version| !version_at_least(version, CGROUP_V2_SINCE));
-    if automaxprocs.is_some() && !is_too_old {
-        let library = LimitReader::Automaxprocs;
-        return if finds_quota {
-            Setter::Program(Reason::Library(library))
-        } else {
-            Setter::Loadline(Some(Note::OwnCgroupOnly(library)))
-        };
-    }
-
     let is_live = mode == CpuMode::Live;
     let reads_quota = |program: &&GoBinary<'_>| {
         program.release.is_some_and(|release| release >= CONTAINERMAXPROCS_SINCE)
     };
     let Some(program) = program.filter(reads_quota) else {
-        return Setter::Loadline(match (is_live, is_too_old) {
-            (true, _) => Some(Note::CannotFollow),
-            (false, true) => Some(Note::NoCgroupV2(LimitReader::Automaxprocs)),
-            (false, false) => None,
-        });
+        return Setter::Loadline(is_live.then_some(Note::CannotFollow));
     };
     let containermaxprocs = GodebugState::of(program, godebug, CONTAINERMAXPROCS);
     if !containermaxprocs.is_on && !is_live {
@@ -139,7 +121,7 @@ fn setter(
     }
     // golang/go#81180
     if !finds_quota {
-        return Setter::Loadline(Some(Note::OwnCgroupOnly(LimitReader::GoRuntime)));
+        return Setter::Loadline(Some(Note::OwnCgroupOnly));
     }
     if limits.subtree_mount && program.release.is_some_and(|release| release < SUBTREE_MOUNT_SINCE)
     {
@@ -150,14 +132,14 @@ fn setter(
         return if containermaxprocs.is_set_by_user {
             Setter::Loadline(Some(Note::GodebugPresent))
         } else {
-            Setter::Program(Reason::Live)
+            Setter::Runtime(Reason::Live)
         };
     }
     let updatemaxprocs = GodebugState::of(program, godebug, UPDATEMAXPROCS);
     if is_live && !updatemaxprocs.is_on && !updatemaxprocs.is_set_by_user {
-        Setter::Program(Reason::Live)
+        Setter::Runtime(Reason::Live)
     } else {
-        Setter::Program(Reason::GoRuntime)
+        Setter::Runtime(Reason::GoRuntime)
     }
 }
 

@@ -8,11 +8,11 @@ mod reason;
 use crate::cgroup::limits::{ControllerLimits, FileProblem, Limit, LimitValue, Limits};
 use crate::error::Error;
 use crate::golang::GoBinary;
-use crate::golang::values::parse_go_integer;
+use crate::golang::values::{GOGC, parse_go_integer};
 use crate::options::Tuning;
 use crate::units::{Bytes, CpuQuota};
 
-pub use reason::{LimitReader, Note, Reason};
+pub use reason::{Note, Reason};
 
 /// The values of Go's variables in the inherited environment. None if the variable is not set, or
 /// empty, which the Go runtime takes for the same.
@@ -89,7 +89,7 @@ pub fn decide<'a>(
         && value != b"off"
         && parse_go_integer(value, release).is_none()
     {
-        let (name, expected) = ("GOGC", "a percentage such as 100, or off");
+        let (name, expected) = (GOGC, "a percentage such as 100, or off");
         plan.warnings.push(Error::IgnoredByGo { name, value, expected });
     }
     if plan.cpu.reason == Reason::Live {

@@ -4,27 +4,6 @@ use crate::options::Rounding;
 use crate::units::{Bytes, Ratio};
 use std::fmt::{self, Display, Formatter};
 
-/// A part of the program that reads limits itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LimitReader {
-    /// The Go runtime, which reads the CPU quota since Go 1.25.
-    GoRuntime,
-    /// The library that sets GOMAXPROCS from inside the program.
-    Automaxprocs,
-    /// The library that sets the memory limit from inside the program.
-    Automemlimit,
-}
-
-impl Display for LimitReader {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::GoRuntime => "the Go runtime",
-            Self::Automaxprocs => "go.uber.org/automaxprocs",
-            Self::Automemlimit => "github.com/KimMachineGun/automemlimit",
-        })
-    }
-}
-
 /// Why a variable is set to its value, or left alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -64,8 +43,6 @@ pub enum Reason {
     GoRuntime,
     /// The Go runtime finds the same limit, and follows its changes, because GODEBUG is set.
     Live,
-    /// A library in the program finds the same limit.
-    Library(LimitReader),
     /// The number of CPUs, which is below the quota.
     CappedAtCpus(u64),
 }
@@ -94,9 +71,6 @@ impl Display for Reason {
             Self::Live => {
                 f.write_str("left to the Go runtime, which follows the limit because of GODEBUG")
             }
-            Self::Library(library) => {
-                write!(f, "left to {library} in the program, which reads the same limit")
-            }
             Self::CappedAtCpus(cpus) => write!(f, "capped at the number of usable CPUs ({cpus})"),
         }
     }
@@ -109,15 +83,12 @@ pub enum Note {
     NoEffect,
     /// The environment sets GOMEMLIMIT to a higher value.
     LoweredGomemlimit,
-    /// The program reads limits itself, but misses this one, which is in another cgroup than its
-    /// own.
-    OwnCgroupOnly(LimitReader),
+    /// The Go runtime reads the quota of the process's own cgroup only, and this one is of another.
+    OwnCgroupOnly,
     /// Go 1.25 does not find its cgroup if the mount shows only a subtree of the hierarchy.
     SubtreeMount,
     /// The program's Go is older than the runtime's updates of GOMAXPROCS.
     CannotFollow,
-    /// The library in the program does not support cgroup v2.
-    NoCgroupV2(LimitReader),
     /// The user's GODEBUG switches the runtime's own rule off.
     GodebugPresent,
 }
@@ -127,14 +98,11 @@ impl Display for Note {
         match self {
             Self::NoEffect => f.write_str("no effect on this program: it needs Go 1.19 or later"),
             Self::LoweredGomemlimit => f.write_str("the value in the environment is higher"),
-            Self::OwnCgroupOnly(reader) => {
-                write!(f, "{reader} reads only the process's own cgroup")
+            Self::OwnCgroupOnly => {
+                f.write_str("the Go runtime reads only the process's own cgroup")
             }
             Self::SubtreeMount => f.write_str("Go 1.25 does not find its cgroup below this mount"),
             Self::CannotFollow => f.write_str("the program's Go version cannot follow changes"),
-            Self::NoCgroupV2(library) => {
-                write!(f, "{library} in the program is too old for cgroup v2")
-            }
             Self::GodebugPresent => f.write_str("GODEBUG already sets it"),
         }
     }

@@ -239,15 +239,6 @@ fn the_mode_cap_lowers_a_higher_gomemlimit_and_leaves_a_lower_one() {
         let decided = (memory.value, memory.reason, memory.note, plan.warnings.len());
         assert_eq!(decided, (gomemlimit, reason, note, warnings), "{value:?}");
     }
-    // Where a value is set, the library in the program leaves it as it is.
-    let program = GoBinary { automemlimit: Some(b"v0.7.4"), ..go(22) };
-    let tuning = Tuning { memory: MemoryMode::Cap, ..Tuning::DEFAULT };
-    let limits = nested(false);
-    for (gomemlimit, value) in [(None, None), (Some(&b"off"[..]), Some(320 * MIB))] {
-        let env = GoEnv { gomemlimit, ..GoEnv::default() };
-        let plan = super::decide(&tuning, &limits, env, Some(program), Vec::new());
-        assert_eq!(plan.memory.value, value, "{gomemlimit:?}");
-    }
 }
 
 #[test]
@@ -282,8 +273,6 @@ fn go(minor: u16) -> GoBinary<'static> {
         release: Some(Release { major: 1, minor, patch: 3 }),
         default_godebug: None,
         cgo: None,
-        automaxprocs: None,
-        automemlimit: None,
     }
 }
 
@@ -320,7 +309,7 @@ fn gomaxprocs_is_left_to_a_runtime_that_finds_the_same_quota() {
         default_godebug: Some(b"asynctimerchan=1,containermaxprocs=0,updatemaxprocs=0"),
         ..go(minor)
     };
-    let own = Some(Note::OwnCgroupOnly(LimitReader::GoRuntime));
+    let own = Some(Note::OwnCgroupOnly);
     let up = Reason::Rounded(Rounding::Up);
     for (program, above, cpu, value, reason, note) in [
         (go(24), false, Auto, Some(2), up, None),
@@ -374,10 +363,7 @@ fn go_1_25_does_not_find_its_cgroup_below_the_mount_of_a_subtree() {
     assert_eq!((plan.cpu.value, plan.cpu.reason), (None, Reason::GoRuntime));
     limits.cpu.is_guess = true;
     let plan = decided(CpuMode::Auto, &limits, GoEnv::default(), go(26));
-    assert_eq!(
-        (plan.cpu.value, plan.cpu.note),
-        (Some(2), Some(Note::OwnCgroupOnly(LimitReader::GoRuntime)))
-    );
+    assert_eq!((plan.cpu.value, plan.cpu.note), (Some(2), Some(Note::OwnCgroupOnly)));
 }
 
 #[test]
@@ -412,56 +398,9 @@ fn customised_values_are_not_left_to_the_program() {
         (Tuning { cpu_min: 3, ..Tuning::DEFAULT }, 3),
         (Tuning { cpu_rounding: Rounding::Down, ..Tuning::DEFAULT }, 1),
     ] {
-        let program = GoBinary { automaxprocs: Some(b"v1.6.0"), ..go(25) };
-        let env = GoEnv::default();
-        let plan = super::decide(&tuning, &limits, env, Some(program), Vec::new());
+        let plan = super::decide(&tuning, &limits, GoEnv::default(), Some(go(25)), Vec::new());
         assert_eq!(plan.cpu.value, Some(value), "{tuning:?}");
     }
-    for tuning in [
-        Tuning { memory_limit: Some(Bytes(MIB)), ..Tuning::DEFAULT },
-        Tuning { memory_reserve: Bytes(MIB), ..Tuning::DEFAULT },
-        Tuning { memory_ratio: Ratio::parse(b"0.7").unwrap(), ..Tuning::DEFAULT },
-        Tuning { memory: MemoryMode::Always, ..Tuning::DEFAULT },
-    ] {
-        let program = GoBinary { automemlimit: Some(b"v0.7.4"), ..go(25) };
-        let env = GoEnv::default();
-        let plan = super::decide(&tuning, &limits, env, Some(program), Vec::new());
-        assert!(plan.memory.value.is_some(), "{tuning:?}");
-    }
-}
-
-#[test]
-fn a_variable_is_left_to_a_library_that_finds_the_same_limit() {
-    let cpu = GoBinary { automaxprocs: Some(b"v1.6.0"), ..go(22) };
-    let memory =
-        |version: &'static str| GoBinary { automemlimit: Some(version.as_bytes()), ..go(22) };
-    let plan = |above, program| {
-        let limits = Box::leak(Box::new(nested(above)));
-        decided(CpuMode::Auto, limits, GoEnv::default(), program)
-    };
-    assert_eq!(plan(false, cpu).cpu.reason, Reason::Library(LimitReader::Automaxprocs));
-    assert_eq!(plan(true, cpu).cpu.value, Some(1));
-    assert_eq!(plan(true, cpu).cpu.note, Some(Note::OwnCgroupOnly(LimitReader::Automaxprocs)));
-    assert_eq!(
-        plan(false, memory("v0.7.4")).memory.reason,
-        Reason::Library(LimitReader::Automemlimit)
-    );
-    assert_eq!(plan(true, memory("v0.7.4")).memory.value, Some(240 * MIB));
-    assert_eq!(plan(true, memory("(devel)")).memory.value, Some(240 * MIB));
-    assert_eq!(
-        plan(true, memory("v0.7.5")).memory.reason,
-        Reason::Library(LimitReader::Automemlimit)
-    );
-    assert_eq!(plan(true, memory("v1.0.0-rc1")).memory.value, None);
-    let mut limits = nested(false);
-    let (path, value) = (b"/a/b/memory.high".to_vec(), bytes(200 * MIB));
-    limits.memory.files.push(LimitFile { path, value, in_ancestor: false });
-    let plan = decided(CpuMode::Auto, &limits, GoEnv::default(), memory("v0.7.5"));
-    assert_eq!(plan.memory.value, Some(160 * MIB), "it does not read memory.high");
-    let mut limits = nested(true);
-    limits.memory.is_guess = true;
-    let plan = decided(CpuMode::Auto, &limits, GoEnv::default(), memory("v0.7.5"));
-    assert_eq!(plan.memory.value, Some(240 * MIB), "it does not find its cgroup either");
 }
 
 #[test]
@@ -505,24 +444,6 @@ fn live_mode_switches_on_updates_if_only_they_are_off() {
         let plan = decided(CpuMode::Live, &limits, env, once);
         assert_eq!(plan.godebug.as_deref(), given, "{debug:?}");
         assert_eq!(plan.cpu.value, None);
-    }
-}
-
-#[test]
-fn gomaxprocs_is_not_left_to_an_automaxprocs_without_cgroup_v2_support() {
-    for (version, is_left) in
-        [("v1.4.0", false), ("v1.5.1", false), ("v1.6.0", true), ("(devel)", false)]
-    {
-        let program = GoBinary { automaxprocs: Some(version.as_bytes()), ..go(21) };
-        let limits = nested(false);
-        let plan = decided(CpuMode::Auto, &limits, GoEnv::default(), program);
-        assert_eq!(plan.cpu.value.is_none(), is_left, "{version}");
-        let v1 = Limits {
-            cpu: ControllerLimits { version: Some(CgroupVersion::V1), ..nested(false).cpu },
-            ..limits
-        };
-        let plan = decided(CpuMode::Auto, &v1, GoEnv::default(), program);
-        assert_eq!(plan.cpu.value, None, "{version}");
     }
 }
 

@@ -3,7 +3,7 @@
 
 For each program in each place, it checks three things: what the runtime does without loadline; the
 output of `loadline --explain`; and what the program sees under loadline. loadline must set the values
-that the runtime would get wrong, and no others. Exits with 2 if the machine cannot run this.
+that the runtime would get wrong, and no others, whatever libraries are in the program. Exits with 2 if the machine cannot run this.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ import time
 
 import programs
 from places import MANY, MEMORY, PATIENCE, Place, Tree, made, set_quota
-from programs import AUTOMAXPROCS, AUTOMEMLIMIT, NEWEST, TOOLCHAINS
+from programs import AUTOMAXPROCS, NEWEST, TOOLCHAINS
 from report import main
 
 # The value with which Go reports no memory limit.
@@ -46,10 +46,9 @@ class Expected:
     threads: int
 
 
-def version_of(program, module):
-    """The version of a module in the program, as numbers, or None."""
-    return next((tuple(int(part) for part in version[1:].split("."))
-                 for path, version, how in program.modules if path == module), None)
+def sets_threads(program):
+    """Whether an active library in the program sets the number of threads, unless GOMAXPROCS is set."""
+    return any(path == AUTOMAXPROCS for path, *_ in program.modules)
 
 
 def follows(program, debug=None):
@@ -57,13 +56,6 @@ def follows(program, debug=None):
     if debug and "containermaxprocs=" in debug and program.minor >= 25:
         return "containermaxprocs=1" in debug
     return program.follows
-
-
-def library_that_reads(program, place):
-    """The version of automaxprocs in the program, if it reads the quota in this place."""
-    library = version_of(program, AUTOMAXPROCS)
-    # uber-go/automaxprocs#21, #49 and #53
-    return library if library and (not place.v2 or library >= (1, 5, 2)) else None
 
 
 def can_follow(program, place, debug):
@@ -80,7 +72,7 @@ def is_lost(program, place):
 
 def alone(program, place, debug=None):
     """The number of threads without loadline. Only the quota of the own cgroup counts."""
-    if place.leaf and library_that_reads(program, place):
+    if place.leaf and sets_threads(program):
         return max(1, math.floor(place.leaf))
     if place.leaf and follows(program, debug) and not is_lost(program, place):
         return min(place.seen_cpus, max(2, math.ceil(place.leaf)))
@@ -92,22 +84,12 @@ def right(place, least=1):
     return min(place.seen_cpus, max(least, math.ceil(place.quota))) if place.quota else place.seen_cpus
 
 
-def expected_memory(program, place):
-    # On cgroup v1 automemlimit finds the limit of an ancestor too, in the leaf's memory.stat.
-    library = version_of(program, AUTOMEMLIMIT)
-    left = library and (place.leaf or not place.v2 or library > (0, 7, 4))
-    return str(MEMORY * 8 // 10) if place.quota and not left else None
-
-
 def expected(program, place, mode="auto", debug=None):
     threads, maxprocs = right(place), None
-    library, is_in_leaf = library_that_reads(program, place), place.leaf and place.leaf == place.quota
+    is_in_leaf = place.leaf and place.leaf == place.quota
     if mode == "static" and place.quota:
         maxprocs = str(threads)
-    elif library and is_in_leaf:
-        threads = alone(program, place)
-    elif (mode == "live" and (is_in_leaf or not place.quota and not library)
-          and can_follow(program, place, debug)):
+    elif mode == "live" and (is_in_leaf or not place.quota) and can_follow(program, place, debug):
         # Without a quota, this is for one that comes later. The runtime itself uses at least two threads.
         threads = right(place, 2)
         missing = [f"{key}=1" for key in TRACKING if key not in (debug or "")]
@@ -115,9 +97,13 @@ def expected(program, place, mode="auto", debug=None):
             debug = ",".join([*filter(None, [debug]), *missing])
     elif is_in_leaf and follows(program, debug) and not is_lost(program, place):
         threads = alone(program, place, debug)
-    elif alone(program, place, debug) != threads:
+    elif threads < place.seen_cpus:
         maxprocs = str(threads)
-    return Expected(expected_memory(program, place), maxprocs, debug, threads)
+    else:
+        # There is nothing to set, whatever the program makes of that.
+        threads = alone(program, place, debug)
+    memory = str(MEMORY * 8 // 10) if place.quota else None
+    return Expected(memory, maxprocs, debug, threads)
 
 
 def why(program, place, mode, debug):
@@ -125,7 +111,7 @@ def why(program, place, mode, debug):
     if mode not in ("auto", "live") or not place.quota or place.quota >= place.seen_cpus:
         return ""
     if mode == "live" and program.minor < 25:
-        return "" if version_of(program, AUTOMAXPROCS) else "cannot follow changes"
+        return "cannot follow changes"
     if follows(program, debug) and is_lost(program, place):
         return "does not find its cgroup below this mount"
     return "only the process's own cgroup" if follows(program, debug) and not place.leaf else ""
