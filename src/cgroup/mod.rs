@@ -5,6 +5,7 @@
 
 pub mod counters;
 mod files;
+pub mod go_runtime;
 pub mod limits;
 mod locate;
 pub mod pressure;
@@ -17,7 +18,11 @@ use crate::sys;
 use crate::units::{Bytes, CpuQuota, parse_integer};
 use core::ffi::CStr;
 use files::{FileReader, ReadLimits, invalid};
-use limits::{CgroupVersion, ControllerLimits, FileProblem, Limits, parent_dir};
+use go_runtime::MountRule;
+use limits::{
+    CgroupVersion, ControllerLimits, FileProblem, LimitValue, Limits, RuntimeError, RuntimeQuota,
+    parent_dir,
+};
 use locate::CgroupDirs;
 use procfs::CgroupPath;
 use sysroot::{DEFAULT_MOUNTINFO, MEMINFO, PathBuffer, SELF_CGROUP, SELF_MOUNTINFO, SELF_STATUS};
@@ -64,7 +69,33 @@ pub fn read(root: &SysRoot<'_>) -> Limits {
     let memory = search.controller_limits(&MEMORY, &cgroups);
     let cpu = search.controller_limits(&CPU, &cgroups);
     let System { memory_total, cpus, .. } = system;
-    Limits { memory, cpu, memory_total, cpus, problems: search.problems }
+    let problems = search.problems;
+    Limits { memory, cpu, memory_total, cpus, problems, cgroups, runtime_quota: None }
+}
+
+/// Finds what the program's Go runtime will find as its CPU quota.
+///
+/// # Errors
+/// Why the runtime will not find its quota.
+pub fn runtime_quota(root: &SysRoot<'_>, limits: &Limits, rule: MountRule) -> RuntimeQuota {
+    let cgroup = go_runtime::cpu_cgroup(&limits.cgroups)?;
+    let mut files = FileReader::new(*root);
+    let mountinfo = files.read_path(SELF_MOUNTINFO, MAX_PROC_FILE);
+    let mountinfo = mountinfo.map_err(|_| RuntimeError::Unreadable)?;
+    let directory = go_runtime::directory(rule, cgroup, mountinfo)?;
+    let file = match cgroup.version {
+        CgroupVersion::V1 => {
+            v1::read_cpu(&mut files, &CgroupDirs::only(directory)).into_iter().next()
+        }
+        CgroupVersion::V2 => {
+            Some(files.read_limit(&directory, b"cpu.max", v2::parse_quota_with_period))
+        }
+    };
+    match file.map(|file| file.value) {
+        Some(LimitValue::Limit(quota)) => Ok(Some(quota)),
+        Some(LimitValue::Unlimited) => Ok(None),
+        _ => Err(RuntimeError::NotFound),
+    }
 }
 
 /// Calls `visit` for every file that can set a limit of the process: in the directories of its own
@@ -161,7 +192,6 @@ impl<'a> Search<'a> {
             && let Some(directories) = self.mountinfo_dirs(&cgroup)
         {
             limits.is_guess = directories.is_guess;
-            limits.subtree_mount = directories.subtree_mount;
             limits.files = read(&mut self.files, &directories);
         }
         limits

@@ -5,6 +5,7 @@ mod cpu;
 mod memory;
 mod reason;
 
+use crate::cgroup::go_runtime::MountRule;
 use crate::cgroup::limits::{ControllerLimits, FileProblem, Limit, LimitValue, Limits};
 use crate::error::Error;
 use crate::golang::GoBinary;
@@ -60,6 +61,18 @@ pub struct Plan<'a> {
     pub godebug: Option<Vec<u8>>,
     /// What the user should know. None of it is fatal.
     pub warnings: Vec<Error<'a>>,
+}
+
+/// How the program's Go runtime looks for its CPU quota, if the decision depends on what it finds:
+/// then [`decide`] needs to have that in [`Limits::runtime_quota`].
+#[must_use]
+pub fn runtime_rule(
+    tuning: &Tuning,
+    limits: &Limits,
+    env: GoEnv<'_>,
+    program: Option<GoBinary<'_>>,
+) -> Option<MountRule> {
+    cpu::runtime_rule(tuning, limits, env, program.as_ref())
 }
 
 /// Decides what a program is told. `program` is None if it is not known to be a Go program. The

@@ -1,5 +1,6 @@
 //! Why a variable is set or left alone, and how that is worded.
 
+use crate::cgroup::limits::RuntimeError;
 use crate::options::Rounding;
 use crate::units::{Bytes, Ratio};
 use std::fmt::{self, Display, Formatter};
@@ -85,8 +86,10 @@ pub enum Note {
     LoweredGomemlimit,
     /// The Go runtime reads the quota of the process's own cgroup only, and this one is of another.
     OwnCgroupOnly,
-    /// Go 1.25 does not find its cgroup if the mount shows only a subtree of the hierarchy.
-    SubtreeMount,
+    /// The Go runtime does not find its quota.
+    RuntimeFails(RuntimeError),
+    /// The Go runtime finds another quota, that of another cgroup.
+    RuntimeFindsOther,
     /// The program's Go is older than the runtime's updates of GOMAXPROCS.
     CannotFollow,
     /// The user's GODEBUG switches the runtime's own rule off.
@@ -101,7 +104,21 @@ impl Display for Note {
             Self::OwnCgroupOnly => {
                 f.write_str("the Go runtime reads only the process's own cgroup")
             }
-            Self::SubtreeMount => f.write_str("Go 1.25 does not find its cgroup below this mount"),
+            Self::RuntimeFails(RuntimeError::Unreadable) => {
+                f.write_str("the Go runtime cannot read the list of mounts")
+            }
+            Self::RuntimeFails(RuntimeError::Malformed) => {
+                f.write_str("the Go runtime cannot parse the list of mounts")
+            }
+            Self::RuntimeFails(RuntimeError::RootIsNoPath) => f.write_str(
+                "the Go runtime stops at a mount whose root is no path (golang/go#81864)",
+            ),
+            Self::RuntimeFails(RuntimeError::NotFound) => {
+                f.write_str("the Go runtime does not find its cgroup")
+            }
+            Self::RuntimeFindsOther => {
+                f.write_str("the Go runtime reads the quota of another cgroup")
+            }
             Self::CannotFollow => f.write_str("the program's Go version cannot follow changes"),
             Self::GodebugPresent => f.write_str("GODEBUG already sets it"),
         }

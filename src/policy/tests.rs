@@ -1,5 +1,5 @@
 use super::*;
-use crate::cgroup::limits::{CgroupVersion, LimitFile};
+use crate::cgroup::limits::{CgroupVersion, LimitFile, RuntimeError};
 use crate::golang::Release;
 use crate::golang::values::parse_gomemlimit;
 use crate::options::{CpuMode, MemoryMode, Rounding};
@@ -8,6 +8,7 @@ use crate::units::Ratio;
 use proptest::prelude::*;
 
 const MIB: u64 = 1 << 20;
+const UP: Reason = Reason::Rounded(Rounding::Up);
 
 fn controller<T>(value: LimitValue<T>) -> ControllerLimits<T> {
     let files = vec![LimitFile { path: b"/limit".to_vec(), value, in_ancestor: false }];
@@ -30,6 +31,8 @@ fn limits(memory: LimitValue<Bytes>, cpu: LimitValue<CpuQuota>) -> Limits {
         memory_total: Some(Bytes(1024 * MIB)),
         cpus: Some(8),
         problems: Vec::new(),
+        cgroups: Vec::new(),
+        runtime_quota: None,
     }
 }
 
@@ -310,20 +313,19 @@ fn gomaxprocs_is_left_to_a_runtime_that_finds_the_same_quota() {
         ..go(minor)
     };
     let own = Some(Note::OwnCgroupOnly);
-    let up = Reason::Rounded(Rounding::Up);
     for (program, above, cpu, value, reason, note) in [
-        (go(24), false, Auto, Some(2), up, None),
-        (go(24), true, Auto, Some(1), up, None),
-        (go(24), false, Live, Some(2), up, Some(Note::CannotFollow)),
+        (go(24), false, Auto, Some(2), UP, None),
+        (go(24), true, Auto, Some(1), UP, None),
+        (go(24), false, Live, Some(2), UP, Some(Note::CannotFollow)),
         (go(25), false, Auto, None, Reason::GoRuntime, None),
         (go(25), false, Live, None, Reason::GoRuntime, None),
-        (go(25), false, Static, Some(2), up, None),
-        (go(25), true, Auto, Some(1), up, own),
-        (go(25), true, Live, Some(1), up, own),
-        (old(25), false, Auto, Some(2), up, None),
-        (old(25), true, Auto, Some(1), up, None),
+        (go(25), false, Static, Some(2), UP, None),
+        (go(25), true, Auto, Some(1), UP, own),
+        (go(25), true, Live, Some(1), UP, own),
+        (old(25), false, Auto, Some(2), UP, None),
+        (old(25), true, Auto, Some(1), UP, None),
         (old(27), false, Live, None, Reason::Live, None),
-        (old(27), true, Live, Some(1), up, own),
+        (old(27), true, Live, Some(1), UP, own),
     ] {
         let limits = nested(above);
         let plan = decided(cpu, &limits, GoEnv::default(), program);
@@ -354,16 +356,64 @@ fn in_live_mode_a_quota_that_is_set_later_is_followed() {
 }
 
 #[test]
-fn go_1_25_does_not_find_its_cgroup_below_the_mount_of_a_subtree() {
-    let mut limits = nested(false);
-    limits.cpu.subtree_mount = true;
-    let plan = decided(CpuMode::Auto, &limits, GoEnv::default(), go(25));
-    assert_eq!((plan.cpu.value, plan.cpu.note), (Some(2), Some(Note::SubtreeMount)));
-    let plan = decided(CpuMode::Auto, &limits, GoEnv::default(), go(26));
-    assert_eq!((plan.cpu.value, plan.cpu.reason), (None, Reason::GoRuntime));
-    limits.cpu.is_guess = true;
-    let plan = decided(CpuMode::Auto, &limits, GoEnv::default(), go(26));
-    assert_eq!((plan.cpu.value, plan.cpu.note), (Some(2), Some(Note::OwnCgroupOnly)));
+fn gomaxprocs_is_set_for_a_runtime_that_does_not_find_the_quota() {
+    use CpuMode::{Auto, Live};
+    let old = GoBinary { default_godebug: Some(b"containermaxprocs=0"), ..go(27) };
+    let quota = |quota| Ok(CpuQuota::new(quota, 100_000));
+    let fails = Err(RuntimeError::RootIsNoPath);
+    for (cpu, program, found, value, reason, note) in [
+        (Auto, go(25), quota(150_000), None, Reason::GoRuntime, None),
+        (Auto, go(27), Ok(CpuQuota::new(3, 2)), None, Reason::GoRuntime, None),
+        (Auto, go(27), quota(150_001), Some(2), UP, Some(Note::RuntimeFindsOther)),
+        (Auto, go(27), quota(50_000), Some(2), UP, Some(Note::RuntimeFindsOther)),
+        (Auto, go(27), Ok(None), Some(2), UP, Some(Note::RuntimeFindsOther)),
+        (Auto, go(27), fails, Some(2), UP, Some(Note::RuntimeFails(RuntimeError::RootIsNoPath))),
+        (Live, old, quota(150_000), None, Reason::Live, None),
+        (Live, old, fails, Some(2), UP, Some(Note::RuntimeFails(RuntimeError::RootIsNoPath))),
+    ] {
+        let limits = Limits { runtime_quota: Some(found), ..nested(false) };
+        let plan = decided(cpu, &limits, GoEnv::default(), program);
+        let decided = (plan.cpu.value, plan.cpu.reason, plan.cpu.note);
+        assert_eq!(decided, (value, reason, note), "{found:?} {cpu:?}");
+        assert_eq!(plan.godebug.is_some(), reason == Reason::Live);
+    }
+    // What a runtime without a quota does not find cannot be followed either.
+    let unlimited = Limits { cpu: controller(LimitValue::Unlimited), ..limited(MIB, 1) };
+    for (found, reason) in [(Ok(None), Reason::Live), (fails, Reason::Unlimited)] {
+        let limits = Limits { runtime_quota: Some(found), ..unlimited.clone() };
+        assert_eq!(decided(Live, &limits, GoEnv::default(), old).cpu.reason, reason);
+    }
+}
+
+#[test]
+fn what_the_runtime_finds_is_asked_only_if_it_matters() {
+    use CpuMode::{Auto, Live, Off, Static};
+    use MountRule::{AnyRoot, MatchingRoot};
+    let old = |minor| GoBinary { default_godebug: Some(b"containermaxprocs=0"), ..go(minor) };
+    let all_cpus = Limits { cpus: Some(2), ..nested(false) };
+    let unlimited = Limits { cpu: controller(LimitValue::Unlimited), ..limited(MIB, 1) };
+    for (cpu, limits, gomaxprocs, program, rule) in [
+        (Auto, nested(false), None, Some(go(25)), Some(AnyRoot)),
+        (Auto, nested(false), None, Some(go(26)), Some(MatchingRoot)),
+        (Auto, nested(false), None, Some(go(28)), Some(MatchingRoot)),
+        (Auto, nested(false), None, Some(go(24)), None),
+        (Auto, nested(false), None, Some(old(27)), None),
+        (Auto, nested(false), None, None, None),
+        (Auto, nested(false), Some(&b"3"[..]), Some(go(27)), None),
+        (Auto, nested(true), None, Some(go(27)), None),
+        (Auto, all_cpus.clone(), None, Some(go(27)), None),
+        (Auto, unlimited.clone(), None, Some(go(27)), None),
+        (Static, nested(false), None, Some(go(27)), None),
+        (Off, nested(false), None, Some(go(27)), None),
+        (Live, nested(false), None, Some(old(27)), Some(MatchingRoot)),
+        (Live, unlimited, None, Some(old(25)), Some(AnyRoot)),
+    ] {
+        let tuning = Tuning { cpu, ..Tuning::DEFAULT };
+        let env = GoEnv { gomaxprocs, ..GoEnv::default() };
+        assert_eq!(runtime_rule(&tuning, &limits, env, program), rule, "{cpu:?} {program:?}");
+    }
+    let plan = decided(Auto, &all_cpus, GoEnv::default(), go(27));
+    assert_eq!(plan.cpu.reason, Reason::EnoughCpus { cpus: 2 }, "nothing is said of the runtime");
 }
 
 #[test]

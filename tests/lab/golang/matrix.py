@@ -14,7 +14,7 @@ import subprocess
 import time
 
 import programs
-from places import MANY, MEMORY, PATIENCE, Place, Tree, made, set_quota
+from places import MANY, MEMORY, ONLY_A_PART, PATIENCE, Place, Tree, made, set_quota, with_mounts
 from programs import AUTOMAXPROCS, NEWEST, TOOLCHAINS
 from report import main
 
@@ -26,13 +26,60 @@ SOME = Place("2.5 CPUs", leaf=2.5)
 PLENTY = Place("20 CPUs", leaf=20)
 NONE = Place("no quota")
 ABOVE = Place("2.5 CPUs above", above=2.5)
-PART = Place("2.5 CPUs, the mount begins there", leaf=2.5, part=True)
+PART = Place("2.5 CPUs, the mount begins there", leaf=2.5, script=ONLY_A_PART, lost=(25,),
+             why="does not find its cgroup")
 REAL = Place("half a CPU on the CPUs there are", leaf=0.5, cpus=None)
 LIVE = Place("a quota that changes", leaf=2.5)
 PLACES = [HALF, SOME, PLENTY, NONE, ABOVE, PART, REAL]
 TREES = [Tree("half a CPU", leaf=0.5), Tree("2.5 CPUs", leaf=2.5), Tree("20 CPUs", leaf=20),
          Tree("no quota"), Tree("2.5 CPUs above", above=2.5), Tree("4 CPUs, 2.5 above", leaf=4, above=2.5),
          Tree("2.5 CPUs, 4 above", leaf=2.5, above=4), Tree("2.5 CPUs, as above", leaf=2.5, above=2.5)]
+# Lists of mounts that make the runtime look elsewhere, or give up. It has readers of its own since 1.25.
+NETWORK_NAMESPACE = 'touch "$extra/net"; mount --bind /proc/self/ns/net "$extra/net"'
+HIDDEN = """
+mkdir "$extra/hidden"
+mount -t tmpfs none "$extra/hidden"
+mkdir "$extra/hidden/cpu"
+mount --bind /sys/fs/cgroup/cpu "$extra/hidden/cpu"
+mount -t tmpfs none "$extra/hidden"
+"""
+LONG = """
+cd "$extra"
+name=$(printf 'd%.0s' $(seq 200))
+for _ in $(seq 20); do mkdir "$name"; cd "$name"; done
+mount --bind /sys/fs/cgroup/cpu .
+cd /
+"""
+FIRST_AT_THE_PARENT = """
+mkdir "$extra/parent"
+mount --bind "/sys/fs/cgroup/cpu/${cgroup%/*}" "$extra/parent"
+"""
+OVERLAY = """
+mkdir "$extra/merged"
+cd "$extra"
+lower=
+for n in $(seq 50); do name=$(printf 'l%.0s' $(seq 60))$n; mkdir "$name"; lower=$lower:$name; done
+mount -t overlay -o "lowerdir=${lower#:}" none "$extra/merged"
+cd /
+"""
+MOUNTED = [
+    Place("a network namespace is mounted first", leaf=2.5,
+          script=with_mounts(NETWORK_NAMESPACE, show=""), lost=(26, 27), why="whose root is no path"),
+    Place("a network namespace is mounted later", leaf=2.5,
+          script=with_mounts(show="", after=NETWORK_NAMESPACE)),
+    Place("the first mount is hidden", leaf=2.5, script=with_mounts(HIDDEN, show=""),
+          lost=(25, 26, 27), why="does not find its cgroup"),
+    Place("the path of the first mount is too long", leaf=2.5, script=with_mounts(LONG, show=""),
+          lost=(25, 26, 27), why="does not find its cgroup"),
+    Place("the first mount begins at the parent", leaf=2.5,
+          script=with_mounts(FIRST_AT_THE_PARENT, show=""), lost=(25,), why="does not find its cgroup"),
+    Place("the first mount begins at another cgroup", leaf=2.5,
+          script=with_mounts(FIRST_AT_THE_PARENT.replace("${cgroup%/*}", "${cgroup%%/*}/half-a-CPU"), show=""),
+          lost=(25,), why="does not find its cgroup"),
+    Place("paths with escapes", leaf=2.5, leaf_name="a b\\c:d,e#",
+          script=with_mounts(show="", at="$mounts/a b\\\\c\n\td")),
+    Place("a long line before", leaf=2.5, script=with_mounts(OVERLAY, show="")),
+]
 TRACKING = ["containermaxprocs", "updatemaxprocs"]
 
 
@@ -65,9 +112,8 @@ def can_follow(program, place, debug):
 
 
 def is_lost(program, place):
-    """golang/go#76390: the runtime looks for the path of the cgroup below the mount point, and ignores
-    the root of the mount."""
-    return place.part and program.minor == 25
+    """Whether the runtime does not find the quota of its own cgroup."""
+    return program.minor in place.lost
 
 
 def alone(program, place, debug=None):
@@ -113,7 +159,7 @@ def why(program, place, mode, debug):
     if mode == "live" and program.minor < 25:
         return "cannot follow changes"
     if follows(program, debug) and is_lost(program, place):
-        return "does not find its cgroup below this mount"
+        return place.why
     return "only the process's own cgroup" if follows(program, debug) and not place.leaf else ""
 
 
@@ -319,7 +365,7 @@ def before_gomemlimit(report, program):
 def check_all(report, built):
     plain = [program for program in built if not program.kind]
     with_libraries = [program for program in built if program.kind != "replaced" and program.modules]
-    with made([*PLACES, LIVE]):
+    with made([*PLACES, *MOUNTED, LIVE]):
         for program in built:
             # In these, automaxprocs is an empty package.
             for place in PLACES * (program.kind not in ("vendored", "replaced")):
@@ -327,6 +373,10 @@ def check_all(report, built):
         for program in plain:
             for place in (HALF, SOME, PLENTY, ABOVE, PART, NONE):
                 for mode in ("static", "live"):
+                    report.case(decides, program, place, mode)
+        for program in plain:
+            for place in MOUNTED * (program.minor >= 25):
+                for mode in ("auto", "live"):
                     report.case(decides, program, place, mode)
         for program in plain:
             if program.minor >= 25:
