@@ -91,9 +91,23 @@ fn warn_about_value<'a>(
     }
 }
 
-/// The value of `GOMEMLIMIT` for a limit: the share, or what the reserve leaves if that is less.
+/// The value of `GOMEMLIMIT` for a limit: the share, or what the reserve leaves if that is less, but
+/// not below the minimum. In no case is it above the limit.
 fn gomemlimit_for(limit: Bytes, tuning: &Tuning, warnings: &mut Vec<Error<'_>>) -> (Bytes, Reason) {
     let limit = limit.min(MAX_GOMEMLIMIT);
+    let minimum = tuning.memory_min;
+    let (value, reason) = share_or_rest(limit, tuning, warnings);
+    if minimum <= value {
+        (value, reason)
+    } else if minimum <= limit {
+        (minimum, Reason::MemoryMinimum(minimum))
+    } else {
+        (limit, Reason::BelowMinimum(minimum))
+    }
+}
+
+/// The share of a limit, or what the reserve leaves if that is less.
+fn share_or_rest(limit: Bytes, tuning: &Tuning, warnings: &mut Vec<Error<'_>>) -> (Bytes, Reason) {
     let (ratio, reserve) = (tuning.memory_ratio, tuning.memory_reserve);
     let share = ratio.of(limit);
     let rest = Bytes(limit.0.saturating_sub(reserve.0));

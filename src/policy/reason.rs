@@ -31,6 +31,10 @@ pub enum Reason {
     Share(Ratio),
     /// The limit minus a reserve.
     Reserve(Bytes),
+    /// The minimum that the user asked for, which is above the share and what the reserve leaves.
+    MemoryMinimum(Bytes),
+    /// The whole limit, which is below the minimum that the user asked for.
+    BelowMinimum(Bytes),
     /// The quota is not below the number of CPUs.
     EnoughCpus {
         /// How many CPUs the process may run on.
@@ -62,6 +66,10 @@ impl Display for Reason {
             Self::NothingLeft => f.write_str("the limit leaves nothing for Go"),
             Self::Share(ratio) => write!(f, "{ratio} of the limit"),
             Self::Reserve(reserve) => write!(f, "the limit minus a reserve of {reserve}"),
+            Self::MemoryMinimum(minimum) => write!(f, "raised to the minimum of {minimum}"),
+            Self::BelowMinimum(minimum) => {
+                write!(f, "the whole limit, which is below the minimum of {minimum}")
+            }
             Self::EnoughCpus { cpus } => {
                 write!(f, "the quota is not below the number of usable CPUs ({cpus})")
             }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::cgroup::limits::{CgroupVersion, LimitFile, RuntimeError};
 use crate::golang::Release;
-use crate::golang::values::parse_gomemlimit;
+use crate::golang::values::{MAX_GOMEMLIMIT, parse_gomemlimit};
 use crate::options::{CpuMode, MemoryMode, Rounding};
 use crate::sys::Errno;
 use crate::units::Ratio;
@@ -78,6 +78,59 @@ fn gomemlimit_is_the_share_or_what_the_reserve_leaves_if_that_is_less() {
         let plan = decide(&tuning, &limits, GoEnv::default());
         assert_eq!(plan.memory.value, Some(value), "{ratio:?} {reserve}");
         assert_eq!(plan.warnings.len(), warnings, "{ratio:?} {reserve}");
+    }
+}
+
+#[test]
+fn gomemlimit_is_not_below_the_minimum_unless_the_limit_is() {
+    let minimum = |bytes| Reason::MemoryMinimum(Bytes(bytes));
+    let (share, below) = (Reason::Share(Ratio::DEFAULT), Reason::BelowMinimum(Bytes(64 * MIB)));
+    let reserve = Reason::Reserve(Bytes(30 * MIB));
+    for (limit, memory_min, memory_reserve, value, reason, warnings) in [
+        (400 * MIB, 0, 0, 320 * MIB, share, 0),
+        (400 * MIB, 64 * MIB, 0, 320 * MIB, share, 0),
+        (80 * MIB, 64 * MIB, 0, 64 * MIB, share, 0),
+        (80 * MIB - 1, 64 * MIB, 0, 64 * MIB, minimum(64 * MIB), 0),
+        (70 * MIB, 64 * MIB, 0, 64 * MIB, minimum(64 * MIB), 0),
+        (64 * MIB, 64 * MIB, 0, 64 * MIB, minimum(64 * MIB), 0),
+        (64 * MIB - 1, 64 * MIB, 0, 64 * MIB - 1, below, 0),
+        (1, 64 * MIB, 0, 1, below, 0),
+        // The minimum takes from the reserve.
+        (100 * MIB, 64 * MIB, 30 * MIB, 70 * MIB, reserve, 0),
+        (90 * MIB, 64 * MIB, 30 * MIB, 64 * MIB, minimum(64 * MIB), 0),
+        (70 * MIB, 64 * MIB, 70 * MIB, 64 * MIB, minimum(64 * MIB), 1),
+        (400 * MIB, u64::MAX, 0, 400 * MIB, Reason::BelowMinimum(Bytes(u64::MAX)), 0),
+    ] {
+        let limits = limited(limit, 20_000);
+        let (memory_min, memory_reserve) = (Bytes(memory_min), Bytes(memory_reserve));
+        let tuning = Tuning { memory_min, memory_reserve, ..Tuning::DEFAULT };
+        let plan = decide(&tuning, &limits, GoEnv::default());
+        let decided = (plan.memory.value, plan.memory.reason, plan.warnings.len());
+        assert_eq!(decided, (Some(value), reason, warnings), "{limit} {memory_min:?}");
+    }
+    let tuning = Tuning { memory_min: Bytes(MIB), ..Tuning::DEFAULT };
+    let plan = |limit| decide(&tuning, Box::leak(Box::new(limited(limit, 1))), GoEnv::default());
+    assert_eq!(plan(0).memory.reason, Reason::NothingLeft, "0 would be collection without pause");
+    assert_eq!(plan(1025 * MIB).memory.value, None, "no limit, so no value");
+}
+
+#[test]
+fn the_minimum_is_for_values_that_loadline_sets() {
+    let limits = limited(70 * MIB, 20_000);
+    for (memory, value, gomemlimit) in [
+        (MemoryMode::Auto, None, Some(64 * MIB)),
+        (MemoryMode::Auto, Some("1MiB"), None),
+        (MemoryMode::Cap, Some("1MiB"), None),
+        (MemoryMode::Cap, Some("60MiB"), None),
+        (MemoryMode::Cap, Some("64MiB"), None),
+        (MemoryMode::Cap, Some("65MiB"), Some(64 * MIB)),
+        (MemoryMode::Cap, Some("off"), Some(64 * MIB)),
+        (MemoryMode::Always, Some("1MiB"), Some(64 * MIB)),
+        (MemoryMode::Off, None, None),
+    ] {
+        let tuning = Tuning { memory, memory_min: Bytes(64 * MIB), ..Tuning::DEFAULT };
+        let env = GoEnv { gomemlimit: value.map(str::as_bytes), ..GoEnv::default() };
+        assert_eq!(values(&tuning, &limits, env)[0], gomemlimit, "{memory:?} {value:?}");
     }
 }
 
@@ -528,13 +581,16 @@ fn a_value_that_go_ignores_is_warned_about() {
 proptest! {
     #[test]
     fn values_are_within_the_limits_and_accepted_by_go(
-        limit: u64, quota in 1u64.., reserve: u64, cpus in 1u32.., cpu_min in 1u64..100,
+        limit: u64, quota in 1u64.., reserve: u64, minimum: u64, cpus in 1u32..,
+        cpu_min in 1u64..100,
     ) {
         let limits = Limits { memory_total: None, cpus: Some(cpus), ..limited(limit, quota) };
-        let tuning = Tuning { memory_reserve: Bytes(reserve), cpu_min, ..Tuning::DEFAULT };
+        let (memory_reserve, memory_min) = (Bytes(reserve), Bytes(minimum));
+        let tuning = Tuning { memory_reserve, memory_min, cpu_min, ..Tuning::DEFAULT };
         let [memory, cpu] = values(&tuning, &limits, GoEnv::default());
         if let Some(memory) = memory {
             prop_assert!(0 < memory && memory <= limit);
+            prop_assert!(memory >= minimum.min(limit).min(MAX_GOMEMLIMIT.0));
             prop_assert!(parse_gomemlimit(memory.to_string().as_bytes(), None) == Some(Bytes(memory)));
         }
         prop_assert!(cpu.is_none_or(|cpu| 1 <= cpu && cpu < cpus.into()));
