@@ -6,14 +6,7 @@ use crate::units::parse_integer;
 use core::ffi::CStr;
 use std::ffi::CString;
 
-/// The memory limit of the Go runtime.
-pub const GOMEMLIMIT: &str = "GOMEMLIMIT";
-/// The number of threads that run Go code at the same time.
-pub const GOMAXPROCS: &str = "GOMAXPROCS";
-/// The target of the garbage collector.
-pub const GOGC: &str = "GOGC";
-/// The other settings of the Go runtime.
-pub const GODEBUG: &str = "GODEBUG";
+pub use crate::golang::values::{GODEBUG, GOGC, GOMAXPROCS, GOMEMLIMIT};
 
 /// The value of a variable. If it is there more than once, the first counts, as for getenv(3) and
 /// for Go.
@@ -61,7 +54,7 @@ pub fn assignments(plan: &Plan<'_>) -> Vec<CString> {
     assignments
 }
 
-/// The inherited environment without the entries for the assigned variables, and behind it the
+/// The inherited environment without the entries for the assigned variables, followed by the
 /// assignments. All other entries keep their order and their bytes, also those that are not
 /// `name=value`.
 #[must_use]

@@ -111,7 +111,7 @@ pub fn start(
     };
 
     let root = cgroup::SysRoot::new(options.root);
-    let limits = cgroup::read(&root);
+    let mut limits = cgroup::read(&root);
     let go_env = env::go_env(environment);
 
     let name = program.first().copied();
@@ -123,6 +123,9 @@ pub fn start(
         .and_then(|file| sys::open(file).ok())
         .and_then(|file| golang::read(file.as_fd(), &mut buffer));
 
+    if let Some(rule) = policy::runtime_rule(&options.tuning, &limits, go_env, go) {
+        limits.runtime_quota = Some(cgroup::runtime_quota(&root, &limits, rule));
+    }
     let mut plan = policy::decide(&options.tuning, &limits, go_env, go, warnings);
     if let Action::Explain(format) = action {
         let explanation = Explanation {

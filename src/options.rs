@@ -96,6 +96,8 @@ pub struct Tuning {
     pub memory_ratio: Ratio,
     /// The part of the memory limit that Go may not use. The lower of the two results counts.
     pub memory_reserve: Bytes,
+    /// The least `GOMEMLIMIT`, unless the memory limit is below it; 0 for none.
+    pub memory_min: Bytes,
     /// The memory limit to use in place of the detected one.
     pub memory_limit: Option<Bytes>,
     /// When `GOMAXPROCS` is set.
@@ -114,6 +116,7 @@ impl Tuning {
         memory: MemoryMode::Auto,
         memory_ratio: Ratio::DEFAULT,
         memory_reserve: Bytes(0),
+        memory_min: Bytes(0),
         memory_limit: None,
         cpu: CpuMode::Auto,
         cpu_limit: None,

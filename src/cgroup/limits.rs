@@ -118,9 +118,6 @@ pub struct ControllerLimits<T> {
     /// of a mount was read instead, or the conventional place if there is no list of mounts. In a
     /// container that is the same cgroup; elsewhere it may not be.
     pub is_guess: bool,
-    /// Whether the mount shows only a part of the hierarchy, as in a Docker container without a
-    /// cgroup namespace.
-    pub subtree_mount: bool,
     /// The files that matter: those of the process's own cgroup, then of its ancestors those with a
     /// lower limit or a problem, and last `/proc/meminfo` if it shows a limit. If two have the same
     /// limit, the first is its source. Empty if no directory of the hierarchy is visible.
@@ -131,7 +128,7 @@ impl<T> ControllerLimits<T> {
     /// The limits of a process that is in no cgroup of the controller.
     #[must_use]
     pub const fn none() -> Self {
-        Self { version: None, is_guess: false, subtree_mount: false, files: Vec::new() }
+        Self { version: None, is_guess: false, files: Vec::new() }
     }
 
     /// Whether the controller is enabled where the files were read: the first one exists then.
@@ -198,6 +195,23 @@ pub fn parent_dir(path: &[u8]) -> &[u8] {
     slash.and_then(|slash| path.get(..slash)).unwrap_or_default()
 }
 
+/// What the Go runtime finds as its CPU quota; none if its cgroup has none.
+pub type RuntimeQuota = Result<Option<CpuQuota>, RuntimeError>;
+
+/// Why the Go runtime does not find its quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuntimeError {
+    /// The list of mounts cannot be read.
+    Unreadable,
+    /// A line of the list of mounts or of cgroups cannot be parsed.
+    Malformed,
+    /// The root of a mount is no path, such as `net:[4026531840]` for a network namespace that is bound
+    /// to a file (golang/go#81864).
+    RootIsNoPath,
+    /// No mount is the one that the runtime looks for, or its cgroup is not below that.
+    NotFound,
+}
+
 /// Everything that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -211,6 +225,11 @@ pub struct Limits {
     pub cpus: Option<u32>,
     /// The paths of other files that were needed to find the limits, and why they are unusable.
     pub problems: Vec<(Vec<u8>, FileProblem)>,
+    /// The content of `/proc/self/cgroup`; empty if there is none.
+    pub cgroups: Vec<u8>,
+    /// What the program's Go runtime finds as its CPU quota. None if that does not matter, because it
+    /// takes a read of the list of mounts.
+    pub runtime_quota: Option<RuntimeQuota>,
 }
 
 impl Limits {
@@ -289,6 +308,8 @@ mod tests {
             memory_total,
             cpus: None,
             problems: Vec::new(),
+            cgroups: Vec::new(),
+            runtime_quota: None,
         };
         let expected = Some((Bytes(7), &b"/a/memory.max"[..]));
         assert_eq!(limits(None).oom_limit(), expected);

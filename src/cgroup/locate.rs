@@ -11,11 +11,15 @@ pub struct CgroupDirs {
     mount_point_length: usize,
     /// Whether the cgroup is below no mount, so that the root of a mount stands in for it.
     pub is_guess: bool,
-    /// Whether the mount shows only a part of the hierarchy.
-    pub subtree_mount: bool,
 }
 
 impl CgroupDirs {
+    /// Only this directory, without ancestors.
+    #[must_use]
+    pub const fn only(leaf: Vec<u8>) -> Self {
+        Self { mount_point_length: leaf.len(), leaf, is_guess: false }
+    }
+
     /// Keeps only the mount root, as a guess.
     pub fn fall_back_to_mount_root(&mut self) {
         self.leaf.truncate(self.mount_point_length);
@@ -72,13 +76,12 @@ pub fn find(cgroup: &CgroupPath<'_>, mountinfo: &[u8]) -> Option<CgroupDirs> {
             nearest = Some((distance, path, mount));
         }
     }
-    let (_, path, Mount { root, mount_point, .. }) = nearest?;
+    let (_, path, Mount { mount_point, .. }) = nearest?;
     let mut leaf = unescape(mount_point);
     leaf.truncate(trim_slashes(&leaf).len());
     let mount_point_length = leaf.len();
     leaf.extend_from_slice(path.unwrap_or_default());
-    let (is_guess, subtree_mount) = (path.is_none(), path.is_some() && root != b"/");
-    Some(CgroupDirs { leaf, mount_point_length, is_guess, subtree_mount })
+    Some(CgroupDirs { leaf, mount_point_length, is_guess: path.is_none() })
 }
 
 /// The path from a mount's root down to a cgroup below it.
@@ -87,7 +90,7 @@ pub fn find(cgroup: &CgroupPath<'_>, mountinfo: &[u8]) -> Option<CgroupDirs> {
 /// (cgroup_namespaces(7)). If the paths of the cgroup and of the root both begin with `..`, both
 /// mean the same ancestor. More `..` after that would lead out of the mount, and the names of the
 /// directories there are unknown.
-fn path_below<'a>(cgroup: &'a [u8], root: &[u8]) -> Option<&'a [u8]> {
+pub fn path_below<'a>(cgroup: &'a [u8], root: &[u8]) -> Option<&'a [u8]> {
     let path = trim_slashes(cgroup).strip_prefix(trim_slashes(root))?;
     let is_whole_component = path.is_empty() || path.starts_with(b"/");
     (is_whole_component && !has_dot_dot(path)).then_some(path)

@@ -5,6 +5,7 @@
 
 pub mod counters;
 mod files;
+pub mod go_runtime;
 pub mod limits;
 mod locate;
 pub mod pressure;
@@ -17,8 +18,10 @@ use crate::sys::{self, Errno};
 use crate::units::{Bytes, CpuQuota, parse_integer};
 use core::ffi::CStr;
 use files::{FileReader, ReadLimits, invalid};
+use go_runtime::{MountRule, MountSearch};
 use limits::{
-    CgroupVersion, ControllerLimits, FileProblem, Limit, LimitFile, LimitValue, Limits, parent_dir,
+    CgroupVersion, ControllerLimits, FileProblem, Limit, LimitFile, LimitValue, Limits,
+    RuntimeError, RuntimeQuota, parent_dir,
 };
 use locate::CgroupDirs;
 use procfs::CgroupPath;
@@ -87,7 +90,45 @@ pub fn read(root: &SysRoot<'_>) -> Limits {
     {
         memory.files.extend(search.meminfo_limit(&memory, total));
     }
-    Limits { memory, cpu, memory_total, cpus, problems: search.problems }
+    let problems = search.problems;
+    Limits { memory, cpu, memory_total, cpus, problems, cgroups, runtime_quota: None }
+}
+
+/// Finds what the program's Go runtime will find as its CPU quota.
+///
+/// # Errors
+/// Why the runtime will not find its quota.
+pub fn runtime_quota(root: &SysRoot<'_>, limits: &Limits, rule: MountRule) -> RuntimeQuota {
+    let cgroup = go_runtime::cpu_cgroup(&limits.cgroups)?;
+    let mut files = FileReader::new(*root);
+    let mut search = MountSearch::new(rule, cgroup);
+    let mut found = Ok(None);
+    let read = files.read_lines(SELF_MOUNTINFO, &mut |line| {
+        // The runtime reads no further than it must.
+        if found == Ok(None) {
+            found = search.visit(line);
+        }
+        Ok(())
+    });
+    let directory = match (found?, read) {
+        (Some(directory), _) => directory,
+        (None, Ok(())) => search.finish()?,
+        (None, Err(_)) => return Err(RuntimeError::Unreadable),
+    };
+    let value = match cgroup.version {
+        CgroupVersion::V1 => {
+            let files = (CPU.v1.read)(&mut files, &CgroupDirs::only(directory));
+            files.into_iter().next().map(|file| file.value)
+        }
+        CgroupVersion::V2 => {
+            Some(files.read_limit(&directory, b"cpu.max", v2::parse_quota_with_period))
+        }
+    };
+    match value {
+        Some(LimitValue::Limit(quota)) => Ok(Some(quota)),
+        Some(LimitValue::Unlimited) => Ok(None),
+        _ => Err(RuntimeError::NotFound),
+    }
 }
 
 /// Calls `visit` for every file that can set a limit of the process: in the directories of its own
@@ -198,7 +239,6 @@ impl<'a> Search<'a> {
             let limits = ControllerLimits {
                 version: Some(version),
                 is_guess: directories.is_guess,
-                subtree_mount: directories.subtree_mount,
                 files: (controller.files(version).read)(&mut self.files, &directories),
             };
             // Without the controller, this has to be the process's cgroup for certain, and visible.

@@ -20,7 +20,7 @@ pub struct CgroupPath<'a> {
 #[must_use]
 pub fn cgroup_path<'a>(text: &'a [u8], controller: &'a [u8]) -> Option<CgroupPath<'a>> {
     let mut unified = None;
-    for Hierarchy { id, controllers, path } in lines(text).filter_map(hierarchy) {
+    for Hierarchy { id, controllers, path } in lines(text).filter_map(Hierarchy::parse) {
         if fields(controllers, b',').any(|name| name == controller) {
             return Some(CgroupPath { controller, version: CgroupVersion::V1, path });
         }
@@ -35,32 +35,38 @@ pub fn cgroup_path<'a>(text: &'a [u8], controller: &'a [u8]) -> Option<CgroupPat
 /// hidden, or the kernel has no hierarchy mounted.
 #[must_use]
 pub fn names_no_cgroup(text: &[u8]) -> bool {
-    lines(text).all(|line| hierarchy(line).is_none())
+    lines(text).all(|line| Hierarchy::parse(line).is_none())
 }
 
 /// A line of `/proc/self/cgroup`: a hierarchy and the process's cgroup in it.
-struct Hierarchy<'a> {
-    id: &'a [u8],
-    controllers: &'a [u8],
-    path: &'a [u8],
+pub struct Hierarchy<'a> {
+    /// Its number; 0 for v2.
+    pub id: &'a [u8],
+    /// The names of its controllers; none for v2.
+    pub controllers: &'a [u8],
+    /// The path of the cgroup.
+    pub path: &'a [u8],
 }
 
-/// Parses `hierarchy-ID:controller-list:cgroup-path`. Only the path may contain more colons.
-fn hierarchy(line: &[u8]) -> Option<Hierarchy<'_>> {
-    /// The size of the buffer that the kernel prints the path from. It also bounds the number of
-    /// ancestors.
-    const PATH_MAX: usize = 4096;
-    let (id, rest) = split_once(line, b':')?;
-    let (controllers, path) = split_once(rest, b':')?;
-    let is_valid = path.starts_with(b"/") && path.len() < PATH_MAX;
-    is_valid.then_some(Hierarchy { id, controllers, path })
+impl<'a> Hierarchy<'a> {
+    /// Parses `hierarchy-ID:controller-list:cgroup-path`. Only the path may contain more colons.
+    pub fn parse(line: &'a [u8]) -> Option<Self> {
+        /// The size of the buffer that the kernel prints the path from. It also bounds the number of
+        /// ancestors.
+        const PATH_MAX: usize = 4096;
+        let (id, rest) = split_once(line, b':')?;
+        let (controllers, path) = split_once(rest, b':')?;
+        let is_valid = path.starts_with(b"/") && path.len() < PATH_MAX;
+        is_valid.then_some(Self { id, controllers, path })
+    }
 }
 
 fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     fields(text, b'\n')
 }
 
-fn fields(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> + Clone {
+/// The parts of a text between separators.
+pub fn fields(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> + Clone {
     text.split(move |byte| *byte == separator)
 }
 
@@ -100,21 +106,50 @@ pub fn is_cgroup_mount(line: &[u8]) -> bool {
     mount(line).is_some()
 }
 
-/// Parses `id parent device root mount-point options [optional ...] - type source super-options`.
-/// The super options of cgroup file systems contain no spaces. Those of others do: WSL mounts
-/// `path=C:\Program Files\...`.
+/// A line of `/proc/self/mountinfo`. What comes from file systems is escaped.
+pub struct MountLine<'a> {
+    /// What the mount point shows of the file system.
+    pub root: &'a [u8],
+    /// The directory that it is mounted at.
+    pub mount_point: &'a [u8],
+    /// The type of the file system.
+    pub file_system: &'a [u8],
+    /// Its source, a space and its options.
+    pub source_and_options: &'a [u8],
+}
+
+impl<'a> MountLine<'a> {
+    /// Parses `id parent device root mount-point options [optional ...] - type source super-options`.
+    /// The super options of cgroup file systems contain no spaces. Those of others do: WSL mounts
+    /// `path=C:\Program Files\...`.
+    pub fn parse(mut line: &'a [u8]) -> Option<Self> {
+        let mut field = || {
+            let (field, rest) = split_once(line, b' ')?;
+            line = rest;
+            Some(field)
+        };
+        let (_id, _parent, _device) = (field()?, field()?, field()?);
+        let (root, mount_point, _options) = (field()?, field()?, field()?);
+        while field()? != b"-" {}
+        let file_system = field()?;
+        Some(Self { root, mount_point, file_system, source_and_options: line })
+    }
+
+    /// The version of the hierarchy, if it is one of cgroups.
+    pub fn version(&self) -> Option<CgroupVersion> {
+        match self.file_system {
+            b"cgroup" => Some(CgroupVersion::V1),
+            b"cgroup2" => Some(CgroupVersion::V2),
+            _ => None,
+        }
+    }
+}
+
 fn mount(line: &[u8]) -> Option<Mount<'_>> {
-    let mut fields = fields(line, b' ');
-    let (root, mount_point) = (fields.nth(3)?, fields.next()?);
-    let _mount_options = fields.next()?;
-    fields.find(|field| *field == b"-")?;
-    let version = match fields.next()? {
-        b"cgroup" => CgroupVersion::V1,
-        b"cgroup2" => CgroupVersion::V2,
-        _ => return None,
-    };
-    let _source = fields.next()?;
-    let options = fields.next()?;
+    let line = MountLine::parse(line)?;
+    let version = line.version()?;
+    let (_source, options) = split_once(line.source_and_options, b' ')?;
+    let MountLine { root, mount_point, .. } = line;
     let is_valid = root.starts_with(b"/") && mount_point.starts_with(b"/");
     is_valid.then_some(Mount { version, root, mount_point, options })
 }

@@ -41,6 +41,8 @@ fn an_empty_tree_has_no_limits_and_no_problems() {
         memory_total: None,
         cpus: None,
         problems: Vec::new(),
+        cgroups: Vec::new(),
+        runtime_quota: None,
     };
     assert_eq!(read_at(tree(&[]).path()), nothing);
     assert_eq!(read_at(Path::new("/nonexistent")), nothing);

@@ -9,6 +9,7 @@ Limits:
   --memory MODE           set GOMEMLIMIT: auto (if unset), cap, always or off
   --memory-ratio R        the share of the memory limit for Go (default 0.8)
   --memory-reserve SIZE   keep at least SIZE of the limit out of GOMEMLIMIT
+  --memory-min SIZE       set GOMEMLIMIT to at least SIZE, or to a lower limit
   --memory-limit SIZE     override the limit: 400MiB, 400Mi, 400M or bytes
   --cpu MODE              set GOMAXPROCS: auto, static (always), live or off
   --cpu-limit CPUS        override the CPU quota: 0.5 or 500m

@@ -101,6 +101,17 @@ pub static OPTIONS: &[OptionSpec] = &[
         },
     },
     OptionSpec {
+        option: Some("--memory-min"),
+        variable: Some("LOADLINE_MEMORY_MIN"),
+        argument: Argument::Required,
+        expected: EXPECTED_SIZE,
+        init_only: false,
+        set: |options, value| {
+            options.tuning.memory_min = parse_size(value)?;
+            Some(())
+        },
+    },
+    OptionSpec {
         option: Some("--memory-limit"),
         variable: Some("LOADLINE_MEMORY_LIMIT"),
         argument: Argument::Required,

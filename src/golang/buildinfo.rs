@@ -13,22 +13,12 @@ pub fn parse<'a>(version: &'a [u8], modules: &'a [u8]) -> Option<GoBinary<'a>> {
     if version.is_empty() {
         return None;
     }
-    let mut program = GoBinary {
-        version,
-        release: release(version),
-        default_godebug: None,
-        cgo: None,
-        automaxprocs: None,
-        automemlimit: None,
-    };
+    let mut program =
+        GoBinary { version, release: release(version), default_godebug: None, cgo: None };
     if let Some(lines) = module_lines(modules) {
-        let setting = |prefix| Some(find_field(lines, prefix)?.0);
-        let default_godebug = setting(b"build\tDefaultGODEBUG=").unwrap_or_default();
+        let default_godebug = find_field(lines, b"build\tDefaultGODEBUG=").unwrap_or_default();
         program.default_godebug = Some(unquote(default_godebug));
-        program.cgo = setting(b"build\tCGO_ENABLED=").map(|value| value == b"1");
-        program.automaxprocs = module_version(lines, b"dep\tgo.uber.org/automaxprocs\t");
-        program.automemlimit =
-            module_version(lines, b"dep\tgithub.com/KimMachineGun/automemlimit\t");
+        program.cgo = find_field(lines, b"build\tCGO_ENABLED=").map(|value| value == b"1");
     }
     Some(program)
 }
@@ -39,32 +29,15 @@ fn module_lines(modules: &[u8]) -> Option<&[u8]> {
     modules.get(SENTINEL..end).filter(|lines| lines.ends_with(b"\n"))
 }
 
-/// The field that follows `prefix` in the line that begins with it, and the lines after that one.
-fn find_field<'a>(mut lines: &'a [u8], prefix: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+/// The field that follows `prefix` in the line that begins with it.
+fn find_field<'a>(mut lines: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
     while let Some((line, rest)) = split_once(lines, b'\n') {
         if let Some(fields) = line.strip_prefix(prefix) {
-            return Some((first_field(fields), rest));
+            return Some(split_once(fields, b'\t').map_or(fields, |(first, _)| first));
         }
         lines = rest;
     }
     None
-}
-
-fn first_field(fields: &[u8]) -> &[u8] {
-    split_once(fields, b'\t').map_or(fields, |(first, _)| first)
-}
-
-/// The version in `dep <tab> path <tab> version <tab> sum`, where `prefix` ends before the version.
-/// If the module is replaced, the next line is `=> <tab> path <tab> version <tab> sum`, and the
-/// version in that one counts.
-fn module_version<'a>(lines: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
-    let (version, rest) = find_field(lines, prefix)?;
-    let Some(replacement) = rest.strip_prefix(b"=>\t") else {
-        return Some(version);
-    };
-    let (line, _) = split_once(replacement, b'\n')?;
-    let (_path, fields) = split_once(line, b'\t')?;
-    Some(first_field(fields))
 }
 
 /// Removes the quotes that cmd/go puts around a value with blanks or quotes in it. No GODEBUG

@@ -1,5 +1,5 @@
-//! What the Go toolchain recorded in a program about its build: the Go version, the GODEBUG
-//! defaults, and the libraries that set limits themselves. Also which values the Go runtime accepts.
+//! What the Go toolchain recorded in a program about its build: the Go version and the GODEBUG
+//! defaults. Also which values the Go runtime accepts.
 //!
 //! The program is an untrusted file: only a bounded part of it is read, and whatever does not look
 //! like Go's build information counts as "not a Go program", which is not an error.
@@ -25,13 +25,9 @@ pub struct GoBinary<'a> {
     pub default_godebug: Option<&'a [u8]>,
     /// Whether the program was built with cgo. None if that is not recorded.
     pub cgo: Option<bool>,
-    /// The version of go.uber.org/automaxprocs, if the program depends on it.
-    pub automaxprocs: Option<&'a [u8]>,
-    /// The version of github.com/KimMachineGun/automemlimit, if the program depends on it.
-    pub automemlimit: Option<&'a [u8]>,
 }
 
-/// A release of Go or of a module. Release candidates and development versions count as the
+/// A release of Go. Release candidates and development versions count as the
 /// release that they precede.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Release {

@@ -223,8 +223,6 @@ fn assert_is_example(bytes: &[u8]) {
         release: Some(Release { major: 1, minor: 25, patch: 3 }),
         default_godebug: Some(b"containermaxprocs=0,updatemaxprocs=0"),
         cgo: Some(false),
-        automaxprocs: Some(b"v1.5.3"),
-        automemlimit: None,
     };
     assert_eq!(read_bytes(bytes, &mut buffer), Some(expected));
 }
@@ -387,69 +385,32 @@ fn modules_are_optional_and_the_version_is_not() {
 
 #[test]
 fn module_information_is_parsed_line_by_line() {
-    type Expected<'a> = (Option<&'a str>, Option<bool>, Option<&'a str>, Option<&'a str>);
-    let cases: &[(&str, Expected<'_>)] = &[
-        ("path\tx\n", (Some(""), None, None, None)),
-        ("\n", (Some(""), None, None, None)),
-        (LINES, (Some("containermaxprocs=0,updatemaxprocs=0"), Some(false), Some("v1.5.3"), None)),
+    for (lines, default_godebug, cgo) in [
+        ("path\tx\n", "", None),
+        ("\n", "", None),
+        (LINES, "containermaxprocs=0,updatemaxprocs=0", Some(false)),
         // with cgo, and a main module
-        ("mod\tx\t(devel)\t\nbuild\tCGO_ENABLED=1\n", (Some(""), Some(true), None, None)),
-        ("build\tCGO_ENABLED=\n", (Some(""), Some(false), None, None)),
-        // both libraries; no checksum
-        (
-            "dep\tgo.uber.org/automaxprocs\tv1.6.0\n\
-             dep\tgithub.com/KimMachineGun/automemlimit\tv0.7.4\th1:y=\n",
-            (Some(""), None, Some("v1.6.0"), Some("v0.7.4")),
-        ),
-        // replaced, by a fork and by a directory; a replaced neighbour
-        (
-            "dep\ta/b\tv1\n=>\tc\tv2\th1:z=\n\
-             dep\tgo.uber.org/automaxprocs\tv1.5.3\n=>\tfork/it\tv9.9.9\th1:x=\n\
-             dep\tgithub.com/KimMachineGun/automemlimit\tv0.7.4\n=>\t../it\t(devel)\t\n\
-             dep\ta/b\tv1\n=>\tc\tv2\th1:z=\n",
-            (Some(""), None, Some("v9.9.9"), Some("(devel)")),
-        ),
-        // other modules of nearly that name, and the library's own main module
-        (
-            "mod\tgo.uber.org/automaxprocs\t(devel)\t\n\
-             dep\tgo.uber.org/automaxprocs/v2\tv2.0.0\th1:x=\n\
-             dep\tgo.uber.org/automaxprocsx\tv1\th1:x=\n\
-             dep\texample.org/go.uber.org/automaxprocs\tv1\th1:x=\n\
-             dep\tgithub.com/kimmachinegun/automemlimit\tv1\th1:x=\n",
-            (Some(""), None, None, None),
-        ),
+        ("mod\tx\t(devel)\t\nbuild\tCGO_ENABLED=1\n", "", Some(true)),
+        ("build\tCGO_ENABLED=\n", "", Some(false)),
+        // modules, one of them replaced
+        ("dep\ta/b\tv1\n=>\tc\tv2\th1:z=\nbuild\tDefaultGODEBUG=a=1\n", "a=1", None),
         // other settings that look alike
         (
             "build\tDefaultGODEBUGX=1\nbuild\tXDefaultGODEBUG=2\nbuild\t-ldflags=\"-X a=\\t\"\n\
              path\tbuild\tDefaultGODEBUG=3\nbuild\tCGO_CFLAGS=\n",
-            (Some(""), None, None, None),
+            "",
+            None,
         ),
         // quoted
-        ("build\tDefaultGODEBUG=\"a=1,b=2 3\"\n", (Some("a=1,b=2 3"), None, None, None)),
-        ("build\tDefaultGODEBUG=\"\n", (Some("\""), None, None, None)),
+        ("build\tDefaultGODEBUG=\"a=1,b=2 3\"\n", "a=1,b=2 3", None),
+        ("build\tDefaultGODEBUG=\"\n", "\"", None),
         // lines without fields
-        (
-            "dep\ndep\t\ndep\tgo.uber.org/automaxprocs\n=>\n=>\t\n=>\tx\nbuild\nbuild\t\n\n",
-            (Some(""), None, None, None),
-        ),
-        // a replacement of nothing, and one without a version
-        ("=>\tx\tv1\th1:\n", (Some(""), None, None, None)),
-        ("dep\tgo.uber.org/automaxprocs\tv1\n=>\tx\n", (Some(""), None, None, None)),
-    ];
-    for (lines, expected) in cases {
+        ("dep\ndep\t\n=>\n=>\t\n=>\tx\nbuild\nbuild\t\n\n", "", None),
+    ] {
         let modules = module_info(lines);
         let binary = buildinfo::parse(b"go1.25", &modules).unwrap();
-        let text = |bytes: Option<&[u8]>| bytes.map(|it| String::from_utf8(it.to_vec()).unwrap());
-        let found = (
-            text(binary.default_godebug),
-            binary.cgo,
-            text(binary.automaxprocs),
-            text(binary.automemlimit),
-        );
-        let (defaults, cgo, automaxprocs, automemlimit) = *expected;
-        let owned = |text: Option<&str>| text.map(str::to_owned);
-        let expected = (owned(defaults), cgo, owned(automaxprocs), owned(automemlimit));
-        assert_eq!(found, expected, "{lines}");
+        let expected = (Some(default_godebug.as_bytes()), cgo);
+        assert_eq!((binary.default_godebug, binary.cgo), expected, "{lines}");
     }
 }
 
@@ -608,7 +569,7 @@ fn the_cost_does_not_depend_on_the_size_of_the_file() {
         let source = Counted::new(file.as_fd());
         let mut buffer = Vec::new();
         let binary = parse_program(&made.bytes[..HEAD], &source, &mut buffer).unwrap();
-        assert_eq!(binary.automaxprocs, Some(&b"v1.5.3"[..]));
+        assert_eq!(binary.cgo, Some(false));
         (source.read.get(), source.calls.get())
     };
     let (read, calls) = cost(2 << 20);
@@ -694,7 +655,7 @@ proptest! {
     #[test]
     fn corrupted_module_information_does_not_panic(
         lines in vec(select(vec![
-            "dep\t", "go.uber.org/automaxprocs", "github.com/KimMachineGun/automemlimit", "\t", "\n",
+            "dep\t", "path\t", "\t", "\n",
             "=>\t", "build\t", "DefaultGODEBUG=", "CGO_ENABLED=", "\"", "v1.2.3", "\0", "\u{e9}", "=",
         ]), 0..40),
         frame in any::<(bool, Index, u8)>(),
@@ -705,11 +666,8 @@ proptest! {
             modules[at] = frame.2;
         }
         let binary = buildinfo::parse(b"go1.25", &modules).unwrap();
-        let inside = |value: Option<&[u8]>| value.is_none_or(|value| {
-            value.iter().all(|byte| !matches!(byte, b'\t' | b'\n'))
-        });
-        prop_assert!(inside(binary.default_godebug));
-        prop_assert!(inside(binary.automaxprocs) && inside(binary.automemlimit));
+        let ends_field = |byte: &u8| matches!(byte, b'\t' | b'\n');
+        prop_assert!(!binary.default_godebug.unwrap_or_default().iter().any(ends_field));
     }
 
     #[test]

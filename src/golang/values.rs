@@ -1,8 +1,18 @@
-//! Which values the Go runtime accepts in its environment variables, and what it takes them for.
+//! The environment variables of the Go runtime: their names, which values it accepts, and what it takes
+//! them for.
 
 use super::Release;
 use crate::text::split_once;
 use crate::units::{Bytes, parse_integer};
+
+/// The memory limit of the Go runtime.
+pub const GOMEMLIMIT: &str = "GOMEMLIMIT";
+/// The number of threads that run Go code at the same time.
+pub const GOMAXPROCS: &str = "GOMAXPROCS";
+/// The target of the garbage collector.
+pub const GOGC: &str = "GOGC";
+/// The other settings of the Go runtime.
+pub const GODEBUG: &str = "GODEBUG";
 
 /// From this release on, the runtime parses numbers with `ParseInt` of strconv, which accepts a
 /// leading plus, and rejects a minus without digits. The parsers before it did the opposite.
@@ -82,11 +92,4 @@ impl GodebugSetting {
         }
         setting
     }
-}
-
-/// Whether the version of a module, such as `v0.7.4`, is `release` or later. False for versions
-/// without numbers, such as `(devel)`.
-#[must_use]
-pub fn version_at_least(version: &[u8], release: Release) -> bool {
-    version.strip_prefix(b"v").is_some_and(|version| Release::parse(version) >= release)
 }

@@ -1,6 +1,6 @@
 //! Decides whether changed limits concern a program that runs. Pure.
 
-use crate::policy::{Decision, Plan, Reason};
+use crate::policy::{Decision, Plan};
 use crate::units::{Bytes, CpuQuota};
 
 /// The limits, and what a program that is started under them is given.
@@ -17,27 +17,17 @@ pub(super) struct AppliedLimits {
 pub(super) struct Applied<T> {
     /// The limit, if there is one.
     pub limit: Option<T>,
-    /// What a program is given at its start.
-    pub start_value: StartValue<T>,
-}
-
-/// What a program is given at its start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum StartValue<T> {
-    /// Nothing: no value was set, or the Go runtime follows the limit itself.
-    Nothing,
-    /// The value of `GOMEMLIMIT` or `GOMAXPROCS`.
-    Value(u64),
-    /// The limit: a library in the program has read it.
-    Limit(T),
+    /// The value of `GOMEMLIMIT` or `GOMAXPROCS` that a program is given at its start. None if it is
+    /// given none, or if the Go runtime follows the limit itself.
+    pub start_value: Option<u64>,
 }
 
 impl AppliedLimits {
     /// The limits at the start.
     pub(super) fn of(plan: &Plan<'_>) -> Self {
         let none = Self {
-            memory: Applied { limit: None, start_value: StartValue::Nothing },
-            cpu: Applied { limit: None, start_value: StartValue::Nothing },
+            memory: Applied { limit: None, start_value: None },
+            cpu: Applied { limit: None, start_value: None },
         };
         none.updated_by(plan)
     }
@@ -64,12 +54,7 @@ impl<T: Copy> Applied<T> {
         if !decision.is_known {
             return self;
         }
-        let start_value = match (decision.reason, decision.limit, decision.value) {
-            (Reason::Library(_), Some(limit), _) => StartValue::Limit(limit),
-            (Reason::Library(_), None, _) | (_, _, None) => StartValue::Nothing,
-            (_, _, Some(value)) => StartValue::Value(value),
-        };
-        Self { limit: decision.limit, start_value }
+        Self { limit: decision.limit, start_value: decision.value }
     }
 }
 

@@ -212,10 +212,14 @@ impl Monitor {
 
     /// Decides again from the limits that there are now.
     fn reevaluate(&mut self, options: &Options, stderr: &mut Stderr) -> OnResize {
-        let limits = cgroup::read(&sys_root(options));
+        let root = sys_root(options);
+        let mut limits = cgroup::read(&root);
         let mut buffer = Vec::new();
         let program = self.watcher.and_then(|watcher| watcher.program);
         let program = program.and_then(|file| golang::read(file, &mut buffer));
+        if let Some(rule) = policy::runtime_rule(&options.tuning, &limits, self.go_env, program) {
+            limits.runtime_quota = Some(cgroup::runtime_quota(&root, &limits, rule));
+        }
         let plan = policy::decide(&options.tuning, &limits, self.go_env, program, Vec::new());
         let before = self.applied;
         let now = before.updated_by(&plan);

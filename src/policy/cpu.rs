@@ -1,9 +1,10 @@
 //! Decides about `GOMAXPROCS`, and about the Go runtime's own rule for it.
 
-use super::{GoEnv, LimitReader, Note, Plan, Reason, warn_about_files};
-use crate::cgroup::limits::{CgroupVersion, ControllerLimits, Limits};
+use super::{GoEnv, Note, Plan, Reason, warn_about_files};
+use crate::cgroup::go_runtime::MountRule;
+use crate::cgroup::limits::{Limits, RuntimeQuota};
 use crate::error::Error;
-use crate::golang::values::{GodebugSetting, parse_go_integer, version_at_least};
+use crate::golang::values::{GOMAXPROCS, GodebugSetting, parse_go_integer};
 use crate::golang::{GoBinary, Release};
 use crate::options::{CpuMode, Rounding, Tuning};
 use crate::units::CpuQuota;
@@ -15,11 +16,8 @@ const UPDATEMAXPROCS: &str = "updatemaxprocs";
 
 /// The first release of Go with these settings.
 const CONTAINERMAXPROCS_SINCE: Release = Release { major: 1, minor: 25, patch: 0 };
-/// The first release of Go that finds its cgroup if the mount shows only a subtree of the
-/// hierarchy (golang/go#76390).
-const SUBTREE_MOUNT_SINCE: Release = Release { major: 1, minor: 26, patch: 0 };
-/// The first release of automaxprocs that finds its own cgroup on v2 (uber-go/automaxprocs#53).
-const CGROUP_V2_SINCE: Release = Release { major: 1, minor: 5, patch: 2 };
+/// The first release of Go that looks for a mount that shows its cgroup.
+const MATCHING_ROOT_SINCE: Release = Release { major: 1, minor: 26, patch: 0 };
 
 /// Decides what `GOMAXPROCS` is set to.
 pub(super) fn decide<'a>(
@@ -35,10 +33,10 @@ pub(super) fn decide<'a>(
         return;
     }
     let is_static = tuning.cpu == CpuMode::Static;
-    if !is_static && let Some(value) = env.gomaxprocs {
+    if let Some(value) = present(tuning, env) {
         let release = program.and_then(|program| program.release);
         if parse_go_integer(value, release).is_none_or(|threads| threads <= 0) {
-            let (name, expected) = ("GOMAXPROCS", "a whole number from 1");
+            let (name, expected) = (GOMAXPROCS, "a whole number from 1");
             warnings.push(Error::IgnoredByGo { name, value, expected });
         }
         decision.reason = Reason::Present;
@@ -47,19 +45,20 @@ pub(super) fn decide<'a>(
     if tuning.cpu_limit.is_none() {
         warn_about_files(&limits.cpu, warnings);
     }
-    let setter = if is_static || is_customised(tuning) {
-        Setter::Loadline(None)
-    } else {
-        setter(tuning.cpu, &limits.cpu, decision.limit, program, env.godebug)
-    };
-    let (quota, note) = match (decision.limit, setter) {
-        (Some(quota), Setter::Loadline(note)) => (quota, note),
-        // Without a quota too, so that the runtime follows one that is set later.
-        (Some(_), Setter::Program(reason)) | (None, Setter::Program(reason @ Reason::Live)) => {
-            decision.reason = reason;
-            return;
+    let note = match setter(tuning, limits, decision.limit, env.godebug, program) {
+        Setter::Loadline(note) => note,
+        Setter::Runtime(reason, _) => {
+            let note = why_runtime_differs(limits.runtime_quota, decision.limit);
+            // Without a quota only for `--cpu live`, so that the runtime follows one that is set later.
+            if note.is_none() && (decision.limit.is_some() || reason == Reason::Live) {
+                decision.reason = reason;
+                return;
+            }
+            note
         }
-        (None, _) => return,
+    };
+    let Some(quota) = decision.limit else {
+        return;
     };
 
     let mut threads = match tuning.cpu_rounding {
@@ -85,79 +84,101 @@ pub(super) fn decide<'a>(
     decision.note = note;
 }
 
+/// How the program's Go runtime looks for its quota, if the decision depends on what it finds.
+pub(super) fn runtime_rule(
+    tuning: &Tuning,
+    limits: &Limits,
+    env: GoEnv<'_>,
+    program: Option<&GoBinary<'_>>,
+) -> Option<MountRule> {
+    if tuning.cpu == CpuMode::Off || present(tuning, env).is_some() {
+        return None;
+    }
+    let quota = limits.cpu.lowest().map(|(quota, _)| quota);
+    match setter(tuning, limits, quota, env.godebug, program) {
+        Setter::Runtime(_, rule) => Some(rule),
+        Setter::Loadline(_) => None,
+    }
+}
+
+/// The value in the environment, unless it is replaced.
+fn present<'a>(tuning: &Tuning, env: GoEnv<'a>) -> Option<&'a [u8]> {
+    env.gomaxprocs.filter(|_| tuning.cpu != CpuMode::Static)
+}
+
 /// Whether the user asked for something that only loadline can do.
 fn is_customised(tuning: &Tuning) -> bool {
-    tuning.cpu_limit.is_some() || tuning.cpu_min > 1 || tuning.cpu_rounding != Rounding::Up
+    tuning.cpu == CpuMode::Static
+        || tuning.cpu_limit.is_some()
+        || tuning.cpu_min > 1
+        || tuning.cpu_rounding != Rounding::Up
+}
+
+/// Why the runtime would not use this quota, given what it finds.
+fn why_runtime_differs(found: Option<RuntimeQuota>, quota: Option<CpuQuota>) -> Option<Note> {
+    match (found?, quota) {
+        (Err(error), _) => Some(Note::RuntimeFails(error)),
+        (Ok(None), None) => None,
+        (Ok(Some(found)), Some(quota)) if !found.is_below(quota) && !quota.is_below(found) => None,
+        (Ok(_), _) => Some(Note::RuntimeFindsOther),
+    }
 }
 
 /// Who sets the number of threads.
 enum Setter {
-    /// The program itself, which finds the same quota.
-    Program(Reason),
-    /// loadline. The note says why the program does not.
+    /// The Go runtime, if it finds the same quota by this rule.
+    Runtime(Reason, MountRule),
+    /// loadline. The note says why the runtime does not.
     Loadline(Option<Note>),
 }
 
-/// Decides whether the program can be trusted to find the quota itself.
+/// Decides whether the number of threads can be left to the program's runtime.
 fn setter(
-    mode: CpuMode,
-    limits: &ControllerLimits<CpuQuota>,
+    tuning: &Tuning,
+    limits: &Limits,
     quota: Option<CpuQuota>,
-    program: Option<&GoBinary<'_>>,
     godebug: Option<&[u8]>,
+    program: Option<&GoBinary<'_>>,
 ) -> Setter {
-    let finds_quota = match quota {
-        Some(quota) => limits.leaf_shows(quota),
-        None => !limits.files.is_empty() && !limits.is_guess,
-    };
-    let automaxprocs = program.and_then(|program| program.automaxprocs);
-    let is_too_old = limits.version == Some(CgroupVersion::V2)
-        && automaxprocs.is_some_and(|version| !version_at_least(version, CGROUP_V2_SINCE));
-    if automaxprocs.is_some() && !is_too_old {
-        let library = LimitReader::Automaxprocs;
-        return if finds_quota {
-            Setter::Program(Reason::Library(library))
-        } else {
-            Setter::Loadline(Some(Note::OwnCgroupOnly(library)))
-        };
+    let is_live = tuning.cpu == CpuMode::Live;
+    let has_effect =
+        quota.is_some_and(|quota| limits.cpus.is_none_or(|cpus| quota.rounded_up() < cpus.into()));
+    if is_customised(tuning) || !has_effect && !is_live {
+        return Setter::Loadline(None);
     }
-
-    let is_live = mode == CpuMode::Live;
-    let reads_quota = |program: &&GoBinary<'_>| {
-        program.release.is_some_and(|release| release >= CONTAINERMAXPROCS_SINCE)
+    let Some(program) = program else {
+        return Setter::Loadline(is_live.then_some(Note::CannotFollow));
     };
-    let Some(program) = program.filter(reads_quota) else {
-        return Setter::Loadline(match (is_live, is_too_old) {
-            (true, _) => Some(Note::CannotFollow),
-            (false, true) => Some(Note::NoCgroupV2(LimitReader::Automaxprocs)),
-            (false, false) => None,
-        });
+    let rule = match program.release {
+        Some(release) if release >= MATCHING_ROOT_SINCE => MountRule::MatchingRoot,
+        Some(release) if release >= CONTAINERMAXPROCS_SINCE => MountRule::AnyRoot,
+        _ => return Setter::Loadline(is_live.then_some(Note::CannotFollow)),
     };
     let containermaxprocs = GodebugState::of(program, godebug, CONTAINERMAXPROCS);
     if !containermaxprocs.is_on && !is_live {
         return Setter::Loadline(None);
     }
+    let finds_quota = match quota {
+        Some(quota) => limits.cpu.leaf_shows(quota),
+        None => !limits.cpu.files.is_empty() && !limits.cpu.is_guess,
+    };
     // golang/go#81180
     if !finds_quota {
-        return Setter::Loadline(Some(Note::OwnCgroupOnly(LimitReader::GoRuntime)));
-    }
-    if limits.subtree_mount && program.release.is_some_and(|release| release < SUBTREE_MOUNT_SINCE)
-    {
-        return Setter::Loadline(Some(Note::SubtreeMount));
+        return Setter::Loadline(Some(Note::OwnCgroupOnly));
     }
     // What the user switches off stays off.
     if !containermaxprocs.is_on {
         return if containermaxprocs.is_set_by_user {
             Setter::Loadline(Some(Note::GodebugPresent))
         } else {
-            Setter::Program(Reason::Live)
+            Setter::Runtime(Reason::Live, rule)
         };
     }
     let updatemaxprocs = GodebugState::of(program, godebug, UPDATEMAXPROCS);
     if is_live && !updatemaxprocs.is_on && !updatemaxprocs.is_set_by_user {
-        Setter::Program(Reason::Live)
+        Setter::Runtime(Reason::Live, rule)
     } else {
-        Setter::Program(Reason::GoRuntime)
+        Setter::Runtime(Reason::GoRuntime, rule)
     }
 }
 

@@ -1,17 +1,15 @@
 //! Decides about `GOMEMLIMIT`.
 
-use super::{LimitReader, Note, Plan, Reason, warn_about_files};
-use crate::cgroup::limits::{ControllerLimits, Limits};
+use super::{Note, Plan, Reason, warn_about_files};
+use crate::cgroup::limits::Limits;
 use crate::error::Error;
-use crate::golang::values::{MAX_GOMEMLIMIT, parse_gomemlimit, version_at_least};
+use crate::golang::values::{MAX_GOMEMLIMIT, parse_gomemlimit};
 use crate::golang::{GoBinary, Release};
 use crate::options::{MemoryMode, Tuning};
-use crate::units::{Bytes, Ratio};
+use crate::units::Bytes;
 
 /// The first release of Go that reads `GOMEMLIMIT`.
 const GOMEMLIMIT_SINCE: Release = Release { major: 1, minor: 19, patch: 0 };
-/// The first release of automemlimit that reads the ancestors of the process's own cgroup too.
-const ANCESTORS_SINCE: Release = Release { major: 0, minor: 7, patch: 5 };
 
 /// Decides what `GOMEMLIMIT` is set to, given the value that it has in the environment.
 pub(super) fn decide<'a>(
@@ -39,8 +37,7 @@ pub(super) fn decide<'a>(
     let release = program.and_then(|program| program.release);
     let has_gomemlimit = release.is_none_or(|release| release >= GOMEMLIMIT_SINCE);
     let mut note = (!has_gomemlimit).then_some(Note::NoEffect);
-    let replaces = tuning.memory == MemoryMode::Always;
-    let present = gomemlimit.filter(|_| !replaces);
+    let present = gomemlimit.filter(|_| tuning.memory != MemoryMode::Always);
     let present_bytes = present.and_then(|value| parse_gomemlimit(value, release));
     if let Some(value) = present {
         let may_be_lowered = tuning.memory == MemoryMode::Cap && present_bytes.is_some();
@@ -59,18 +56,6 @@ pub(super) fn decide<'a>(
     let Some(limit) = decision.limit else {
         return;
     };
-    // A library does not replace a value that is set.
-    if !replaces
-        && present.is_none()
-        && !is_customised(tuning)
-        && let Some(version) = program.and_then(|program| program.automemlimit)
-    {
-        if automemlimit_finds(version, limit, decision.source, &limits.memory) {
-            decision.reason = Reason::Library(LimitReader::Automemlimit);
-            return;
-        }
-        note = note.or(Some(Note::OwnCgroupOnly(LimitReader::Automemlimit)));
-    }
     let (value, reason) = gomemlimit_for(limit, tuning, warnings);
     if value == Bytes(0) {
         // With 0 Go would collect garbage without pause.
@@ -106,29 +91,23 @@ fn warn_about_value<'a>(
     }
 }
 
-/// Whether the user asked for something that only loadline can do.
-fn is_customised(tuning: &Tuning) -> bool {
-    tuning.memory_limit.is_some()
-        || tuning.memory_reserve > Bytes(0)
-        || tuning.memory_ratio != Ratio::DEFAULT
-}
-
-/// Whether automemlimit of this version finds the limit that comes from the file `source`.
-fn automemlimit_finds(
-    version: &[u8],
-    limit: Bytes,
-    source: Option<&[u8]>,
-    limits: &ControllerLimits<Bytes>,
-) -> bool {
-    let reads_ancestors = version_at_least(version, ANCESTORS_SINCE);
-    let is_high = source.is_some_and(|file| file.ends_with(b"/memory.high"));
-    // Without its own cgroup it finds no ancestors either. It never reads memory.high.
-    limits.leaf_shows(limit) || (reads_ancestors && !limits.is_guess && !is_high)
-}
-
-/// The value of `GOMEMLIMIT` for a limit: the share, or what the reserve leaves if that is less.
+/// The value of `GOMEMLIMIT` for a limit: the share, or what the reserve leaves if that is less, but
+/// not below the minimum. In no case is it above the limit.
 fn gomemlimit_for(limit: Bytes, tuning: &Tuning, warnings: &mut Vec<Error<'_>>) -> (Bytes, Reason) {
     let limit = limit.min(MAX_GOMEMLIMIT);
+    let minimum = tuning.memory_min;
+    let (value, reason) = share_or_rest(limit, tuning, warnings);
+    if minimum <= value {
+        (value, reason)
+    } else if minimum <= limit {
+        (minimum, Reason::MemoryMinimum(minimum))
+    } else {
+        (limit, Reason::BelowMinimum(minimum))
+    }
+}
+
+/// The share of a limit, or what the reserve leaves if that is less.
+fn share_or_rest(limit: Bytes, tuning: &Tuning, warnings: &mut Vec<Error<'_>>) -> (Bytes, Reason) {
     let (ratio, reserve) = (tuning.memory_ratio, tuning.memory_reserve);
     let share = ratio.of(limit);
     let rest = Bytes(limit.0.saturating_sub(reserve.0));

@@ -5,14 +5,15 @@ mod cpu;
 mod memory;
 mod reason;
 
+use crate::cgroup::go_runtime::MountRule;
 use crate::cgroup::limits::{ControllerLimits, FileProblem, Limit, LimitValue, Limits};
 use crate::error::Error;
 use crate::golang::GoBinary;
-use crate::golang::values::parse_go_integer;
+use crate::golang::values::{GOGC, parse_go_integer};
 use crate::options::Tuning;
 use crate::units::{Bytes, CpuQuota};
 
-pub use reason::{LimitReader, Note, Reason};
+pub use reason::{Note, Reason};
 
 /// The values of Go's variables in the inherited environment. None if the variable is not set, or
 /// empty, which the Go runtime takes for the same.
@@ -62,6 +63,18 @@ pub struct Plan<'a> {
     pub warnings: Vec<Error<'a>>,
 }
 
+/// How the program's Go runtime looks for its CPU quota, if the decision depends on what it finds:
+/// then [`decide`] needs to have that in [`Limits::runtime_quota`].
+#[must_use]
+pub fn runtime_rule(
+    tuning: &Tuning,
+    limits: &Limits,
+    env: GoEnv<'_>,
+    program: Option<GoBinary<'_>>,
+) -> Option<MountRule> {
+    cpu::runtime_rule(tuning, limits, env, program.as_ref())
+}
+
 /// Decides what a program is told. `program` is None if it is not known to be a Go program. The
 /// plan's warnings begin with `warnings`.
 #[must_use]
@@ -89,7 +102,7 @@ pub fn decide<'a>(
         && value != b"off"
         && parse_go_integer(value, release).is_none()
     {
-        let (name, expected) = ("GOGC", "a percentage such as 100, or off");
+        let (name, expected) = (GOGC, "a percentage such as 100, or off");
         plan.warnings.push(Error::IgnoredByGo { name, value, expected });
     }
     if plan.cpu.reason == Reason::Live {

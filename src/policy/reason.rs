@@ -1,29 +1,9 @@
 //! Why a variable is set or left alone, and how that is worded.
 
+use crate::cgroup::limits::RuntimeError;
 use crate::options::Rounding;
 use crate::units::{Bytes, Ratio};
 use std::fmt::{self, Display, Formatter};
-
-/// A part of the program that reads limits itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LimitReader {
-    /// The Go runtime, which reads the CPU quota since Go 1.25.
-    GoRuntime,
-    /// The library that sets GOMAXPROCS from inside the program.
-    Automaxprocs,
-    /// The library that sets the memory limit from inside the program.
-    Automemlimit,
-}
-
-impl Display for LimitReader {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::GoRuntime => "the Go runtime",
-            Self::Automaxprocs => "go.uber.org/automaxprocs",
-            Self::Automemlimit => "github.com/KimMachineGun/automemlimit",
-        })
-    }
-}
 
 /// Why a variable is set to its value, or left alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +33,10 @@ pub enum Reason {
     Share(Ratio),
     /// The limit minus a reserve.
     Reserve(Bytes),
+    /// The minimum that the user asked for, which is above the share and what the reserve leaves.
+    MemoryMinimum(Bytes),
+    /// The whole limit, which is below the minimum that the user asked for.
+    BelowMinimum(Bytes),
     /// The quota is not below the number of CPUs.
     EnoughCpus {
         /// How many CPUs the process may run on.
@@ -66,8 +50,6 @@ pub enum Reason {
     GoRuntime,
     /// The Go runtime finds the same limit, and follows its changes, because GODEBUG is set.
     Live,
-    /// A library in the program finds the same limit.
-    Library(LimitReader),
     /// The number of CPUs, which is below the quota.
     CappedAtCpus(u64),
 }
@@ -89,6 +71,10 @@ impl Display for Reason {
             Self::NothingLeft => f.write_str("the limit leaves nothing for Go"),
             Self::Share(ratio) => write!(f, "{ratio} of the limit"),
             Self::Reserve(reserve) => write!(f, "the limit minus a reserve of {reserve}"),
+            Self::MemoryMinimum(minimum) => write!(f, "raised to the minimum of {minimum}"),
+            Self::BelowMinimum(minimum) => {
+                write!(f, "the whole limit, which is below the minimum of {minimum}")
+            }
             Self::EnoughCpus { cpus } => {
                 write!(f, "the quota is not below the number of usable CPUs ({cpus})")
             }
@@ -98,9 +84,6 @@ impl Display for Reason {
             Self::GoRuntime => f.write_str("left to the Go runtime, which finds the same limit"),
             Self::Live => {
                 f.write_str("left to the Go runtime, which follows the limit because of GODEBUG")
-            }
-            Self::Library(library) => {
-                write!(f, "left to {library} in the program, which reads the same limit")
             }
             Self::CappedAtCpus(cpus) => write!(f, "capped at the number of usable CPUs ({cpus})"),
         }
@@ -114,15 +97,14 @@ pub enum Note {
     NoEffect,
     /// The environment sets GOMEMLIMIT to a higher value.
     LoweredGomemlimit,
-    /// The program reads limits itself, but misses this one, which is in another cgroup than its
-    /// own.
-    OwnCgroupOnly(LimitReader),
-    /// Go 1.25 does not find its cgroup if the mount shows only a subtree of the hierarchy.
-    SubtreeMount,
+    /// The Go runtime reads the quota of the process's own cgroup only, and this one is of another.
+    OwnCgroupOnly,
+    /// The Go runtime does not find its quota.
+    RuntimeFails(RuntimeError),
+    /// The Go runtime finds another quota, that of another cgroup.
+    RuntimeFindsOther,
     /// The program's Go is older than the runtime's updates of GOMAXPROCS.
     CannotFollow,
-    /// The library in the program does not support cgroup v2.
-    NoCgroupV2(LimitReader),
     /// The user's GODEBUG switches the runtime's own rule off.
     GodebugPresent,
 }
@@ -132,14 +114,25 @@ impl Display for Note {
         match self {
             Self::NoEffect => f.write_str("no effect on this program: it needs Go 1.19 or later"),
             Self::LoweredGomemlimit => f.write_str("the value in the environment is higher"),
-            Self::OwnCgroupOnly(reader) => {
-                write!(f, "{reader} reads only the process's own cgroup")
+            Self::OwnCgroupOnly => {
+                f.write_str("the Go runtime reads only the process's own cgroup")
             }
-            Self::SubtreeMount => f.write_str("Go 1.25 does not find its cgroup below this mount"),
+            Self::RuntimeFails(RuntimeError::Unreadable) => {
+                f.write_str("the Go runtime cannot read the list of mounts")
+            }
+            Self::RuntimeFails(RuntimeError::Malformed) => {
+                f.write_str("the Go runtime cannot parse the list of mounts")
+            }
+            Self::RuntimeFails(RuntimeError::RootIsNoPath) => f.write_str(
+                "the Go runtime stops at a mount whose root is no path (golang/go#81864)",
+            ),
+            Self::RuntimeFails(RuntimeError::NotFound) => {
+                f.write_str("the Go runtime does not find its cgroup")
+            }
+            Self::RuntimeFindsOther => {
+                f.write_str("the Go runtime reads the quota of another cgroup")
+            }
             Self::CannotFollow => f.write_str("the program's Go version cannot follow changes"),
-            Self::NoCgroupV2(library) => {
-                write!(f, "{library} in the program is too old for cgroup v2")
-            }
             Self::GodebugPresent => f.write_str("GODEBUG already sets it"),
         }
     }

@@ -1,13 +1,14 @@
 use super::*;
-use crate::cgroup::limits::{CgroupVersion, LimitFile};
+use crate::cgroup::limits::{CgroupVersion, LimitFile, RuntimeError};
 use crate::golang::Release;
-use crate::golang::values::parse_gomemlimit;
+use crate::golang::values::{MAX_GOMEMLIMIT, parse_gomemlimit};
 use crate::options::{CpuMode, MemoryMode, Rounding};
 use crate::sys::Errno;
 use crate::units::Ratio;
 use proptest::prelude::*;
 
 const MIB: u64 = 1 << 20;
+const UP: Reason = Reason::Rounded(Rounding::Up);
 
 fn controller<T>(value: LimitValue<T>) -> ControllerLimits<T> {
     let files = vec![LimitFile { path: b"/limit".to_vec(), value, in_ancestor: false }];
@@ -30,6 +31,8 @@ fn limits(memory: LimitValue<Bytes>, cpu: LimitValue<CpuQuota>) -> Limits {
         memory_total: Some(Bytes(1024 * MIB)),
         cpus: Some(8),
         problems: Vec::new(),
+        cgroups: Vec::new(),
+        runtime_quota: None,
     }
 }
 
@@ -75,6 +78,59 @@ fn gomemlimit_is_the_share_or_what_the_reserve_leaves_if_that_is_less() {
         let plan = decide(&tuning, &limits, GoEnv::default());
         assert_eq!(plan.memory.value, Some(value), "{ratio:?} {reserve}");
         assert_eq!(plan.warnings.len(), warnings, "{ratio:?} {reserve}");
+    }
+}
+
+#[test]
+fn gomemlimit_is_not_below_the_minimum_unless_the_limit_is() {
+    let minimum = |bytes| Reason::MemoryMinimum(Bytes(bytes));
+    let (share, below) = (Reason::Share(Ratio::DEFAULT), Reason::BelowMinimum(Bytes(64 * MIB)));
+    let reserve = Reason::Reserve(Bytes(30 * MIB));
+    for (limit, memory_min, memory_reserve, value, reason, warnings) in [
+        (400 * MIB, 0, 0, 320 * MIB, share, 0),
+        (400 * MIB, 64 * MIB, 0, 320 * MIB, share, 0),
+        (80 * MIB, 64 * MIB, 0, 64 * MIB, share, 0),
+        (80 * MIB - 1, 64 * MIB, 0, 64 * MIB, minimum(64 * MIB), 0),
+        (70 * MIB, 64 * MIB, 0, 64 * MIB, minimum(64 * MIB), 0),
+        (64 * MIB, 64 * MIB, 0, 64 * MIB, minimum(64 * MIB), 0),
+        (64 * MIB - 1, 64 * MIB, 0, 64 * MIB - 1, below, 0),
+        (1, 64 * MIB, 0, 1, below, 0),
+        // The minimum takes from the reserve.
+        (100 * MIB, 64 * MIB, 30 * MIB, 70 * MIB, reserve, 0),
+        (90 * MIB, 64 * MIB, 30 * MIB, 64 * MIB, minimum(64 * MIB), 0),
+        (70 * MIB, 64 * MIB, 70 * MIB, 64 * MIB, minimum(64 * MIB), 1),
+        (400 * MIB, u64::MAX, 0, 400 * MIB, Reason::BelowMinimum(Bytes(u64::MAX)), 0),
+    ] {
+        let limits = limited(limit, 20_000);
+        let (memory_min, memory_reserve) = (Bytes(memory_min), Bytes(memory_reserve));
+        let tuning = Tuning { memory_min, memory_reserve, ..Tuning::DEFAULT };
+        let plan = decide(&tuning, &limits, GoEnv::default());
+        let decided = (plan.memory.value, plan.memory.reason, plan.warnings.len());
+        assert_eq!(decided, (Some(value), reason, warnings), "{limit} {memory_min:?}");
+    }
+    let tuning = Tuning { memory_min: Bytes(MIB), ..Tuning::DEFAULT };
+    let plan = |limit| decide(&tuning, Box::leak(Box::new(limited(limit, 1))), GoEnv::default());
+    assert_eq!(plan(0).memory.reason, Reason::NothingLeft, "0 would be collection without pause");
+    assert_eq!(plan(1025 * MIB).memory.value, None, "no limit, so no value");
+}
+
+#[test]
+fn the_minimum_is_for_values_that_loadline_sets() {
+    let limits = limited(70 * MIB, 20_000);
+    for (memory, value, gomemlimit) in [
+        (MemoryMode::Auto, None, Some(64 * MIB)),
+        (MemoryMode::Auto, Some("1MiB"), None),
+        (MemoryMode::Cap, Some("1MiB"), None),
+        (MemoryMode::Cap, Some("60MiB"), None),
+        (MemoryMode::Cap, Some("64MiB"), None),
+        (MemoryMode::Cap, Some("65MiB"), Some(64 * MIB)),
+        (MemoryMode::Cap, Some("off"), Some(64 * MIB)),
+        (MemoryMode::Always, Some("1MiB"), Some(64 * MIB)),
+        (MemoryMode::Off, None, None),
+    ] {
+        let tuning = Tuning { memory, memory_min: Bytes(64 * MIB), ..Tuning::DEFAULT };
+        let env = GoEnv { gomemlimit: value.map(str::as_bytes), ..GoEnv::default() };
+        assert_eq!(values(&tuning, &limits, env)[0], gomemlimit, "{memory:?} {value:?}");
     }
 }
 
@@ -239,15 +295,6 @@ fn the_mode_cap_lowers_a_higher_gomemlimit_and_leaves_a_lower_one() {
         let decided = (memory.value, memory.reason, memory.note, plan.warnings.len());
         assert_eq!(decided, (gomemlimit, reason, note, warnings), "{value:?}");
     }
-    // Where a value is set, the library in the program leaves it as it is.
-    let program = GoBinary { automemlimit: Some(b"v0.7.4"), ..go(22) };
-    let tuning = Tuning { memory: MemoryMode::Cap, ..Tuning::DEFAULT };
-    let limits = nested(false);
-    for (gomemlimit, value) in [(None, None), (Some(&b"off"[..]), Some(320 * MIB))] {
-        let env = GoEnv { gomemlimit, ..GoEnv::default() };
-        let plan = super::decide(&tuning, &limits, env, Some(program), Vec::new());
-        assert_eq!(plan.memory.value, value, "{gomemlimit:?}");
-    }
 }
 
 #[test]
@@ -282,8 +329,6 @@ fn go(minor: u16) -> GoBinary<'static> {
         release: Some(Release { major: 1, minor, patch: 3 }),
         default_godebug: None,
         cgo: None,
-        automaxprocs: None,
-        automemlimit: None,
     }
 }
 
@@ -320,21 +365,20 @@ fn gomaxprocs_is_left_to_a_runtime_that_finds_the_same_quota() {
         default_godebug: Some(b"asynctimerchan=1,containermaxprocs=0,updatemaxprocs=0"),
         ..go(minor)
     };
-    let own = Some(Note::OwnCgroupOnly(LimitReader::GoRuntime));
-    let up = Reason::Rounded(Rounding::Up);
+    let own = Some(Note::OwnCgroupOnly);
     for (program, above, cpu, value, reason, note) in [
-        (go(24), false, Auto, Some(2), up, None),
-        (go(24), true, Auto, Some(1), up, None),
-        (go(24), false, Live, Some(2), up, Some(Note::CannotFollow)),
+        (go(24), false, Auto, Some(2), UP, None),
+        (go(24), true, Auto, Some(1), UP, None),
+        (go(24), false, Live, Some(2), UP, Some(Note::CannotFollow)),
         (go(25), false, Auto, None, Reason::GoRuntime, None),
         (go(25), false, Live, None, Reason::GoRuntime, None),
-        (go(25), false, Static, Some(2), up, None),
-        (go(25), true, Auto, Some(1), up, own),
-        (go(25), true, Live, Some(1), up, own),
-        (old(25), false, Auto, Some(2), up, None),
-        (old(25), true, Auto, Some(1), up, None),
+        (go(25), false, Static, Some(2), UP, None),
+        (go(25), true, Auto, Some(1), UP, own),
+        (go(25), true, Live, Some(1), UP, own),
+        (old(25), false, Auto, Some(2), UP, None),
+        (old(25), true, Auto, Some(1), UP, None),
         (old(27), false, Live, None, Reason::Live, None),
-        (old(27), true, Live, Some(1), up, own),
+        (old(27), true, Live, Some(1), UP, own),
     ] {
         let limits = nested(above);
         let plan = decided(cpu, &limits, GoEnv::default(), program);
@@ -365,19 +409,64 @@ fn in_live_mode_a_quota_that_is_set_later_is_followed() {
 }
 
 #[test]
-fn go_1_25_does_not_find_its_cgroup_below_the_mount_of_a_subtree() {
-    let mut limits = nested(false);
-    limits.cpu.subtree_mount = true;
-    let plan = decided(CpuMode::Auto, &limits, GoEnv::default(), go(25));
-    assert_eq!((plan.cpu.value, plan.cpu.note), (Some(2), Some(Note::SubtreeMount)));
-    let plan = decided(CpuMode::Auto, &limits, GoEnv::default(), go(26));
-    assert_eq!((plan.cpu.value, plan.cpu.reason), (None, Reason::GoRuntime));
-    limits.cpu.is_guess = true;
-    let plan = decided(CpuMode::Auto, &limits, GoEnv::default(), go(26));
-    assert_eq!(
-        (plan.cpu.value, plan.cpu.note),
-        (Some(2), Some(Note::OwnCgroupOnly(LimitReader::GoRuntime)))
-    );
+fn gomaxprocs_is_set_for_a_runtime_that_does_not_find_the_quota() {
+    use CpuMode::{Auto, Live};
+    let old = GoBinary { default_godebug: Some(b"containermaxprocs=0"), ..go(27) };
+    let quota = |quota| Ok(CpuQuota::new(quota, 100_000));
+    let fails = Err(RuntimeError::RootIsNoPath);
+    for (cpu, program, found, value, reason, note) in [
+        (Auto, go(25), quota(150_000), None, Reason::GoRuntime, None),
+        (Auto, go(27), Ok(CpuQuota::new(3, 2)), None, Reason::GoRuntime, None),
+        (Auto, go(27), quota(150_001), Some(2), UP, Some(Note::RuntimeFindsOther)),
+        (Auto, go(27), quota(50_000), Some(2), UP, Some(Note::RuntimeFindsOther)),
+        (Auto, go(27), Ok(None), Some(2), UP, Some(Note::RuntimeFindsOther)),
+        (Auto, go(27), fails, Some(2), UP, Some(Note::RuntimeFails(RuntimeError::RootIsNoPath))),
+        (Live, old, quota(150_000), None, Reason::Live, None),
+        (Live, old, fails, Some(2), UP, Some(Note::RuntimeFails(RuntimeError::RootIsNoPath))),
+    ] {
+        let limits = Limits { runtime_quota: Some(found), ..nested(false) };
+        let plan = decided(cpu, &limits, GoEnv::default(), program);
+        let decided = (plan.cpu.value, plan.cpu.reason, plan.cpu.note);
+        assert_eq!(decided, (value, reason, note), "{found:?} {cpu:?}");
+        assert_eq!(plan.godebug.is_some(), reason == Reason::Live);
+    }
+    // What a runtime without a quota does not find cannot be followed either.
+    let unlimited = Limits { cpu: controller(LimitValue::Unlimited), ..limited(MIB, 1) };
+    for (found, reason) in [(Ok(None), Reason::Live), (fails, Reason::Unlimited)] {
+        let limits = Limits { runtime_quota: Some(found), ..unlimited.clone() };
+        assert_eq!(decided(Live, &limits, GoEnv::default(), old).cpu.reason, reason);
+    }
+}
+
+#[test]
+fn what_the_runtime_finds_is_asked_only_if_it_matters() {
+    use CpuMode::{Auto, Live, Off, Static};
+    use MountRule::{AnyRoot, MatchingRoot};
+    let old = |minor| GoBinary { default_godebug: Some(b"containermaxprocs=0"), ..go(minor) };
+    let all_cpus = Limits { cpus: Some(2), ..nested(false) };
+    let unlimited = Limits { cpu: controller(LimitValue::Unlimited), ..limited(MIB, 1) };
+    for (cpu, limits, gomaxprocs, program, rule) in [
+        (Auto, nested(false), None, Some(go(25)), Some(AnyRoot)),
+        (Auto, nested(false), None, Some(go(26)), Some(MatchingRoot)),
+        (Auto, nested(false), None, Some(go(28)), Some(MatchingRoot)),
+        (Auto, nested(false), None, Some(go(24)), None),
+        (Auto, nested(false), None, Some(old(27)), None),
+        (Auto, nested(false), None, None, None),
+        (Auto, nested(false), Some(&b"3"[..]), Some(go(27)), None),
+        (Auto, nested(true), None, Some(go(27)), None),
+        (Auto, all_cpus.clone(), None, Some(go(27)), None),
+        (Auto, unlimited.clone(), None, Some(go(27)), None),
+        (Static, nested(false), None, Some(go(27)), None),
+        (Off, nested(false), None, Some(go(27)), None),
+        (Live, nested(false), None, Some(old(27)), Some(MatchingRoot)),
+        (Live, unlimited, None, Some(old(25)), Some(AnyRoot)),
+    ] {
+        let tuning = Tuning { cpu, ..Tuning::DEFAULT };
+        let env = GoEnv { gomaxprocs, ..GoEnv::default() };
+        assert_eq!(runtime_rule(&tuning, &limits, env, program), rule, "{cpu:?} {program:?}");
+    }
+    let plan = decided(Auto, &all_cpus, GoEnv::default(), go(27));
+    assert_eq!(plan.cpu.reason, Reason::EnoughCpus { cpus: 2 }, "nothing is said of the runtime");
 }
 
 #[test]
@@ -412,56 +501,9 @@ fn customised_values_are_not_left_to_the_program() {
         (Tuning { cpu_min: 3, ..Tuning::DEFAULT }, 3),
         (Tuning { cpu_rounding: Rounding::Down, ..Tuning::DEFAULT }, 1),
     ] {
-        let program = GoBinary { automaxprocs: Some(b"v1.6.0"), ..go(25) };
-        let env = GoEnv::default();
-        let plan = super::decide(&tuning, &limits, env, Some(program), Vec::new());
+        let plan = super::decide(&tuning, &limits, GoEnv::default(), Some(go(25)), Vec::new());
         assert_eq!(plan.cpu.value, Some(value), "{tuning:?}");
     }
-    for tuning in [
-        Tuning { memory_limit: Some(Bytes(MIB)), ..Tuning::DEFAULT },
-        Tuning { memory_reserve: Bytes(MIB), ..Tuning::DEFAULT },
-        Tuning { memory_ratio: Ratio::parse(b"0.7").unwrap(), ..Tuning::DEFAULT },
-        Tuning { memory: MemoryMode::Always, ..Tuning::DEFAULT },
-    ] {
-        let program = GoBinary { automemlimit: Some(b"v0.7.4"), ..go(25) };
-        let env = GoEnv::default();
-        let plan = super::decide(&tuning, &limits, env, Some(program), Vec::new());
-        assert!(plan.memory.value.is_some(), "{tuning:?}");
-    }
-}
-
-#[test]
-fn a_variable_is_left_to_a_library_that_finds_the_same_limit() {
-    let cpu = GoBinary { automaxprocs: Some(b"v1.6.0"), ..go(22) };
-    let memory =
-        |version: &'static str| GoBinary { automemlimit: Some(version.as_bytes()), ..go(22) };
-    let plan = |above, program| {
-        let limits = Box::leak(Box::new(nested(above)));
-        decided(CpuMode::Auto, limits, GoEnv::default(), program)
-    };
-    assert_eq!(plan(false, cpu).cpu.reason, Reason::Library(LimitReader::Automaxprocs));
-    assert_eq!(plan(true, cpu).cpu.value, Some(1));
-    assert_eq!(plan(true, cpu).cpu.note, Some(Note::OwnCgroupOnly(LimitReader::Automaxprocs)));
-    assert_eq!(
-        plan(false, memory("v0.7.4")).memory.reason,
-        Reason::Library(LimitReader::Automemlimit)
-    );
-    assert_eq!(plan(true, memory("v0.7.4")).memory.value, Some(240 * MIB));
-    assert_eq!(plan(true, memory("(devel)")).memory.value, Some(240 * MIB));
-    assert_eq!(
-        plan(true, memory("v0.7.5")).memory.reason,
-        Reason::Library(LimitReader::Automemlimit)
-    );
-    assert_eq!(plan(true, memory("v1.0.0-rc1")).memory.value, None);
-    let mut limits = nested(false);
-    let (path, value) = (b"/a/b/memory.high".to_vec(), bytes(200 * MIB));
-    limits.memory.files.push(LimitFile { path, value, in_ancestor: false });
-    let plan = decided(CpuMode::Auto, &limits, GoEnv::default(), memory("v0.7.5"));
-    assert_eq!(plan.memory.value, Some(160 * MIB), "it does not read memory.high");
-    let mut limits = nested(true);
-    limits.memory.is_guess = true;
-    let plan = decided(CpuMode::Auto, &limits, GoEnv::default(), memory("v0.7.5"));
-    assert_eq!(plan.memory.value, Some(240 * MIB), "it does not find its cgroup either");
 }
 
 #[test]
@@ -509,24 +551,6 @@ fn live_mode_switches_on_updates_if_only_they_are_off() {
 }
 
 #[test]
-fn gomaxprocs_is_not_left_to_an_automaxprocs_without_cgroup_v2_support() {
-    for (version, is_left) in
-        [("v1.4.0", false), ("v1.5.1", false), ("v1.6.0", true), ("(devel)", false)]
-    {
-        let program = GoBinary { automaxprocs: Some(version.as_bytes()), ..go(21) };
-        let limits = nested(false);
-        let plan = decided(CpuMode::Auto, &limits, GoEnv::default(), program);
-        assert_eq!(plan.cpu.value.is_none(), is_left, "{version}");
-        let v1 = Limits {
-            cpu: ControllerLimits { version: Some(CgroupVersion::V1), ..nested(false).cpu },
-            ..limits
-        };
-        let plan = decided(CpuMode::Auto, &v1, GoEnv::default(), program);
-        assert_eq!(plan.cpu.value, None, "{version}");
-    }
-}
-
-#[test]
 fn a_value_that_go_ignores_is_warned_about() {
     let limits = nested(false);
     for (gomaxprocs, gogc, warnings) in [
@@ -557,13 +581,16 @@ fn a_value_that_go_ignores_is_warned_about() {
 proptest! {
     #[test]
     fn values_are_within_the_limits_and_accepted_by_go(
-        limit: u64, quota in 1u64.., reserve: u64, cpus in 1u32.., cpu_min in 1u64..100,
+        limit: u64, quota in 1u64.., reserve: u64, minimum: u64, cpus in 1u32..,
+        cpu_min in 1u64..100,
     ) {
         let limits = Limits { memory_total: None, cpus: Some(cpus), ..limited(limit, quota) };
-        let tuning = Tuning { memory_reserve: Bytes(reserve), cpu_min, ..Tuning::DEFAULT };
+        let (memory_reserve, memory_min) = (Bytes(reserve), Bytes(minimum));
+        let tuning = Tuning { memory_reserve, memory_min, cpu_min, ..Tuning::DEFAULT };
         let [memory, cpu] = values(&tuning, &limits, GoEnv::default());
         if let Some(memory) = memory {
             prop_assert!(0 < memory && memory <= limit);
+            prop_assert!(memory >= minimum.min(limit).min(MAX_GOMEMLIMIT.0));
             prop_assert!(parse_gomemlimit(memory.to_string().as_bytes(), None) == Some(Bytes(memory)));
         }
         prop_assert!(cpu.is_none_or(|cpu| 1 <= cpu && cpu < cpus.into()));

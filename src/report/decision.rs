@@ -1,5 +1,6 @@
 //! What the reports say about a decision, for memory and CPU alike.
 
+use crate::golang::values::{GOMAXPROCS, GOMEMLIMIT};
 use crate::policy::{Decision, Note, Plan, Reason};
 use core::fmt::{self, Display, Formatter};
 
@@ -30,12 +31,12 @@ pub(super) struct Why {
 impl<'a> AnyDecision<'a> {
     /// The decision about `GOMEMLIMIT`.
     pub(super) fn memory(plan: &'a Plan<'a>) -> Self {
-        Self::new("GOMEMLIMIT", &plan.memory, "")
+        Self::new(GOMEMLIMIT, &plan.memory, "")
     }
 
     /// The decision about `GOMAXPROCS`.
     pub(super) fn cpu(plan: &'a Plan<'a>) -> Self {
-        Self::new("GOMAXPROCS", &plan.cpu, " CPU")
+        Self::new(GOMAXPROCS, &plan.cpu, " CPU")
     }
 
     fn new<T: Display>(

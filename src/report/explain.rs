@@ -112,9 +112,7 @@ fn write_program(
     };
     let default_godebug = go.default_godebug.filter(|settings| !settings.is_empty());
     writeln!(f, "  go          {}", Escaped(go.version))?;
-    write_if_some(f, "  defaults    ", default_godebug)?;
-    write_if_some(f, "  automaxprocs  ", go.automaxprocs)?;
-    write_if_some(f, "  automemlimit  ", go.automemlimit)
+    write_if_some(f, "  defaults    ", default_godebug)
 }
 
 fn write_if_some(f: &mut Formatter<'_>, label: &str, value: Option<&[u8]>) -> fmt::Result {
@@ -165,8 +163,6 @@ impl Display for JsonReport<'_> {
         let path = OrNull(path.map(JsonString));
         let version = OrNull(go.map(|go| JsonString(go.version)));
         let default_godebug = OrNull(go.and_then(|go| go.default_godebug).map(JsonString));
-        let automaxprocs = OrNull(go.and_then(|go| go.automaxprocs).map(JsonString));
-        let automemlimit = OrNull(go.and_then(|go| go.automemlimit).map(JsonString));
         let cgo = OrNull(go.and_then(|go| go.cgo));
         write!(
             f,
@@ -175,8 +171,6 @@ impl Display for JsonReport<'_> {
              \"path\":{path},\
              \"go_version\":{version},\
              \"go_debug_defaults\":{default_godebug},\
-             \"automaxprocs\":{automaxprocs},\
-             \"automemlimit\":{automemlimit},\
              \"cgo\":{cgo}}},\
              \"warnings\":["
         )?;

@@ -65,8 +65,6 @@ fn the_json_report_can_be_parsed() {
             "path": null,
             "go_version": null,
             "go_debug_defaults": null,
-            "automaxprocs": null,
-            "automemlimit": null,
             "cgo": null,
         },
         "warnings": [Error::RefusedByGo(b"\"1\xffGB\"").to_string()],
@@ -86,8 +84,7 @@ fn the_keys_of_the_json_report_keep_their_order() {
              \"guessed\":false}},\"cpu\":{{\"limit_cpus\":0.333333,\"source\":null,\
              \"GOMAXPROCS\":null,\"GODEBUG\":\"a=1,b=\u{fffd}\",\"reason\":\"{}\",\
              \"guessed\":true}},\"program\":{{\"name\":\"x\",\"path\":null,\"go_version\":null,\
-             \"go_debug_defaults\":null,\"automaxprocs\":null,\"automemlimit\":null,\
-             \"cgo\":null}},\"warnings\":[]}}\n",
+             \"go_debug_defaults\":null,\"cgo\":null}},\"warnings\":[]}}\n",
             Note::NoEffect,
             Reason::EnoughCpus { cpus: 1 },
         )
@@ -101,8 +98,6 @@ fn the_reports_and_the_summary_say_what_is_set_and_why() {
         release: None,
         default_godebug: Some(b"containermaxprocs=0"),
         cgo: Some(true),
-        automaxprocs: None,
-        automemlimit: Some(b"v0.7.4"),
     };
     let program =
         ExplainedProgram { name: Some(b"/app"), path: Some(b"/app"), hint: "", go: Some(go) };
@@ -113,8 +108,6 @@ fn the_reports_and_the_summary_say_what_is_set_and_why() {
         "path": "/app",
         "go_version": "go1.25.3",
         "go_debug_defaults": "containermaxprocs=0",
-        "automaxprocs": null,
-        "automemlimit": "v0.7.4",
         "cgo": true,
     });
     assert_eq!(json["program"], expected);
@@ -134,7 +127,6 @@ fn the_reports_and_the_summary_say_what_is_set_and_why() {
         "program\n  path        \"/app\"\n",
         "  go          go1.25.3\n",
         "  defaults    containermaxprocs=0\n",
-        "  automemlimit  v0.7.4\n",
         "warning: GOMEMLIMIT=\"\\\"1\\xffGB\\\"\" is left unchanged",
     ] {
         assert!(text.contains(part), "{part:?} is not in {text}");

@@ -360,3 +360,23 @@ fn gomemlimit_that_cannot_help_is_a_warning_and_cap_lowers_it() {
                    it is 400 MiB, and the memory limit is 400 MiB; --memory cap lowers it\n";
     assert!(explanation.contains(warning), "{explanation}");
 }
+
+#[test]
+fn minimum_raises_gomemlimit_but_not_above_the_limit() {
+    for (limit, expected, reason) in [
+        ("100MiB", "83886080", "80% of the limit"),
+        ("70MiB", "67108864", "raised to the minimum of 64 MiB"),
+        ("60MiB", "62914560", "the whole limit, which is below the minimum of 64 MiB"),
+    ] {
+        let launch = Launch::new(Place::Subreaper, &["environment"])
+            .environment("LOADLINE_MEMORY_MIN=64MiB")
+            .environment(format!("LOADLINE_MEMORY_LIMIT={limit}"))
+            .environment("TINI_VERBOSITY=2");
+        let mut init = launch.start();
+        let entry = OsString::from(format!("GOMEMLIMIT={expected}"));
+        let found = strings(&init.output());
+        assert!(found.contains(&entry), "{limit}: {found:?}");
+        let messages = init.messages();
+        assert!(messages.contains(&format!("GOMEMLIMIT={expected} ({reason}; ")), "{messages}");
+    }
+}

@@ -224,7 +224,8 @@ fn sigterm_from_outside_at_the_same_time_does_no_harm() {
     }
 }
 
-/// Half a CPU and one CPU both give one thread, and values that the user has set do not change.
+/// Half a CPU and one CPU both give one thread, both limits are below the minimum, and values that the
+/// user has set do not change.
 #[test]
 fn change_without_effect_on_the_program_is_only_logged() {
     let mut all = Vec::new();
@@ -233,6 +234,7 @@ fn change_without_effect_on_the_program_is_only_logged() {
             ("--cpu=auto", "GOGC=100", CPU, "100000 100000\n", "CPU 1"),
             ("--cpu=auto", "GOMEMLIMIT=390MiB", MEMORY, "629145600\n", "memory 600 MiB"),
             ("--memory=off", "GOGC=100", MEMORY, "629145600\n", "memory 600 MiB"),
+            ("--memory-min=390MiB", "GOGC=100", MEMORY, "471859200\n", "memory 450 MiB"),
             ("--cpu=off", "GOGC=100", CPU, "max 100000\n", "CPU none"),
         ] {
             let tree = Tree::v2();

@@ -1,6 +1,6 @@
 use super::*;
 use crate::options::Rounding;
-use crate::policy::LimitReader;
+use crate::policy::Reason;
 use crate::units::Ratio;
 use proptest::prelude::*;
 
@@ -47,31 +47,20 @@ fn a_limit_that_cannot_be_read_stays_as_it_was() {
     assert!(!now.has_limits_of(&before));
 }
 
-/// A value, a limit that a library reads once, or nothing.
+/// By a value, or by none.
 #[test]
-fn a_program_goes_by_what_it_has_read_at_its_start() {
+fn a_program_goes_by_the_value_that_it_was_given_at_its_start() {
     let applied = |plan: &Plan<'_>| AppliedLimits::of(plan);
     let after = |now: fn(u64) -> Decision<'static, CpuQuota>| {
         let [before, now] = [50, 100].map(|it| applied(&plan(memory(400), now(it))));
         (!before.has_start_values_of(&now), !before.has_limits_of(&now))
     };
-    let quota = |hundredths| cpu(hundredths).limit;
     assert_eq!(after(cpu), (false, true), "both are one thread");
     assert_eq!(after(|it| cpu(2 * it)), (true, true));
-    let library = Reason::Library(LimitReader::Automaxprocs);
-    assert_eq!(
-        applied(&plan(memory(400), decision(quota(50), None, library))).cpu.start_value,
-        StartValue::Limit(quota(50).unwrap())
-    );
-    assert_eq!(
-        after(|it| decision(cpu(it).limit, None, Reason::Library(LimitReader::Automaxprocs))),
-        (true, true),
-        "the library has read it once"
-    );
     for reason in [Reason::GoRuntime, Reason::Live, Reason::Present, Reason::Off] {
         let applied = applied(&plan(decision(memory(400).limit, None, reason), none(reason)));
-        assert_eq!(applied.memory.start_value, StartValue::Nothing, "{reason:?}");
-        assert_eq!(applied.cpu.start_value, StartValue::Nothing, "{reason:?}");
+        assert_eq!(applied.memory.start_value, None, "{reason:?}");
+        assert_eq!(applied.cpu.start_value, None, "{reason:?}");
     }
 }
 
@@ -82,7 +71,6 @@ fn any_decision<T: std::fmt::Debug + Clone + 'static>(
         Just(Reason::Unknown),
         Just(Reason::Unlimited),
         Just(Reason::Present),
-        Just(Reason::Library(LimitReader::Automemlimit)),
         Just(UP),
         Just(SHARE),
     ];

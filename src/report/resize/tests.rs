@@ -1,6 +1,6 @@
 use super::*;
 use crate::options::Rounding;
-use crate::policy::{Decision, LimitReader, Note, Reason};
+use crate::policy::{Decision, Note, Reason};
 use crate::stderr::LineBuffer;
 use crate::units::Ratio;
 use core::fmt::Write;
@@ -50,7 +50,7 @@ fn the_report_says_what_has_changed_and_what_a_start_would_give() {
 #[test]
 fn the_end_of_the_report_is_in_the_line_whatever_the_paths_are() {
     let long = &*b"/x".repeat(4096).leak();
-    let longest = Some(Note::OwnCgroupOnly(LimitReader::Automemlimit));
+    let longest = Some(Note::OwnCgroupOnly);
     let (source, note) = (Some(long), longest);
     let memory = Decision { source, note, ..memory(600) };
     let cpu = Decision { source, note, ..cpu(200) };

@@ -12,11 +12,11 @@ import struct
 import subprocess
 
 import programs
-from programs import AUTOMAXPROCS, AUTOMEMLIMIT, HOME, LOADLINE, NEWEST, TOOLCHAINS, TOP, Cannot
+from programs import HOME, LOADLINE, NEWEST, TOOLCHAINS, TOP, Cannot
 from report import main
 
 DEBIAN = ["runc", "containerd", "docker.io"]
-NOTHING = dict.fromkeys(("go_version", "go_debug_defaults", "automaxprocs", "automemlimit", "cgo"))
+NOTHING = dict.fromkeys(("go_version", "go_debug_defaults", "cgo"))
 HOLE = 300 << 20
 # The most bytes that may be read of a file of any size.
 MOST = 512 << 10
@@ -63,12 +63,6 @@ def by_go(go, files):
                 info["go_debug_defaults"] = QUOTED.sub(r"\1", value)
             elif key == "CGO_ENABLED":
                 info["cgo"] = value == "1"
-        elif kind == "dep":
-            module = {AUTOMAXPROCS: "automaxprocs", AUTOMEMLIMIT: "automemlimit"}.get(fields[0])
-            if module:
-                info[module] = fields[1]
-        elif kind == "=>" and module:
-            info[module] = fields[1]
     return found
 
 
@@ -93,12 +87,8 @@ def knows_the_suite(report, built):
     """Checks loadline, and so `go version -m`, against the way the programs were built."""
     for program in built:
         found = explained(program.path)
-        wanted = {path: "(devel)" if how == "replace" else version
-                  for path, version, how in program.modules}
         off = "containermaxprocs=0" in (found["go_debug_defaults"] or "")
         report.check(f"{program.name}: is as it was built",
-                     automaxprocs=(found["automaxprocs"], wanted.get(AUTOMAXPROCS)),
-                     automemlimit=(found["automemlimit"], wanted.get(AUTOMEMLIMIT)),
                      cgo=(found["cgo"], program.cgo),
                      follows=(program.minor >= 25 and not off, program.follows))
 

@@ -3,7 +3,7 @@
 
 For each program in each place, it checks three things: what the runtime does without loadline; the
 output of `loadline --explain`; and what the program sees under loadline. loadline must set the values
-that the runtime would get wrong, and no others. Exits with 2 if the machine cannot run this.
+that the runtime would get wrong, and no others, whatever libraries are in the program. Exits with 2 if the machine cannot run this.
 """
 
 import dataclasses
@@ -14,8 +14,8 @@ import subprocess
 import time
 
 import programs
-from places import MANY, MEMORY, PATIENCE, Place, Tree, made, set_quota
-from programs import AUTOMAXPROCS, AUTOMEMLIMIT, NEWEST, TOOLCHAINS
+from places import MANY, MEMORY, ONLY_A_PART, PATIENCE, Place, Tree, made, set_quota, with_mounts
+from programs import AUTOMAXPROCS, NEWEST, TOOLCHAINS
 from report import main
 
 # The value with which Go reports no memory limit.
@@ -26,13 +26,60 @@ SOME = Place("2.5 CPUs", leaf=2.5)
 PLENTY = Place("20 CPUs", leaf=20)
 NONE = Place("no quota")
 ABOVE = Place("2.5 CPUs above", above=2.5)
-PART = Place("2.5 CPUs, the mount begins there", leaf=2.5, part=True)
+PART = Place("2.5 CPUs, the mount begins there", leaf=2.5, script=ONLY_A_PART, lost=(25,),
+             why="does not find its cgroup")
 REAL = Place("half a CPU on the CPUs there are", leaf=0.5, cpus=None)
 LIVE = Place("a quota that changes", leaf=2.5)
 PLACES = [HALF, SOME, PLENTY, NONE, ABOVE, PART, REAL]
 TREES = [Tree("half a CPU", leaf=0.5), Tree("2.5 CPUs", leaf=2.5), Tree("20 CPUs", leaf=20),
          Tree("no quota"), Tree("2.5 CPUs above", above=2.5), Tree("4 CPUs, 2.5 above", leaf=4, above=2.5),
          Tree("2.5 CPUs, 4 above", leaf=2.5, above=4), Tree("2.5 CPUs, as above", leaf=2.5, above=2.5)]
+# Lists of mounts that make the runtime look elsewhere, or give up. It has readers of its own since 1.25.
+NETWORK_NAMESPACE = 'touch "$extra/net"; mount --bind /proc/self/ns/net "$extra/net"'
+HIDDEN = """
+mkdir "$extra/hidden"
+mount -t tmpfs none "$extra/hidden"
+mkdir "$extra/hidden/cpu"
+mount --bind /sys/fs/cgroup/cpu "$extra/hidden/cpu"
+mount -t tmpfs none "$extra/hidden"
+"""
+LONG = """
+cd "$extra"
+name=$(printf 'd%.0s' $(seq 200))
+for _ in $(seq 20); do mkdir "$name"; cd "$name"; done
+mount --bind /sys/fs/cgroup/cpu .
+cd /
+"""
+FIRST_AT_THE_PARENT = """
+mkdir "$extra/parent"
+mount --bind "/sys/fs/cgroup/cpu/${cgroup%/*}" "$extra/parent"
+"""
+OVERLAY = """
+mkdir "$extra/merged"
+cd "$extra"
+lower=
+for n in $(seq 50); do name=$(printf 'l%.0s' $(seq 60))$n; mkdir "$name"; lower=$lower:$name; done
+mount -t overlay -o "lowerdir=${lower#:}" none "$extra/merged"
+cd /
+"""
+MOUNTED = [
+    Place("a network namespace is mounted first", leaf=2.5,
+          script=with_mounts(NETWORK_NAMESPACE, show=""), lost=(26, 27), why="whose root is no path"),
+    Place("a network namespace is mounted later", leaf=2.5,
+          script=with_mounts(show="", after=NETWORK_NAMESPACE)),
+    Place("the first mount is hidden", leaf=2.5, script=with_mounts(HIDDEN, show=""),
+          lost=(25, 26, 27), why="does not find its cgroup"),
+    Place("the path of the first mount is too long", leaf=2.5, script=with_mounts(LONG, show=""),
+          lost=(25, 26, 27), why="does not find its cgroup"),
+    Place("the first mount begins at the parent", leaf=2.5,
+          script=with_mounts(FIRST_AT_THE_PARENT, show=""), lost=(25,), why="does not find its cgroup"),
+    Place("the first mount begins at another cgroup", leaf=2.5,
+          script=with_mounts(FIRST_AT_THE_PARENT.replace("${cgroup%/*}", "${cgroup%%/*}/half-a-CPU"), show=""),
+          lost=(25,), why="does not find its cgroup"),
+    Place("paths with escapes", leaf=2.5, leaf_name="a b\\c:d,e#",
+          script=with_mounts(show="", at="$mounts/a b\\\\c\n\td")),
+    Place("a long line before", leaf=2.5, script=with_mounts(OVERLAY, show="")),
+]
 TRACKING = ["containermaxprocs", "updatemaxprocs"]
 
 
@@ -46,10 +93,9 @@ class Expected:
     threads: int
 
 
-def version_of(program, module):
-    """The version of a module in the program, as numbers, or None."""
-    return next((tuple(int(part) for part in version[1:].split("."))
-                 for path, version, how in program.modules if path == module), None)
+def sets_threads(program):
+    """Whether an active library in the program sets the number of threads, unless GOMAXPROCS is set."""
+    return any(path == AUTOMAXPROCS for path, *_ in program.modules)
 
 
 def follows(program, debug=None):
@@ -59,13 +105,6 @@ def follows(program, debug=None):
     return program.follows
 
 
-def library_that_reads(program, place):
-    """The version of automaxprocs in the program, if it reads the quota in this place."""
-    library = version_of(program, AUTOMAXPROCS)
-    # uber-go/automaxprocs#21, #49 and #53
-    return library if library and (not place.v2 or library >= (1, 5, 2)) else None
-
-
 def can_follow(program, place, debug):
     """Whether the runtime follows the quota if loadline adds settings to GODEBUG."""
     return (program.minor >= 25 and not is_lost(program, place)
@@ -73,14 +112,13 @@ def can_follow(program, place, debug):
 
 
 def is_lost(program, place):
-    """golang/go#76390: the runtime looks for the path of the cgroup below the mount point, and ignores
-    the root of the mount."""
-    return place.part and program.minor == 25
+    """Whether the runtime does not find the quota of its own cgroup."""
+    return program.minor in place.lost
 
 
 def alone(program, place, debug=None):
     """The number of threads without loadline. Only the quota of the own cgroup counts."""
-    if place.leaf and library_that_reads(program, place):
+    if place.leaf and sets_threads(program):
         return max(1, math.floor(place.leaf))
     if place.leaf and follows(program, debug) and not is_lost(program, place):
         return min(place.seen_cpus, max(2, math.ceil(place.leaf)))
@@ -92,22 +130,12 @@ def right(place, least=1):
     return min(place.seen_cpus, max(least, math.ceil(place.quota))) if place.quota else place.seen_cpus
 
 
-def expected_memory(program, place):
-    # On cgroup v1 automemlimit finds the limit of an ancestor too, in the leaf's memory.stat.
-    library = version_of(program, AUTOMEMLIMIT)
-    left = library and (place.leaf or not place.v2 or library > (0, 7, 4))
-    return str(MEMORY * 8 // 10) if place.quota and not left else None
-
-
 def expected(program, place, mode="auto", debug=None):
     threads, maxprocs = right(place), None
-    library, is_in_leaf = library_that_reads(program, place), place.leaf and place.leaf == place.quota
+    is_in_leaf = place.leaf and place.leaf == place.quota
     if mode == "static" and place.quota:
         maxprocs = str(threads)
-    elif library and is_in_leaf:
-        threads = alone(program, place)
-    elif (mode == "live" and (is_in_leaf or not place.quota and not library)
-          and can_follow(program, place, debug)):
+    elif mode == "live" and (is_in_leaf or not place.quota) and can_follow(program, place, debug):
         # Without a quota, this is for one that comes later. The runtime itself uses at least two threads.
         threads = right(place, 2)
         missing = [f"{key}=1" for key in TRACKING if key not in (debug or "")]
@@ -115,9 +143,13 @@ def expected(program, place, mode="auto", debug=None):
             debug = ",".join([*filter(None, [debug]), *missing])
     elif is_in_leaf and follows(program, debug) and not is_lost(program, place):
         threads = alone(program, place, debug)
-    elif alone(program, place, debug) != threads:
+    elif threads < place.seen_cpus:
         maxprocs = str(threads)
-    return Expected(expected_memory(program, place), maxprocs, debug, threads)
+    else:
+        # There is nothing to set, whatever the program makes of that.
+        threads = alone(program, place, debug)
+    memory = str(MEMORY * 8 // 10) if place.quota else None
+    return Expected(memory, maxprocs, debug, threads)
 
 
 def why(program, place, mode, debug):
@@ -125,9 +157,9 @@ def why(program, place, mode, debug):
     if mode not in ("auto", "live") or not place.quota or place.quota >= place.seen_cpus:
         return ""
     if mode == "live" and program.minor < 25:
-        return "" if version_of(program, AUTOMAXPROCS) else "cannot follow changes"
+        return "cannot follow changes"
     if follows(program, debug) and is_lost(program, place):
-        return "does not find its cgroup below this mount"
+        return place.why
     return "only the process's own cgroup" if follows(program, debug) and not place.leaf else ""
 
 
@@ -333,7 +365,7 @@ def before_gomemlimit(report, program):
 def check_all(report, built):
     plain = [program for program in built if not program.kind]
     with_libraries = [program for program in built if program.kind != "replaced" and program.modules]
-    with made([*PLACES, LIVE]):
+    with made([*PLACES, *MOUNTED, LIVE]):
         for program in built:
             # In these, automaxprocs is an empty package.
             for place in PLACES * (program.kind not in ("vendored", "replaced")):
@@ -341,6 +373,10 @@ def check_all(report, built):
         for program in plain:
             for place in (HALF, SOME, PLENTY, ABOVE, PART, NONE):
                 for mode in ("static", "live"):
+                    report.case(decides, program, place, mode)
+        for program in plain:
+            for place in MOUNTED * (program.minor >= 25):
+                for mode in ("auto", "live"):
                     report.case(decides, program, place, mode)
         for program in plain:
             if program.minor >= 25:

@@ -12,6 +12,7 @@ import sys
 
 import live
 import machine
+import runtimes
 from environments import SLACK, v1_environments, v2_environments
 from machine import Broken, CannotRun, Machine
 from runc import MIB, container, memory
@@ -283,8 +284,8 @@ def run(guest, report, replace):
     for environment in v2_environments():
         attempt(report, environment.name, environment.check, guest, report, replace)
     for case in [container_init, oom_group, oom_reports, out_of_sight, confine, founding_case,
-                 live.idle_begins, live.memory_warn, live.resize_log, live.resize_signal, live.resize_exit,
-                 live.idle_ends, last_process]:
+                 runtimes.find_their_quota, live.idle_begins, live.memory_warn, live.resize_log,
+                 live.resize_signal, live.resize_exit, live.idle_ends, last_process]:
         attempt(report, case.__name__, case, guest, report)
 
 
@@ -296,7 +297,7 @@ def main():
     # SIGTERM becomes an exception, so that the machine is ended.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by SIGTERM"))
     try:
-        machine.set_up()
+        machine.set_up(runtimes.files())
     except CannotRun as reason:
         print(f"vm: not run: {reason}")
         sys.exit(2)
