@@ -123,10 +123,11 @@ pub fn start(
         .and_then(|file| sys::open(file).ok())
         .and_then(|file| golang::read(file.as_fd(), &mut buffer));
 
-    if let Some(rule) = policy::runtime_rule(&options.tuning, &limits, go_env, go) {
+    let runtime = go.map(|go| go.runtime());
+    if let Some(rule) = policy::runtime_rule(&options.tuning, &limits, go_env, runtime) {
         limits.runtime_quota = Some(cgroup::runtime_quota(&root, &limits, rule));
     }
-    let mut plan = policy::decide(&options.tuning, &limits, go_env, go, warnings);
+    let mut plan = policy::decide(&options.tuning, &limits, go_env, runtime, warnings);
     if let Action::Explain(format) = action {
         let explanation = Explanation {
             plan: &plan,
@@ -174,7 +175,7 @@ pub fn start(
             if command.args.has_fallen_back() {
                 (plan.memory.value, plan.cpu.value) = (None, None);
             }
-            let monitor = Monitor::new(&options, &limits, &plan, go_env);
+            let monitor = Monitor::new(&options, &limits, &plan, go_env, runtime);
             Continue(Running { supervisor, monitor })
         }
         Err(cause) => Break(fail(&Error::Spawn(cause), &mut stderr)),

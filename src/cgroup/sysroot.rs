@@ -5,7 +5,6 @@
 
 use crate::sys::Errno;
 use core::ffi::CStr;
-use std::ffi::CString;
 
 /// The cgroups of this process, one line per hierarchy (cgroups(7)).
 pub const SELF_CGROUP: &[u8] = b"/proc/self/cgroup";
@@ -25,12 +24,6 @@ pub const DEFAULT_MOUNTINFO: &[u8] = b"1 0 0:1 / /sys/fs/cgroup rw - cgroup2 cgr
 2 0 0:2 / /sys/fs/cgroup/memory rw - cgroup cgroup memory
 3 0 0:3 / /sys/fs/cgroup/cpu rw - cgroup cgroup cpu
 ";
-
-/// The path of the file that a process executes, in the running system (`proc_pid_exe(5)`).
-#[must_use]
-pub fn executable_of(pid: u32) -> Option<CString> {
-    CString::new(format!("/proc/{pid}/exe")).ok()
-}
 
 /// The root directory for `/proc` and `/sys`: that of the running system, or a captured tree.
 #[derive(Clone, Copy, Debug)]
@@ -137,10 +130,5 @@ mod tests {
         }
         assert!(SysRoot::new(None).is_system() && SysRoot::new(Some(b"/")).is_system());
         assert!(!SysRoot::new(Some(b"/captured")).is_system());
-    }
-
-    #[test]
-    fn the_executable_of_a_process_is_named_by_its_pid() {
-        assert_eq!(executable_of(12).as_deref(), Some(c"/proc/12/exe"));
     }
 }

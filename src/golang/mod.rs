@@ -12,6 +12,7 @@ use crate::sys;
 use crate::units::parse_integer;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd};
+use values::{CONTAINERMAXPROCS, GodebugSetting, UPDATEMAXPROCS};
 
 /// The build information of a Go program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,30 @@ pub struct GoBinary<'a> {
     pub default_godebug: Option<&'a [u8]>,
     /// Whether the program was built with cgo. None if that is not recorded.
     pub cgo: Option<bool>,
+}
+
+impl GoBinary<'_> {
+    /// What the build decides about the program's Go runtime.
+    #[must_use]
+    pub fn runtime(&self) -> GoRuntime {
+        let default = |name| GodebugSetting::find(self.default_godebug, name, self.release).is_on;
+        GoRuntime {
+            release: self.release,
+            containermaxprocs: default(CONTAINERMAXPROCS),
+            updatemaxprocs: default(UPDATEMAXPROCS),
+        }
+    }
+}
+
+/// What the build of a program decides about its Go runtime. It outlives what was read of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GoRuntime {
+    /// The release, as in [`GoBinary`].
+    pub release: Option<Release>,
+    /// The default of [`CONTAINERMAXPROCS`]. None if it is that of the toolchain.
+    pub containermaxprocs: Option<bool>,
+    /// The default of [`UPDATEMAXPROCS`]. None if it is that of the toolchain.
+    pub updatemaxprocs: Option<bool>,
 }
 
 /// A release of Go. Release candidates and development versions count as the

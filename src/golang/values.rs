@@ -65,6 +65,11 @@ fn parse_i64(text: &[u8], release: Option<Release>) -> Option<i64> {
     i64::try_from(parse_integer(digits)?).ok()?.checked_mul(sign)
 }
 
+/// The `GODEBUG` setting that makes the runtime derive GOMAXPROCS from the quota.
+pub const CONTAINERMAXPROCS: &str = "containermaxprocs";
+/// The `GODEBUG` setting that makes the runtime follow changes of the quota.
+pub const UPDATEMAXPROCS: &str = "updatemaxprocs";
+
 /// What a `GODEBUG` such as `a=1,b=2` says about one setting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GodebugSetting {

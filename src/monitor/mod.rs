@@ -14,6 +14,7 @@ use crate::cgroup::counters::{Counters, OomKillCounter, delta};
 use crate::cgroup::limits::Limits;
 use crate::cgroup::sysroot::MEMINFO;
 use crate::cgroup::{self, SysRoot};
+use crate::golang::GoRuntime;
 use crate::options::{Format, Options};
 use crate::policy::{GoEnv, Plan};
 use crate::report::oom::{GoMemLimit, OomContext, OomReport, OomVictim};
@@ -43,6 +44,9 @@ pub struct ProgramEnd {
 #[derive(Clone, Copy, Debug)]
 pub struct Monitor {
     go_env: GoEnv<'static>,
+    /// The Go runtime of the program that was started. If it executes another program, a restart
+    /// would begin with this one again.
+    runtime: Option<GoRuntime>,
     gomemlimit: GoMemLimit,
     applied: AppliedLimits,
     /// The form of the run summary, if one was asked for.
@@ -64,6 +68,7 @@ impl Monitor {
         limits: &Limits,
         plan: &Plan<'_>,
         go_env: GoEnv<'static>,
+        runtime: Option<GoRuntime>,
     ) -> Self {
         let is_verbose = options.verbosity >= LogLevel::Info as u32;
         let report = options.report.or(is_verbose.then_some(Format::Text));
@@ -72,6 +77,7 @@ impl Monitor {
         let counted = if report.is_some() { oom_kills.read() } else { None };
         Self {
             go_env,
+            runtime,
             gomemlimit: match (plan.memory.value, go_env.gomemlimit) {
                 (Some(bytes), _) => GoMemLimit::SetByUs(bytes),
                 (None, Some(value)) => GoMemLimit::Inherited(value),
@@ -89,12 +95,12 @@ impl Monitor {
 
     /// Begins to count OOM kills and to watch what the options ask for, when the program has run for
     /// a moment.
-    pub fn startup_done(&mut self, child_pid: i32, options: &Options, stderr: &mut Stderr) {
+    pub fn startup_done(&mut self, options: &Options, stderr: &mut Stderr) {
         if self.before.oom_kills.is_none() {
             self.before.oom_kills = self.oom_kills.read();
         }
         self.startup_done_at = Some(Timestamp::now());
-        self.start_watching(child_pid, options, stderr);
+        self.start_watching(options, stderr);
     }
 
     /// Reports the end of the program: an OOM kill, and the run summary.

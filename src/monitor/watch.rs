@@ -6,10 +6,8 @@ use super::{Monitor, sys_root};
 use crate::cgroup;
 use crate::cgroup::counters::Counters;
 use crate::cgroup::pressure::MemoryPressureFiles;
-use crate::cgroup::sysroot::executable_of;
 use crate::deadline;
 use crate::error::Error;
-use crate::golang;
 use crate::options::{OnResize, Options};
 use crate::policy;
 use crate::report::oom::OomContext;
@@ -20,7 +18,6 @@ use crate::sys::{self, Errno, PollEvents, Poller, Timestamp};
 use crate::units::Bytes;
 use core::mem::replace;
 use core::time::Duration;
-use std::os::fd::BorrowedFd;
 
 /// The delay from the first write to a limit file to the new decision. A resize writes several files.
 const DEBOUNCE: Duration = Duration::from_millis(250);
@@ -32,8 +29,6 @@ const STALE_READS: u32 = 32;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Watcher {
     poller: Poller,
-    /// The program's file, which tells how it was built.
-    program: Option<BorrowedFd<'static>>,
     /// When the limits are evaluated again.
     reevaluate_at: Option<Timestamp>,
     memory: Option<MemoryWatch>,
@@ -57,12 +52,7 @@ struct MemoryWatch {
 impl Monitor {
     /// Begins to watch what the options ask for. What cannot be watched is logged, and the rest goes
     /// on.
-    pub(super) fn start_watching(
-        &mut self,
-        child_pid: i32,
-        options: &Options,
-        stderr: &mut Stderr,
-    ) {
+    pub(super) fn start_watching(&mut self, options: &Options, stderr: &mut Stderr) {
         let watches_limits = options.on_resize != OnResize::Ignore;
         if !watches_limits && !options.memory_warn {
             return;
@@ -112,9 +102,7 @@ impl Monitor {
                 Err(cause) => warn("--memory-warn", cause),
             }
         }
-        let program = executable_of(child_pid.unsigned_abs());
-        let program = program.and_then(|path| sys::open(&path).ok()).map(sys::keep_open);
-        self.watcher = Some(Watcher { poller, program, reevaluate_at, memory });
+        self.watcher = Some(Watcher { poller, reevaluate_at, memory });
         if options.memory_warn && memory.is_some() {
             sys::prefault_stack();
             // To have something to compare with.
@@ -214,17 +202,12 @@ impl Monitor {
     fn reevaluate(&mut self, options: &Options, stderr: &mut Stderr) -> OnResize {
         let root = sys_root(options);
         let mut limits = cgroup::read(&root);
-        let mut buffer = Vec::new();
-        let program = self.watcher.and_then(|watcher| watcher.program);
-        let program = program.and_then(|file| golang::read(file, &mut buffer));
-        if let Some(rule) = policy::runtime_rule(&options.tuning, &limits, self.go_env, program) {
+        let Self { go_env, runtime, applied: before, .. } = *self;
+        if let Some(rule) = policy::runtime_rule(&options.tuning, &limits, go_env, runtime) {
             limits.runtime_quota = Some(cgroup::runtime_quota(&root, &limits, rule));
         }
-        let plan = policy::decide(&options.tuning, &limits, self.go_env, program, Vec::new());
-        let before = self.applied;
+        let plan = policy::decide(&options.tuning, &limits, go_env, runtime, Vec::new());
         let now = before.updated_by(&plan);
-        // The program may be another one by now, such as one that a wrapper has executed, and the
-        // decision another one for it. Only new limits count.
         if now.has_limits_of(&before) {
             return OnResize::Ignore;
         }

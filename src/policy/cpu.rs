@@ -4,15 +4,12 @@ use super::{GoEnv, Note, Plan, Reason, warn_about_files};
 use crate::cgroup::go_runtime::MountRule;
 use crate::cgroup::limits::{Limits, RuntimeQuota};
 use crate::error::Error;
-use crate::golang::values::{GOMAXPROCS, GodebugSetting, parse_go_integer};
-use crate::golang::{GoBinary, Release};
+use crate::golang::values::{
+    CONTAINERMAXPROCS, GOMAXPROCS, GodebugSetting, UPDATEMAXPROCS, parse_go_integer,
+};
+use crate::golang::{GoRuntime, Release};
 use crate::options::{CpuMode, Rounding, Tuning};
 use crate::units::CpuQuota;
-
-/// The `GODEBUG` setting that makes the runtime derive GOMAXPROCS from the quota.
-const CONTAINERMAXPROCS: &str = "containermaxprocs";
-/// The `GODEBUG` setting that makes the runtime follow changes of the quota.
-const UPDATEMAXPROCS: &str = "updatemaxprocs";
 
 /// The first release of Go with these settings.
 const CONTAINERMAXPROCS_SINCE: Release = Release { major: 1, minor: 25, patch: 0 };
@@ -25,7 +22,7 @@ pub(super) fn decide<'a>(
     tuning: &Tuning,
     limits: &'a Limits,
     env: GoEnv<'a>,
-    program: Option<&GoBinary<'_>>,
+    program: Option<GoRuntime>,
 ) {
     let Plan { cpu: decision, warnings, .. } = plan;
     if tuning.cpu == CpuMode::Off {
@@ -89,7 +86,7 @@ pub(super) fn runtime_rule(
     tuning: &Tuning,
     limits: &Limits,
     env: GoEnv<'_>,
-    program: Option<&GoBinary<'_>>,
+    program: Option<GoRuntime>,
 ) -> Option<MountRule> {
     if tuning.cpu == CpuMode::Off || present(tuning, env).is_some() {
         return None;
@@ -138,7 +135,7 @@ fn setter(
     limits: &Limits,
     quota: Option<CpuQuota>,
     godebug: Option<&[u8]>,
-    program: Option<&GoBinary<'_>>,
+    program: Option<GoRuntime>,
 ) -> Setter {
     let is_live = tuning.cpu == CpuMode::Live;
     let has_effect =
@@ -154,7 +151,8 @@ fn setter(
         Some(release) if release >= CONTAINERMAXPROCS_SINCE => MountRule::AnyRoot,
         _ => return Setter::Loadline(is_live.then_some(Note::CannotFollow)),
     };
-    let containermaxprocs = GodebugState::of(program, godebug, CONTAINERMAXPROCS);
+    let state = |name, default| GodebugState::of(program, godebug, name, default);
+    let containermaxprocs = state(CONTAINERMAXPROCS, program.containermaxprocs);
     if !containermaxprocs.is_on && !is_live {
         return Setter::Loadline(None);
     }
@@ -174,7 +172,7 @@ fn setter(
             Setter::Runtime(Reason::Live, rule)
         };
     }
-    let updatemaxprocs = GodebugState::of(program, godebug, UPDATEMAXPROCS);
+    let updatemaxprocs = state(UPDATEMAXPROCS, program.updatemaxprocs);
     if is_live && !updatemaxprocs.is_on && !updatemaxprocs.is_set_by_user {
         Setter::Runtime(Reason::Live, rule)
     } else {
@@ -190,15 +188,11 @@ struct GodebugState {
 }
 
 impl GodebugState {
-    fn of(program: &GoBinary<'_>, godebug: Option<&[u8]>, name: &str) -> Self {
+    fn of(program: GoRuntime, godebug: Option<&[u8]>, name: &str, default: Option<bool>) -> Self {
         let user = GodebugSetting::find(godebug, name, program.release);
         // The toolchain's default is on. It records "off" in the program if go.mod names an older
         // version of Go.
-        let default = GodebugSetting::find(program.default_godebug, name, program.release);
-        Self {
-            is_on: user.is_on.or(default.is_on).unwrap_or(true),
-            is_set_by_user: user.is_present,
-        }
+        Self { is_on: user.is_on.or(default).unwrap_or(true), is_set_by_user: user.is_present }
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Note, Plan, Reason, warn_about_files};
 use crate::cgroup::limits::Limits;
 use crate::error::Error;
 use crate::golang::values::{MAX_GOMEMLIMIT, parse_gomemlimit};
-use crate::golang::{GoBinary, Release};
+use crate::golang::{GoRuntime, Release};
 use crate::options::{MemoryMode, Tuning};
 use crate::units::Bytes;
 
@@ -17,7 +17,7 @@ pub(super) fn decide<'a>(
     tuning: &Tuning,
     limits: &'a Limits,
     gomemlimit: Option<&'a [u8]>,
-    program: Option<&GoBinary<'_>>,
+    program: Option<GoRuntime>,
 ) {
     let Plan { memory: decision, warnings, .. } = plan;
     // A limit above the machine's memory is never reached. An equal one counts: lxcfs shows the

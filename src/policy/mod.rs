@@ -8,7 +8,7 @@ mod reason;
 use crate::cgroup::go_runtime::MountRule;
 use crate::cgroup::limits::{ControllerLimits, FileProblem, Limit, LimitValue, Limits};
 use crate::error::Error;
-use crate::golang::GoBinary;
+use crate::golang::GoRuntime;
 use crate::golang::values::{GOGC, parse_go_integer};
 use crate::options::Tuning;
 use crate::units::{Bytes, CpuQuota};
@@ -70,9 +70,9 @@ pub fn runtime_rule(
     tuning: &Tuning,
     limits: &Limits,
     env: GoEnv<'_>,
-    program: Option<GoBinary<'_>>,
+    program: Option<GoRuntime>,
 ) -> Option<MountRule> {
-    cpu::runtime_rule(tuning, limits, env, program.as_ref())
+    cpu::runtime_rule(tuning, limits, env, program)
 }
 
 /// Decides what a program is told. `program` is None if it is not known to be a Go program. The
@@ -82,10 +82,9 @@ pub fn decide<'a>(
     tuning: &Tuning,
     limits: &'a Limits,
     env: GoEnv<'a>,
-    program: Option<GoBinary<'_>>,
+    program: Option<GoRuntime>,
     warnings: Vec<Error<'a>>,
 ) -> Plan<'a> {
-    let program = program.as_ref();
     let mut plan = Plan {
         memory: Decision::of_limit(tuning.memory_limit, &limits.memory),
         cpu: Decision::of_limit(tuning.cpu_limit, &limits.cpu),

@@ -323,13 +323,9 @@ fn absent_unlimited_and_unreadable_differ() {
     assert_eq!(plan.memory.reason, Reason::NoCgroup);
 }
 
-fn go(minor: u16) -> GoBinary<'static> {
-    GoBinary {
-        version: b"",
-        release: Some(Release { major: 1, minor, patch: 3 }),
-        default_godebug: None,
-        cgo: None,
-    }
+fn go(minor: u16) -> GoRuntime {
+    let release = Release { major: 1, minor, patch: 0 };
+    GoRuntime { release: Some(release), containermaxprocs: None, updatemaxprocs: None }
 }
 
 /// A process in the cgroup `/a/b`, and possibly lower limits in the ancestor `/a`.
@@ -348,12 +344,7 @@ fn nested(is_ancestor_lower: bool) -> Limits {
     limits
 }
 
-fn decided<'a>(
-    cpu: CpuMode,
-    limits: &'a Limits,
-    env: GoEnv<'a>,
-    program: GoBinary<'_>,
-) -> Plan<'a> {
+fn decided<'a>(cpu: CpuMode, limits: &'a Limits, env: GoEnv<'a>, program: GoRuntime) -> Plan<'a> {
     let tuning = Tuning { cpu, ..Tuning::DEFAULT };
     super::decide(&tuning, limits, env, Some(program), Vec::new())
 }
@@ -361,8 +352,9 @@ fn decided<'a>(
 #[test]
 fn gomaxprocs_is_left_to_a_runtime_that_finds_the_same_quota() {
     use CpuMode::{Auto, Live, Static};
-    let old = |minor| GoBinary {
-        default_godebug: Some(b"asynctimerchan=1,containermaxprocs=0,updatemaxprocs=0"),
+    let old = |minor| GoRuntime {
+        containermaxprocs: Some(false),
+        updatemaxprocs: Some(false),
         ..go(minor)
     };
     let own = Some(Note::OwnCgroupOnly);
@@ -391,7 +383,7 @@ fn gomaxprocs_is_left_to_a_runtime_that_finds_the_same_quota() {
 
 #[test]
 fn in_live_mode_a_quota_that_is_set_later_is_followed() {
-    let old = GoBinary { default_godebug: Some(b"containermaxprocs=0"), ..go(25) };
+    let old = GoRuntime { containermaxprocs: Some(false), ..go(25) };
     let unlimited = Limits { cpu: controller(LimitValue::Unlimited), ..limited(MIB, 1) };
     let none = Limits { cpu: ControllerLimits::none(), ..limited(MIB, 1) };
     for (cpu, limits, program, reason) in [
@@ -411,7 +403,7 @@ fn in_live_mode_a_quota_that_is_set_later_is_followed() {
 #[test]
 fn gomaxprocs_is_set_for_a_runtime_that_does_not_find_the_quota() {
     use CpuMode::{Auto, Live};
-    let old = GoBinary { default_godebug: Some(b"containermaxprocs=0"), ..go(27) };
+    let old = GoRuntime { containermaxprocs: Some(false), ..go(27) };
     let quota = |quota| Ok(CpuQuota::new(quota, 100_000));
     let fails = Err(RuntimeError::RootIsNoPath);
     for (cpu, program, found, value, reason, note) in [
@@ -442,7 +434,7 @@ fn gomaxprocs_is_set_for_a_runtime_that_does_not_find_the_quota() {
 fn what_the_runtime_finds_is_asked_only_if_it_matters() {
     use CpuMode::{Auto, Live, Off, Static};
     use MountRule::{AnyRoot, MatchingRoot};
-    let old = |minor| GoBinary { default_godebug: Some(b"containermaxprocs=0"), ..go(minor) };
+    let old = |minor| GoRuntime { containermaxprocs: Some(false), ..go(minor) };
     let all_cpus = Limits { cpus: Some(2), ..nested(false) };
     let unlimited = Limits { cpu: controller(LimitValue::Unlimited), ..limited(MIB, 1) };
     for (cpu, limits, gomaxprocs, program, rule) in [
@@ -471,7 +463,7 @@ fn what_the_runtime_finds_is_asked_only_if_it_matters() {
 
 #[test]
 fn settings_in_the_users_godebug_are_kept() {
-    let old = GoBinary { default_godebug: Some(b"containermaxprocs=0"), ..go(25) };
+    let old = GoRuntime { containermaxprocs: Some(false), ..go(25) };
     let limits = nested(false);
     let env = |debug: &'static str| GoEnv { godebug: Some(debug.as_bytes()), ..GoEnv::default() };
     for (debug, reason, result) in [
@@ -518,7 +510,7 @@ fn gomemlimit_is_set_for_a_runtime_that_does_not_know_it_too() {
 
 #[test]
 fn the_last_number_in_godebug_counts() {
-    let off = GoBinary { default_godebug: Some(b"containermaxprocs=0"), ..go(27) };
+    let off = GoRuntime { containermaxprocs: Some(false), ..go(27) };
     for (debug, program, is_left) in [
         ("containermaxprocs=-1", go(27), false),
         ("containermaxprocs=00", go(27), false),
@@ -536,7 +528,7 @@ fn the_last_number_in_godebug_counts() {
 
 #[test]
 fn live_mode_switches_on_updates_if_only_they_are_off() {
-    let once = GoBinary { default_godebug: Some(b"updatemaxprocs=0"), ..go(27) };
+    let once = GoRuntime { updatemaxprocs: Some(false), ..go(27) };
     let limits = nested(false);
     for (debug, given) in [
         (None, Some(&b"containermaxprocs=1,updatemaxprocs=1"[..])),

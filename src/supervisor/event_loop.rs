@@ -117,10 +117,10 @@ impl<'a> EventLoop<'a> {
     /// Handles what is not about signals. Not inlined: keeps its frame off the idle loop's stack.
     #[inline(never)]
     fn handle_monitor(&mut self) {
-        let Supervisor { child_pid, options, stderr, .. } = &mut *self.supervisor;
+        let Supervisor { options, stderr, .. } = &mut *self.supervisor;
         let is_first_turn = !replace(&mut self.is_startup_done, true);
         if is_first_turn {
-            self.monitor.startup_done(child_pid.as_raw(), options, stderr);
+            self.monitor.startup_done(options, stderr);
             sys::protect_relocations();
         }
         let action = self.monitor.handle_events(options, stderr);

@@ -1,10 +1,12 @@
 //! `--on-resize`: limits that change while the program runs are reported, and a signal is sent.
 
 use crate::support::{
-    Ended, Init, Launch, Place, Running, Tree, children, not_run, probe_path, send, send_value,
-    user_namespaces,
+    Ended, Init, Launch, Place, Running, Tree, children, not_run, other_users, probe_path, send,
+    send_value, user_namespaces,
 };
-use std::fs;
+use std::ffi::CString;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -287,15 +289,56 @@ fn quota_that_go_follows_itself_is_only_logged() {
     }
 }
 
-/// A wrapper has executed the real program before the next decision.
+/// A restart would begin with the wrapper again, so it does not matter when that executes the program.
+/// The program has the `GOMAXPROCS` that the wrapper was given, and does not follow the quota.
 #[test]
-fn exec_of_another_program_is_not_a_change_of_limits() {
+fn program_behind_a_wrapper_gets_the_signal() {
     let directory = tempdir().unwrap();
     let program = go_probe(directory.path(), "go1.25.3");
     let tree = Tree::v2();
     tree.write("proc/self/mountinfo", "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
-    let launch = tree.launch(place(), &[], &["--on-resize=exit"]);
-    let init = launch.program(&["env", program.to_str().unwrap(), "report"]).start_idle();
+    let launch = tree.launch(place(), &[], &["--on-resize=signal:HUP"]);
+    let mut init = launch.program(&["env", program.to_str().unwrap(), "report"]).start_idle();
+    for cpus in [2, 3, 1] {
+        tree.write(CPU, &format!("{cpus}00000 100000\n"));
+        next(&mut init, &format!("CPU {cpus}"), "; sending SIGHUP to the program");
+        init.expect("signal 1");
+    }
+    ends_without_more(init);
+}
+
+/// Its parent cannot read /proc/PID/exe then (ptrace(2), access mode checking).
+#[test]
+fn program_with_file_capabilities_is_known_by_its_file() {
+    if !other_users() {
+        return;
+    }
+    let directory = tempdir().unwrap();
+    let program = go_probe(directory.path(), "go1.25.3");
+    let init = directory.path().join("loadline");
+    fs::copy(Init::under_test().path, &init).unwrap();
+    // CAP_NET_BIND_SERVICE, permitted and effective (struct vfs_cap_data of linux/capability.h).
+    let capabilities = [0x0200_0001u32, 1 << 10, 0, 0, 0].map(u32::to_le_bytes).concat();
+    let path = CString::new(program.to_str().unwrap()).unwrap();
+    let (name, value) = (c"security.capability".as_ptr(), capabilities.as_ptr().cast());
+    // SAFETY: both strings are NUL-terminated, and the value is readable for its length.
+    let result = unsafe { libc::setxattr(path.as_ptr(), name, value, capabilities.len(), 0) };
+    if result != 0 {
+        not_run("the file system of the temporary directory has no capabilities");
+        return;
+    }
+    let tree = Tree::v2();
+    tree.write("proc/self/mountinfo", "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+    for path in [directory.path(), Path::new(tree.root())] {
+        fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+    }
+    let user = ["/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    let options = ["-s", "--root", tree.root(), "--on-resize=exit", "--"];
+    let init = [init.to_str().unwrap()];
+    let command = [&user[..], &init, &options, &[program.to_str().unwrap(), "report"]].concat();
+    let mut init = Launch::bare(&[]).program(&command).start_idle();
+    tree.write(CPU, "200000 100000\n");
+    next(&mut init, "CPU 2", NOT_AFFECTED);
     ends_without_more(init);
 }
 
