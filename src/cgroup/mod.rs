@@ -20,8 +20,8 @@ use core::ffi::CStr;
 use files::{FileReader, ReadLimits, invalid};
 use go_runtime::MountRule;
 use limits::{
-    CgroupVersion, ControllerLimits, FileProblem, LimitValue, Limits, RuntimeError, RuntimeQuota,
-    parent_dir,
+    CgroupVersion, ControllerLimits, FileProblem, LimitFile, LimitValue, Limits, RuntimeError,
+    RuntimeQuota, parent_dir,
 };
 use locate::CgroupDirs;
 use procfs::CgroupPath;
@@ -34,6 +34,15 @@ struct Controller<T> {
     name: &'static [u8],
     v1: ReadLimits<T>,
     v2: ReadLimits<T>,
+}
+
+impl<T> Controller<T> {
+    const fn reader(&self, version: CgroupVersion) -> ReadLimits<T> {
+        match version {
+            CgroupVersion::V1 => self.v1,
+            CgroupVersion::V2 => self.v2,
+        }
+    }
 }
 
 const MEMORY: Controller<Bytes> =
@@ -83,18 +92,20 @@ pub fn runtime_quota(root: &SysRoot<'_>, limits: &Limits, rule: MountRule) -> Ru
     let mountinfo = files.read_path(SELF_MOUNTINFO, MAX_PROC_FILE);
     let mountinfo = mountinfo.map_err(|_| RuntimeError::Unreadable)?;
     let directory = go_runtime::directory(rule, cgroup, mountinfo)?;
-    let file = match cgroup.version {
-        CgroupVersion::V1 => {
-            v1::read_cpu(&mut files, &CgroupDirs::only(directory)).into_iter().next()
-        }
-        CgroupVersion::V2 => {
-            Some(files.read_limit(&directory, b"cpu.max", v2::parse_quota_with_period))
-        }
-    };
-    match file.map(|file| file.value) {
-        Some(LimitValue::Limit(quota)) => Ok(Some(quota)),
-        Some(LimitValue::Unlimited) => Ok(None),
-        _ => Err(RuntimeError::NotFound),
+    // What was read is not read again: the quota may have changed since then.
+    let is_read = |file: &&LimitFile<CpuQuota>| parent_dir(&file.path) == directory;
+    if let Some(file) = limits.cpu.files.first().filter(is_read) {
+        return quota_in(file);
+    }
+    let files = CPU.reader(cgroup.version)(&mut files, &CgroupDirs::only(directory));
+    files.first().map_or(Err(RuntimeError::NotFound), quota_in)
+}
+
+fn quota_in(file: &LimitFile<CpuQuota>) -> RuntimeQuota {
+    match &file.value {
+        LimitValue::Limit(quota) => Ok(Some(*quota)),
+        LimitValue::Unlimited => Ok(None),
+        LimitValue::Absent | LimitValue::Problem(_) => Err(RuntimeError::NotFound),
     }
 }
 
@@ -181,10 +192,7 @@ impl<'a> Search<'a> {
             return limits;
         };
         limits.version = Some(cgroup.version);
-        let read = match cgroup.version {
-            CgroupVersion::V1 => controller.v1,
-            CgroupVersion::V2 => controller.v2,
-        };
+        let read = controller.reader(cgroup.version);
         if let Some(directories) = self.conventional_dirs(&cgroup) {
             limits.files = read(&mut self.files, &directories);
         }
