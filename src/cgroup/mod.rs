@@ -115,19 +115,20 @@ pub fn runtime_quota(root: &SysRoot<'_>, limits: &Limits, rule: MountRule) -> Ru
         (None, Ok(())) => search.finish()?,
         (None, Err(_)) => return Err(RuntimeError::Unreadable),
     };
-    let value = match cgroup.version {
-        CgroupVersion::V1 => {
-            let files = (CPU.v1.read)(&mut files, &CgroupDirs::only(directory));
-            files.into_iter().next().map(|file| file.value)
-        }
-        CgroupVersion::V2 => {
-            Some(files.read_limit(&directory, b"cpu.max", v2::parse_quota_with_period))
-        }
-    };
-    match value {
-        Some(LimitValue::Limit(quota)) => Ok(Some(quota)),
-        Some(LimitValue::Unlimited) => Ok(None),
-        _ => Err(RuntimeError::NotFound),
+    // What was read is not read again: the quota may have changed since then.
+    let is_read = |file: &&LimitFile<CpuQuota>| parent_dir(&file.path) == directory;
+    if let Some(file) = limits.cpu.files.first().filter(is_read) {
+        return quota_in(file);
+    }
+    let files = (CPU.files(cgroup.version).read)(&mut files, &CgroupDirs::only(directory));
+    files.first().map_or(Err(RuntimeError::NotFound), quota_in)
+}
+
+fn quota_in(file: &LimitFile<CpuQuota>) -> RuntimeQuota {
+    match &file.value {
+        LimitValue::Limit(quota) => Ok(Some(*quota)),
+        LimitValue::Unlimited => Ok(None),
+        LimitValue::Absent | LimitValue::Problem(_) => Err(RuntimeError::NotFound),
     }
 }
 

@@ -334,3 +334,43 @@ fn a_limit_in_meminfo_is_in_no_cgroup() {
 fn a_process_in_no_cgroup_has_no_files_to_watch() {
     assert_eq!(watched(tree(&[("proc/self/cgroup", "")]).path()), [""; 0]);
 }
+
+#[test]
+fn the_go_runtime_finds_its_quota_by_its_own_rules() {
+    let half = Ok(CpuQuota::new(50_000, 100_000));
+    let nsfs = "9 2 0:4 net:[4026531840] /run/netns/x rw - nsfs nsfs rw\n";
+    let other = "9 2 0:3 / /other rw - cgroup2 cgroup2 rw\n";
+    for (mountinfo, any_root, matching_root) in [
+        (MOUNTINFO.to_owned(), half, half),
+        (format!("{nsfs}{MOUNTINFO}"), half, Err(RuntimeError::RootIsNoPath)),
+        (format!("{MOUNTINFO}{nsfs}"), half, half),
+        // Another mount point that shows no such cgroup, one with a quota, and one without.
+        (
+            MOUNTINFO.replace("/sys/fs", "/no"),
+            Err(RuntimeError::NotFound),
+            Err(RuntimeError::NotFound),
+        ),
+        (format!("{other}{MOUNTINFO}"), half, Ok(None)),
+        (format!("{MOUNTINFO}{other}"), Ok(None), half),
+        (MOUNTINFO.replace("/sys/fs/cgroup", "/again"), half, half),
+        ("bad\n".to_owned(), Err(RuntimeError::Malformed), Err(RuntimeError::Malformed)),
+    ] {
+        let tree = tree(&[
+            ("proc/self/cgroup", "0::/a\n"),
+            ("proc/self/mountinfo", &mountinfo),
+            ("proc/self/status", "Pid:\t7\n"),
+            ("sys/fs/cgroup/a/cgroup.procs", "7\n"),
+            ("sys/fs/cgroup/a/cpu.max", "50000 100000\n"),
+            ("again/a/cpu.max", "50000 100000\n"),
+            ("other/a/cpu.max", "max 100000\n"),
+        ]);
+        let limits = read_at(tree.path());
+        let root = SysRoot::at(tree.path().as_os_str().as_bytes());
+        let found = [MountRule::AnyRoot, MountRule::MatchingRoot]
+            .map(|rule| runtime_quota(&root, &limits, rule));
+        assert_eq!(found, [any_root, matching_root], "{mountinfo}");
+        fs::remove_file(tree.path().join("proc/self/mountinfo")).unwrap();
+        let found = runtime_quota(&root, &limits, MountRule::MatchingRoot);
+        assert_eq!(found, Err(RuntimeError::Unreadable));
+    }
+}

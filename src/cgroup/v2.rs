@@ -28,11 +28,6 @@ fn parse_bytes(text: &[u8]) -> Option<LimitValue<Bytes>> {
     }
 }
 
-/// Parses a quota as the Go runtime does, which requires the period (`parseV2Limit`).
-pub fn parse_quota_with_period(text: &[u8]) -> Option<LimitValue<CpuQuota>> {
-    if text.contains(&b' ') { parse_quota(text) } else { None }
-}
-
 /// Parses `max 100000` or `50000 100000`. The period may be missing, as it may in what is written
 /// to the file.
 fn parse_quota(text: &[u8]) -> Option<LimitValue<CpuQuota>> {

@@ -45,8 +45,8 @@ LINES = [
     "29 23 0:31 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n", "29 23 0:9 / /sys rw - sysfs sysfs rw\n",
 ]
 CGROUPS = ["bad\n", "\n", "3:memory\n", "3:name=cpu:/\n", "0::/a/b\n", "9:cpu:/x\n", "0::/\n"]
-# What a kernel prints, and parts of that. White space around it is not looked at.
-QUOTAS = ["max 100000\n", "500000 200000\n", "5 2\n", "250000\n", "max\n", "x 100000\n", ""]
+# What a kernel prints, and what neither of both can parse. Of other forms loadline understands more.
+QUOTAS = ["max 100000\n", "500000 200000\n", "5 2\n", "x 100000\n", ""]
 
 
 def tree(number, mountinfo, cgroups, quota=QUOTA, other=None):
@@ -148,7 +148,10 @@ def agrees(report, version, program, trees):
 
 def check_all(report, built):
     shutil.rmtree(TREES, ignore_errors=True)
-    trees = [*odd_trees(), *sorted(path for path in FIXTURES.iterdir() if (path / "proc").exists())]
+    fixtures = {path for path in FIXTURES.iterdir() if (path / "proc").exists()}
+    # The runtime does not understand what no kernel prints.
+    fixtures.remove(FIXTURES / "v2_cpu_quota_without_a_period")
+    trees = [*odd_trees(), *sorted(fixtures)]
     for version in TOOLCHAINS:
         if programs.minor(version) >= 25:
             program = next(program for program in built if program.name == f"go{version}")
