@@ -1,7 +1,7 @@
 use super::spec::OPTIONS;
 use super::*;
 use crate::exit::ExpectedCodes;
-use crate::options::OnResize;
+use crate::options::{Format, OnResize};
 use crate::signal::SignalRewrites;
 use crate::units::CpuQuota;
 
@@ -122,7 +122,7 @@ fn the_help_fits_a_screen_and_has_one_line_for_each_option() {
     assert!(HELP.lines().count() <= 44);
     assert!(HELP.lines().all(|line| line.len() <= 80 && line.is_ascii()));
     let named = OPTIONS.iter().filter_map(|spec| spec.option);
-    let others = ["v", "l", "h", "--help", "--explain", "--root", "--version"];
+    let others = ["v", "l", "h", "--help", "--explain", "--install", "--root", "--version"];
     let options = named.chain(others).map(|name| OptionName(name.as_bytes()).to_string());
     let mut options: Vec<_> = options.collect();
     let lines = HELP.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
@@ -309,7 +309,7 @@ fn switches_take_the_boolean_words_of_systemd() {
     }
     assert!(!options(&["--exec", "--exec=no", "x"], &["LOADLINE_EXEC=1"]).exec);
     let explain = parsed(&["--explain=yes"], &[]).action;
-    assert!(matches!(explain, Ok(Action::Explain(Format::Text))));
+    assert!(matches!(explain, Ok(Action::Explain(ExplainFormat::Report(Format::Text)))));
     assert!(parsed(&["--explain=no"], &[]).action.is_err());
 }
 
@@ -341,7 +341,7 @@ fn a_bad_option_says_what_is_expected() {
     );
     assert_eq!(
         error(&["--explain=xml"]),
-        "invalid value \"xml\" for --explain: expected text or json; see loadline --help"
+        "invalid value \"xml\" for --explain: expected text, json or env; see loadline --help"
     );
     assert_eq!(
         error(&["-p", "NOPE", "x"]),
@@ -436,9 +436,12 @@ fn what_is_no_program_is_recognised() {
 #[test]
 fn explaining_needs_no_program() {
     let text = parsed(&["--explain"], &[]);
-    assert!(matches!(text.action, Ok(Action::Explain(Format::Text))));
+    assert!(matches!(text.action, Ok(Action::Explain(ExplainFormat::Report(Format::Text)))));
     let json = parsed(&["--explain=json", "--root", "/x", "y"], &[]);
-    assert!(matches!(json.action, Ok(Action::Explain(Format::Json))));
+    assert!(matches!(json.action, Ok(Action::Explain(ExplainFormat::Report(Format::Json)))));
+    let variables = parsed(&["--explain=env"], &[]);
+    assert_eq!(variables.action.unwrap(), Action::Explain(ExplainFormat::Environment));
+    assert!(parsed(&["--report=env", "x"], &[]).action.is_err());
     assert_eq!(json.options.root, Some(&b"/x"[..]));
     assert_eq!(json.program, [c"y"]);
 }
