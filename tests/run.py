@@ -71,6 +71,7 @@ SUITES = [
     ("runc", "lab", ["tests/lab/containers/runc.py"], on("loadline")),
     ("golang", "lab", ["tests/lab/golang/buildinfo.py", "tests/lab/golang/matrix.py"], on("loadline")),
     ("vm", "lab", ["tests/lab/vm/cases.py"], on("loadline")),
+    ("faults", "lab", ["tests/lab/faults.py"], on("loadline")),
     ("bench", "lab", ["benches/run.py --quick"], {}),
 ]
 

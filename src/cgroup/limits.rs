@@ -56,6 +56,14 @@ impl<T: Limit> LimitValue<T> {
         }
     }
 
+    /// Why the file is unusable, if it is.
+    const fn problem(&self) -> Option<&FileProblem> {
+        match self {
+            Self::Problem(problem) => Some(problem),
+            Self::Absent | Self::Unlimited | Self::Limit(_) => None,
+        }
+    }
+
     /// Whether this allows less than another, where anything but a limit allows everything.
     #[must_use]
     pub fn is_below(&self, other: &Self) -> bool {
@@ -187,6 +195,18 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// The cause if a file could not be read or parsed. What was found may not be all then.
+    #[must_use]
+    pub fn problem(&self) -> Option<Errno> {
+        let problems = self.problems.iter().map(|(_, problem)| Some(problem));
+        let memory = self.memory.files.iter().map(|file| file.value.problem());
+        let cpu = self.cpu.files.iter().map(|file| file.value.problem());
+        problems.chain(memory).chain(cpu).flatten().next().map(|problem| match problem {
+            FileProblem::Unreadable(cause) => *cause,
+            FileProblem::Invalid(_) => Errno(libc::EINVAL),
+        })
+    }
+
     /// The memory limit at which the kernel's OOM killer acts, and the path of its file: the lowest
     /// one that is neither `memory.high` nor above the machine's memory.
     #[must_use]

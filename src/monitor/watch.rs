@@ -81,7 +81,10 @@ impl Monitor {
         if watches_limits {
             // At once, because changes since the start were not seen.
             reevaluate_at = Some(Timestamp::now());
-            let mut result = Ok(());
+            // Without the list of our cgroups no file is known.
+            let is_nothing_known = limits.memory.files.is_empty() && limits.cpu.files.is_empty();
+            let problem = limits.problem().filter(|_| is_nothing_known);
+            let mut result = problem.map_or(Ok(()), Err);
             cgroup::for_each_limit_file(
                 &root,
                 &limits,
@@ -97,12 +100,14 @@ impl Monitor {
         let mut memory = None;
         if options.memory_warn {
             let mut counters = Counters::new(&root, &limits);
-            let file = counters.limiting_file(b"memory.events").ok_or(Errno(libc::ENOENT));
-            match file.and_then(|file| poller.watch_memory_events(file)) {
-                Ok(()) => {
+            let no_cgroup = limits.problem().unwrap_or(Errno(libc::ENOENT));
+            let file = counters.limiting_file(b"memory.events").ok_or(no_cgroup);
+            let watched = file.and_then(|file| poller.watch_memory_events(file));
+            match watched.and_then(|()| MemoryPressureFiles::open(&mut counters)) {
+                Ok(files) => {
                     let now = Timestamp::now();
                     memory = Some(MemoryWatch {
-                        files: MemoryPressureFiles::open(&mut counters),
+                        files,
                         last: (now, Bytes(0)),
                         armed_at: Some(now),
                         is_predicted: false,
@@ -217,6 +222,12 @@ impl Monitor {
         let program = self.watcher.and_then(|watcher| watcher.program);
         let program = program.and_then(|file| golang::read(file, &mut buffer));
         let plan = policy::decide(&options.tuning, &limits, self.go_env, program, Vec::new());
+        if !plan.memory.is_known || !plan.cpu.is_known {
+            // It may have changed, and nothing announces that again.
+            for warning in &plan.warnings {
+                stderr.log(LogLevel::Warning, warning);
+            }
+        }
         let before = self.applied;
         let now = before.updated_by(&plan);
         // The program may be another one by now, such as one that a wrapper has executed, and the

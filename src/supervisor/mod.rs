@@ -19,7 +19,7 @@ use crate::monitor::Monitor;
 use crate::options::Options;
 use crate::signal::{SignalTarget, is_termination_signal};
 use crate::stderr::{LogLevel, Stderr};
-use crate::sys::{self, Disposition, Errno, SignalInfo, SignalSet};
+use crate::sys::{self, Disposition, Errno, FailedCall, SignalInfo, SignalSet};
 use child::{ChildSetup, InheritedSignals};
 use core::ffi::c_int;
 use core::time::Duration;
@@ -27,7 +27,7 @@ use event_loop::EventLoop;
 use job_control::Terminal;
 use log::LogEvent;
 use nix::sys::prctl::{get_child_subreaper, set_child_subreaper};
-use nix::unistd::{Pid, getpgrp, getpid, getppid};
+use nix::unistd::{Pid, getpgrp};
 
 pub use child::Command;
 
@@ -55,23 +55,23 @@ impl Supervisor {
         command: &mut Command<'_>,
         mask: SignalSet,
         stderr: &mut Stderr,
-    ) -> Result<Self, Errno> {
-        let self_pid = getpid();
-        let inherited = InheritedSignals { mask, sigchld: sys::disposition(libc::SIGCHLD) };
+    ) -> Result<Self, FailedCall> {
+        let self_pid = Pid::from_raw(sys::process_id());
+        let inherited = InheritedSignals { mask, sigchld: sys::disposition(libc::SIGCHLD)? };
         if inherited.sigchld == Disposition::Ignored {
             // The kernel would reap our children itself, and tell us nothing (wait(2)).
-            sys::set_disposition(libc::SIGCHLD, Disposition::Default);
+            sys::set_disposition(libc::SIGCHLD, Disposition::Default)?;
         }
         register_subreaper(options, self_pid, stderr);
-        set_parent_death_signal(options, self_pid, stderr);
-        sys::probe_wait_syscalls()?;
+        let is_watched = set_parent_death_signal(options, self_pid, stderr);
+        sys::probe_wait_syscalls(options.drain.is_some())?;
         let terminal = Terminal::find();
         let mut setup = ChildSetup {
             command,
             stderr,
             inherited,
             terminal,
-            dies_with_parent: options.parent_death_signal == Some(libc::SIGKILL),
+            dies_with_parent: is_watched && options.parent_death_signal == Some(libc::SIGKILL),
             parent: self_pid,
         };
         let child_pid = setup.spawn()?;
@@ -144,8 +144,11 @@ impl Supervisor {
 /// Adopts the program's orphans. As PID 1 we get them anyway.
 fn register_subreaper(options: &Options, self_pid: Pid, stderr: &mut Stderr) {
     let is_wanted = options.subreaper || options.drain.is_some();
-    if is_wanted && let Err(cause) = set_child_subreaper(true) {
-        stderr.log(LogLevel::Warning, &Error::Subreaper(cause.into()));
+    if is_wanted {
+        match set_child_subreaper(true) {
+            Ok(()) => return,
+            Err(cause) => stderr.log(LogLevel::Warning, &Error::Subreaper(cause.into())),
+        }
     }
     if self_pid.as_raw() != 1 && get_child_subreaper() != Ok(true) {
         stderr.log(LogLevel::Warning, &Error::NoReaping);
@@ -153,15 +156,21 @@ fn register_subreaper(options: &Options, self_pid: Pid, stderr: &mut Stderr) {
 }
 
 /// Has the kernel send us a signal when our parent dies. If it is dead already, the kernel will not
-/// send it, so we do, and receive it like any other. SIGKILL kills us here.
-fn set_parent_death_signal(options: &Options, self_pid: Pid, stderr: &mut Stderr) {
+/// send it, so we do, and receive it like any other. SIGKILL kills us here. Returns whether the
+/// signal is set.
+fn set_parent_death_signal(options: &Options, self_pid: Pid, stderr: &mut Stderr) -> bool {
     let Some(number) = options.parent_death_signal else {
-        return;
+        return false;
     };
-    let parent = getppid();
+    let parent = sys::parent_id();
     if let Err(cause) = sys::set_parent_death_signal(number) {
         stderr.log(LogLevel::Warning, &Error::ParentDeathSignal(cause));
-    } else if getppid() != parent {
+        return false;
+    }
+    if let (Some(before), Some(now)) = (parent, sys::parent_id())
+        && now != before
+    {
         let _ = sys::kill(self_pid.as_raw(), number);
     }
+    true
 }

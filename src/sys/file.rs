@@ -1,5 +1,6 @@
 //! Files: opening, reading, checking and overwriting them.
 
+use super::allocator::fallible;
 use super::signal::discard_signal_of_write;
 use super::{Errno, check};
 use core::ffi::{CStr, c_int, c_long};
@@ -53,7 +54,7 @@ pub fn keep_open(file: OwnedFd) -> BorrowedFd<'static> {
 /// Reads a whole file and replaces what is in `buffer`.
 ///
 /// # Errors
-/// What open(2) and read(2) return; EFBIG for a file of more than `limit` bytes.
+/// What open(2) and read(2) return; EFBIG for a file of more than `limit` bytes; ENOMEM.
 pub fn read_file(path: &CStr, buffer: &mut Vec<u8>, limit: usize) -> Result<(), Errno> {
     /// More than a limit file and most mountinfo files have.
     const CHUNK: usize = 4096;
@@ -64,7 +65,7 @@ pub fn read_file(path: &CStr, buffer: &mut Vec<u8>, limit: usize) -> Result<(), 
             return Err(Errno(libc::EFBIG));
         }
         if buffer.len() == buffer.capacity() {
-            buffer.reserve(CHUNK);
+            fallible(|| buffer.try_reserve(CHUNK))?;
         }
         let room = buffer.spare_capacity_mut();
         // SAFETY: the kernel writes at most `room.len()` bytes into the spare capacity.
@@ -88,11 +89,14 @@ pub fn read_prefix<'a>(file: BorrowedFd<'_>, buffer: &'a mut [u8]) -> &'a [u8] {
     buffer.get(..usize::try_from(read).unwrap_or(0)).unwrap_or_default()
 }
 
-/// Appends up to `length` bytes from `offset` in a file; fewer where it ends or cannot be read.
+/// Appends up to `length` bytes from `offset` in a file; fewer where it ends or cannot be read, and none
+/// if there is no room for them.
 ///
 /// pread(2) fails on directories, FIFOs and terminals, so there is no need to ask what the file is.
 pub fn append_at(file: BorrowedFd<'_>, mut offset: u64, mut length: usize, buffer: &mut Vec<u8>) {
-    buffer.reserve(length);
+    if fallible(|| buffer.try_reserve(length)).is_err() {
+        return;
+    }
     while length > 0
         && let Ok(position) = offset.try_into()
     {
@@ -122,12 +126,15 @@ pub fn exists(path: &CStr) -> bool {
 #[must_use]
 #[inline(never)] // `statx` is large: keeps it off the caller's stack frame.
 pub fn is_executable(path: &CStr) -> bool {
+    let file_type = || file_type(&status(libc::AT_FDCWD, path, 0));
     // SAFETY: the path is NUL-terminated.
-    if unsafe { libc::access(path.as_ptr(), libc::X_OK) } != 0 {
-        return false;
+    match check(unsafe { libc::access(path.as_ptr(), libc::X_OK) }) {
+        // If the type cannot be read, exec will report it.
+        Ok(_) => file_type() != libc::S_IFDIR,
+        // The call is denied. That says nothing about the file.
+        Err(Errno(libc::EPERM | libc::ENOSYS)) => file_type() == libc::S_IFREG,
+        Err(_) => false,
     }
-    // If the type cannot be read, exec will report it.
-    file_type(&status(libc::AT_FDCWD, path, 0)) != libc::S_IFDIR
 }
 
 /// The type and the size of a file, relative to a directory; all zero if they cannot be read.
@@ -162,6 +169,9 @@ fn file_type(status: &libc::statx) -> u32 {
 pub fn overwrite_if_len(path: &CStr, expected: usize, text: &[u8]) -> Result<usize, Errno> {
     let file = open_with(path, libc::O_WRONLY | libc::O_NOFOLLOW)?;
     let status = status(file.as_raw_fd(), c"", libc::AT_EMPTY_PATH);
+    if file_type(&status) == 0 {
+        return Err(Errno::last());
+    }
     if file_type(&status) != libc::S_IFREG || status.stx_size != expected as u64 {
         return Ok(0);
     }

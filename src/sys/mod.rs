@@ -20,14 +20,14 @@ mod wait;
 
 use core::ffi::{CStr, c_char};
 
-pub use allocator::Arena;
-pub use errno::Errno;
+pub use allocator::{Arena, fallible};
+pub use errno::{Errno, FailedCall};
 pub use file::{
     append_at, close_inherited_fds, exists, is_executable, keep_open, open, overwrite_if_len,
     read_file, read_prefix,
 };
 pub use poll::{PollEvents, Poller};
-pub use process::{ExecArgs, ExecEnv, exec, spawn};
+pub use process::{ExecArgs, ExecEnv, exec, exit, parent_id, process_id, spawn};
 pub use signal::{
     Disposition, SignalInfo, SignalSet, block_all_signals, deliver_pending_sigtstp, disposition,
     kill, queue_signal, set_disposition, set_parent_death_signal, set_signal_mask,

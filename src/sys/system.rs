@@ -20,7 +20,7 @@ pub fn free_swap() -> u64 {
 }
 
 /// All zero if the call is denied.
-fn sysinfo() -> libc::sysinfo {
+pub(super) fn sysinfo() -> libc::sysinfo {
     // SAFETY: zero is a value of the plain C structure, and the kernel fills all of it.
     unsafe {
         let mut info = zeroed();

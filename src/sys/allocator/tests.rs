@@ -44,7 +44,7 @@ fn freeing_the_last_allocation_frees_its_units() {
             assert!(arena.unit_of(address).is_some());
             arena.dealloc(address, layout);
         }
-        for _ in 0..100 {
+        for _ in 0..=SIZE / 1000 {
             let address = arena.alloc(layout);
             assert!(!address.is_null(), "a full arena maps memory");
             address.write_bytes(7, 1000);
@@ -68,6 +68,36 @@ fn an_arena_starts_over_when_nothing_is_allocated_in_any_order() {
         assert_eq!(used(&arena), 0);
         assert_eq!(arena.alloc(layout), a);
     }
+}
+
+#[test]
+fn a_large_allocation_leaves_the_region_to_others() {
+    let arena = Arena::new();
+    // SAFETY: every layout is the one that the pointer was allocated with.
+    unsafe {
+        let large = arena.alloc(layout(LARGE, 8));
+        assert!(arena.unit_of(large).is_none());
+        let small = arena.alloc(layout(LARGE - UNIT, 8));
+        assert!(arena.unit_of(small).is_some());
+        let grown = arena.realloc(small, layout(LARGE - UNIT, 8), LARGE);
+        assert!(arena.unit_of(grown).is_none());
+        assert_eq!(used(&arena), 0);
+    }
+}
+
+#[test]
+fn who_can_do_without_memory_is_told_that_there_is_none() {
+    let arena = Arena::new();
+    let more_than_the_address_space = layout(1 << 60, 8);
+    let mut address = UNIT as *mut u8;
+    // SAFETY: the layout has a size.
+    let result = fallible(|| unsafe {
+        address = arena.alloc(more_than_the_address_space);
+        Ok(())
+    });
+    assert_eq!((result, address), (Ok(()), null_mut()));
+    let mut bytes = Vec::<u8>::new();
+    assert_eq!(fallible(|| bytes.try_reserve(1 << 60)), Err(Errno(libc::ENOMEM)));
 }
 
 #[test]
