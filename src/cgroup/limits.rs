@@ -56,14 +56,6 @@ impl<T: Limit> LimitValue<T> {
         }
     }
 
-    /// Why the file is unusable, if it is.
-    const fn problem(&self) -> Option<&FileProblem> {
-        match self {
-            Self::Problem(problem) => Some(problem),
-            Self::Absent | Self::Unlimited | Self::Limit(_) => None,
-        }
-    }
-
     /// Whether this allows less than another, where anything but a limit allows everything.
     #[must_use]
     pub fn is_below(&self, other: &Self) -> bool {
@@ -121,6 +113,14 @@ impl<T> ControllerLimits<T> {
     #[must_use]
     pub const fn none() -> Self {
         Self { version: None, is_guess: false, subtree_mount: false, files: Vec::new() }
+    }
+
+    /// Why the first of the unusable files is that.
+    fn problem(&self) -> Option<&FileProblem> {
+        self.files.iter().find_map(|file| match &file.value {
+            LimitValue::Problem(problem) => Some(problem),
+            _ => None,
+        })
     }
 
     /// Whether the controller is enabled where the files were read: the first one exists then.
@@ -198,10 +198,9 @@ impl Limits {
     /// The cause if a file could not be read or parsed. What was found may not be all then.
     #[must_use]
     pub fn problem(&self) -> Option<Errno> {
-        let problems = self.problems.iter().map(|(_, problem)| Some(problem));
-        let memory = self.memory.files.iter().map(|file| file.value.problem());
-        let cpu = self.cpu.files.iter().map(|file| file.value.problem());
-        problems.chain(memory).chain(cpu).flatten().next().map(|problem| match problem {
+        let problem = self.problems.first().map(|(_, problem)| problem);
+        let problem = problem.or_else(|| self.memory.problem()).or_else(|| self.cpu.problem());
+        Some(match problem? {
             FileProblem::Unreadable(cause) => *cause,
             FileProblem::Invalid(_) => Errno(libc::EINVAL),
         })

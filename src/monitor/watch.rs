@@ -36,6 +36,8 @@ pub(super) struct Watcher {
     program: Option<BorrowedFd<'static>>,
     /// When the limits are evaluated again.
     reevaluate_at: Option<Timestamp>,
+    /// Whether that is because a file could not be read.
+    is_retry: bool,
     memory: Option<MemoryWatch>,
 }
 
@@ -119,7 +121,7 @@ impl Monitor {
         }
         let program = executable_of(child_pid.unsigned_abs());
         let program = program.and_then(|path| sys::open(&path).ok()).map(sys::keep_open);
-        self.watcher = Some(Watcher { poller, program, reevaluate_at, memory });
+        self.watcher = Some(Watcher { poller, program, reevaluate_at, is_retry: false, memory });
         if options.memory_warn && memory.is_some() {
             sys::prefault_stack();
             // To have something to compare with.
@@ -218,16 +220,17 @@ impl Monitor {
     /// Decides again from the limits that there are now.
     fn reevaluate(&mut self, options: &Options, stderr: &mut Stderr) -> OnResize {
         let limits = cgroup::read(&sys_root(options));
+        if let Some(watcher) = &mut self.watcher {
+            // What cannot be read may have changed, and nothing announces that again. Once more.
+            watcher.is_retry = !watcher.is_retry && limits.problem().is_some();
+            if watcher.is_retry {
+                watcher.reevaluate_at = deadline::after(DEBOUNCE);
+            }
+        }
         let mut buffer = Vec::new();
         let program = self.watcher.and_then(|watcher| watcher.program);
         let program = program.and_then(|file| golang::read(file, &mut buffer));
         let plan = policy::decide(&options.tuning, &limits, self.go_env, program, Vec::new());
-        if !plan.memory.is_known || !plan.cpu.is_known {
-            // It may have changed, and nothing announces that again.
-            for warning in &plan.warnings {
-                stderr.log(LogLevel::Warning, warning);
-            }
-        }
         let before = self.applied;
         let now = before.updated_by(&plan);
         // The program may be another one by now, such as one that a wrapper has executed, and the

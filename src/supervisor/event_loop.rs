@@ -147,13 +147,7 @@ impl<'a> EventLoop<'a> {
             return self.reap();
         }
         if self.forward(info) == Forwarded::QueueFull {
-            match sys::fallible(|| self.backlog.try_reserve(1)) {
-                Ok(()) => self.backlog.push_back(*info),
-                Err(cause) => {
-                    let target = SignalTarget(self.supervisor.child_pid.as_raw());
-                    self.warn_of_forwarding(info.signal(), target, cause);
-                }
-            }
+            self.backlog.push_back(*info);
         }
         None
     }

@@ -6,15 +6,16 @@
 //!
 //! Without memory, Rust would abort the process without a word. Before the program is started, that is
 //! an error like any other. Afterwards everything fits into the region, large inputs aside, and whoever
-//! reads those goes on without them ([`fallible`]).
+//! reads those goes on without them ([`super::reserve`]).
 
-use super::{Errno, exit, write_stderr};
+use super::reserve::is_fallible;
+use super::stdio::write_stderr;
+use super::system::exit;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ffi::{c_long, c_void};
 use core::ptr::{copy_nonoverlapping, null_mut};
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use core::sync::atomic::Ordering::{AcqRel, Acquire};
 use core::sync::atomic::{AtomicPtr, AtomicU32};
-use std::collections::TryReserveError;
 
 /// Every allocation takes a multiple of this, so each is aligned for whatever is stored here.
 const UNIT: usize = 16;
@@ -139,22 +140,8 @@ impl Default for Arena {
     }
 }
 
-/// How many callers of the allocator can do without the memory.
-static FALLIBLE_CALLERS: AtomicU32 = AtomicU32::new(0);
-
 /// The exit code if there is no memory: the same as for other failures of loadline.
 const FAILURE: u8 = 1;
-
-/// Reserves memory that the caller can do without, such as by `Vec::try_reserve`.
-///
-/// # Errors
-/// ENOMEM.
-pub fn fallible(reserve: impl FnOnce() -> Result<(), TryReserveError>) -> Result<(), Errno> {
-    FALLIBLE_CALLERS.fetch_add(1, Relaxed);
-    let result = reserve();
-    FALLIBLE_CALLERS.fetch_sub(1, Relaxed);
-    result.map_err(|_| Errno(libc::ENOMEM))
-}
 
 /// How many units a number of bytes takes.
 fn units(size: usize) -> Option<u16> {
@@ -176,7 +163,7 @@ unsafe impl GlobalAlloc for Arena {
         }
         // A mapping is aligned to a page.
         let address = if layout.align() <= PAGE { map(layout.size()) } else { null_mut() };
-        if address.is_null() && FALLIBLE_CALLERS.load(Relaxed) == 0 {
+        if address.is_null() && !is_fallible() {
             let _ = write_stderr(b"loadline: cannot allocate memory: mmap failed\n");
             exit(FAILURE);
         }

@@ -1,6 +1,6 @@
 //! Files: opening, reading, checking and overwriting them.
 
-use super::allocator::fallible;
+use super::reserve::try_reserve;
 use super::signal::discard_signal_of_write;
 use super::{Errno, check};
 use core::ffi::{CStr, c_int, c_long};
@@ -65,7 +65,7 @@ pub fn read_file(path: &CStr, buffer: &mut Vec<u8>, limit: usize) -> Result<(), 
             return Err(Errno(libc::EFBIG));
         }
         if buffer.len() == buffer.capacity() {
-            fallible(|| buffer.try_reserve(CHUNK))?;
+            try_reserve(buffer, CHUNK)?;
         }
         let room = buffer.spare_capacity_mut();
         // SAFETY: the kernel writes at most `room.len()` bytes into the spare capacity.
@@ -94,7 +94,7 @@ pub fn read_prefix<'a>(file: BorrowedFd<'_>, buffer: &'a mut [u8]) -> &'a [u8] {
 ///
 /// pread(2) fails on directories, FIFOs and terminals, so there is no need to ask what the file is.
 pub fn append_at(file: BorrowedFd<'_>, mut offset: u64, mut length: usize, buffer: &mut Vec<u8>) {
-    if fallible(|| buffer.try_reserve(length)).is_err() {
+    if try_reserve(buffer, length).is_err() {
         return;
     }
     while length > 0
@@ -126,14 +126,18 @@ pub fn exists(path: &CStr) -> bool {
 #[must_use]
 #[inline(never)] // `statx` is large: keeps it off the caller's stack frame.
 pub fn is_executable(path: &CStr) -> bool {
-    let file_type = || file_type(&status(libc::AT_FDCWD, path, 0));
     // SAFETY: the path is NUL-terminated.
-    match check(unsafe { libc::access(path.as_ptr(), libc::X_OK) }) {
+    let is_denied = match check(unsafe { libc::access(path.as_ptr(), libc::X_OK) }) {
+        Ok(_) => false,
+        // That says nothing about the file.
+        Err(Errno(libc::EPERM | libc::ENOSYS)) => true,
+        Err(_) => return false,
+    };
+    match file_type(&status(libc::AT_FDCWD, path, 0)) {
+        libc::S_IFREG => true,
+        libc::S_IFDIR => false,
         // If the type cannot be read, exec will report it.
-        Ok(_) => file_type() != libc::S_IFDIR,
-        // The call is denied. That says nothing about the file.
-        Err(Errno(libc::EPERM | libc::ENOSYS)) => file_type() == libc::S_IFREG,
-        Err(_) => false,
+        _ => !is_denied,
     }
 }
 

@@ -12,6 +12,7 @@ mod errno;
 mod file;
 mod poll;
 mod process;
+mod reserve;
 mod signal;
 mod stdio;
 mod system;
@@ -20,14 +21,14 @@ mod wait;
 
 use core::ffi::{CStr, c_char};
 
-pub use allocator::{Arena, fallible};
+pub use allocator::Arena;
 pub use errno::{Errno, FailedCall};
 pub use file::{
     append_at, close_inherited_fds, exists, is_executable, keep_open, open, overwrite_if_len,
     read_file, read_prefix,
 };
 pub use poll::{PollEvents, Poller};
-pub use process::{ExecArgs, ExecEnv, exec, exit, parent_id, process_id, spawn};
+pub use process::{ExecArgs, ExecEnv, exec, spawn};
 pub use signal::{
     Disposition, SignalInfo, SignalSet, block_all_signals, deliver_pending_sigtstp, disposition,
     kill, queue_signal, set_disposition, set_parent_death_signal, set_signal_mask,
@@ -35,8 +36,8 @@ pub use signal::{
 };
 pub use stdio::{WriteOutcome, stdin, write_stderr, write_stdout};
 pub use system::{
-    allowed_cpus, chdir_root, children_cpu_time, free_swap, memory_total, prefault_stack,
-    protect_relocations,
+    allowed_cpus, chdir_root, children_cpu_time, exit, free_swap, memory_total, parent_id,
+    prefault_stack, process_id, protect_relocations,
 };
 pub use time::Timestamp;
 pub use wait::{

@@ -8,34 +8,6 @@ use core::mem::swap;
 use core::ptr::null;
 use std::os::fd::AsFd;
 
-/// Our process ID.
-///
-/// If getpid(2) is denied, gettid(2) returns the same: this process has one thread.
-#[must_use]
-pub fn process_id() -> i32 {
-    // SAFETY: the calls take nothing.
-    unsafe {
-        match libc::getpid() {
-            ..=0 => libc::syscall(libc::SYS_gettid) as i32,
-            pid => pid,
-        }
-    }
-}
-
-/// The process ID of our parent; none if getppid(2) is denied. It is 0 if the parent is outside of our
-/// PID namespace.
-#[must_use]
-pub fn parent_id() -> Option<i32> {
-    // SAFETY: the call takes nothing.
-    Some(unsafe { libc::getppid() }).filter(|pid| *pid >= 0)
-}
-
-/// Ends this process at once.
-pub fn exit(code: u8) -> ! {
-    // SAFETY: nothing of ours is to be done at the exit.
-    unsafe { libc::_exit(code.into()) }
-}
-
 /// What the child needs between clone and exec. The deepest call formats one message.
 const CHILD_STACK: usize = 32 * 1024;
 

@@ -1,6 +1,6 @@
 //! Signals: masks, dispositions, receiving and sending.
 
-use super::process::process_id;
+use super::system::process_id;
 use super::{Errno, FailedCall, check};
 use core::ffi::{c_int, c_long};
 use core::mem::MaybeUninit;

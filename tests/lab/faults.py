@@ -199,7 +199,7 @@ MODES = {
     "kill-after-not-pid-1": Mode([*ROOT, "-s", "--kill-after", "50ms"], ["stay"], pid_1=False, code=137),
     "drain": Mode([*ROOT, "--drain", "50ms"], ["orphan"]),
     "drain-not-pid-1": Mode([*ROOT, "--drain", "50ms"], ["orphan"], pid_1=False, mounts=True),
-    "resize-log": Mode([*ROOT, "--on-resize", "log"], [f"write={APP}/memory.max=209715200\n", "sleep=350"],
+    "resize-log": Mode([*ROOT, "--on-resize", "log"], [f"write={APP}/memory.max=209715200\n", "sleep=600"],
                        is_slow=True),
     "resize-exit": Mode([*ROOT, "--on-resize", "exit"],
                         ["sleep=50", f"write={APP}/memory.max=209715200\n", "sleep=2000"], code=143, is_slow=True),
@@ -329,6 +329,9 @@ class Judge:
         code = int(value)
         fresh, missing = self.new_lines(outcome)
         words = os.strerror(error)
+        if fault.call == "execve" and fault.error == "ENOEXEC" and "/bin/sh: " in outcome.stderr:
+            # The shell was started for what was no script, and its exit code returned.
+            return None
         if strange := [line for line in outcome.lines if not is_ours(line)]:
             return f"prints a strange line: {strange[0]}"
         is_explained = any(words in line for line in fresh)
@@ -367,12 +370,11 @@ def parts(line):
 
 
 def is_ours(line):
-    """Whether it may be ours, or the shell's, which gets what is said to be a script."""
-    return line.startswith(("loadline: ", "{", "/bin/sh: ")) or not line.strip()
+    return line.startswith(("loadline: ", "{")) or not line.strip()
 
 
 def is_true(line):
-    return line.startswith("/bin/sh: ") or any(re.search(pattern, line) for pattern in TRUE_WITHOUT_CAUSE)
+    return any(re.search(pattern, line) for pattern in TRUE_WITHOUT_CAUSE)
 
 
 class Fault:
