@@ -98,6 +98,8 @@ BEFORE_MAIN = {"arch_prctl": "the start code of the C library crashes, of glibc'
 TRUE_WITHOUT_CAUSE = [
     # The file is there, so it must be its interpreter that is not.
     r"cannot execute .*; the file exists, but its interpreter",
+    # That is why there is no value.
+    r"\(the limit could not be read\)",
     # There is no shell for a script.
     r"cannot execute .*: Exec format error",
     # A filter may deny mmap. The allocator does not format the cause.
