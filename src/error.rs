@@ -3,7 +3,7 @@
 
 use crate::options::OptionName;
 use crate::signal::{SignalName, SignalTarget};
-use crate::sys::Errno;
+use crate::sys::{Errno, FailedCall};
 use crate::text::{Escaped, Quoted};
 use crate::units::Bytes;
 use core::ffi::c_int;
@@ -133,8 +133,10 @@ pub enum Error<'a> {
     },
     /// The program cannot be executed with the variables that we set, because there is no room.
     NoRoomForVariables(Errno),
-    /// No process can be started, or none could be waited for.
-    Spawn(Errno),
+    /// What the start requires is denied.
+    Start(FailedCall),
+    /// The program cannot be waited for.
+    Wait(Errno),
     /// The termination message cannot be written.
     TerminationLog {
         /// The file.
@@ -242,13 +244,14 @@ impl fmt::Display for Error<'_> {
                 f,
                 "no room for the variables that loadline sets: {cause}; trying without them"
             ),
-            Self::Spawn(cause) => {
-                write!(f, "cannot start a process and wait for it: {cause}")?;
+            Self::Start(FailedCall { name, cause }) => {
+                write!(f, "cannot start the program: {name} failed: {cause}")?;
                 if cause.is_denied() {
-                    f.write_str("; a seccomp filter may deny clone, waitid or rt_sigtimedwait")?;
+                    f.write_str("; a seccomp filter may deny this call")?;
                 }
                 Ok(())
             }
+            Self::Wait(cause) => write!(f, "cannot wait for the program: {cause}"),
             Self::TerminationLog { path, cause } => {
                 write!(f, "cannot write to {}: {cause}", Quoted(path))
             }

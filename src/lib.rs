@@ -76,7 +76,7 @@ use std::ffi::CString;
 use std::os::fd::AsFd;
 use stderr::{LogLevel, Stderr};
 use supervisor::{Command, Supervisor};
-use sys::{ExecArgs, ExecEnv, SignalSet};
+use sys::{ExecArgs, ExecEnv, FailedCall, SignalSet};
 
 /// A program that has been started.
 #[derive(Clone, Copy, Debug)]
@@ -95,11 +95,12 @@ impl Running {
 }
 
 /// Does what the command line asks for. Returns the exit code, or the program if it was started and
-/// needs an init. `mask` is the inherited signal mask; every signal is blocked now.
+/// needs an init. `mask` is the inherited signal mask; every signal is blocked now, unless that was
+/// denied.
 pub fn start(
     arguments: &[&'static CStr],
     environment: &[&'static CStr],
-    mask: SignalSet,
+    mask: Result<SignalSet, FailedCall>,
 ) -> ControlFlow<u8, Running> {
     let arguments = arguments.get(1..).unwrap_or_default();
     let Request { action, options, program, program_hint, warnings } =
@@ -154,6 +155,10 @@ pub fn start(
         });
     }
 
+    let mask = match mask {
+        Ok(mask) => mask,
+        Err(call) => return Break(fail(&Error::Start(call), &mut stderr)),
+    };
     for warning in &plan.warnings {
         stderr.log(LogLevel::Warning, warning);
     }
@@ -166,7 +171,7 @@ pub fn start(
         // With --exec the program has our PID.
         let pid_entries = match action {
             Action::Exec => Vec::new(),
-            _ => env::hand_over(&mut environment, std::process::id()),
+            _ => env::hand_over(&mut environment, sys::process_id().unsigned_abs()),
         };
         ExecEnv::new(&environment, pid_entries)
     };
@@ -190,7 +195,7 @@ pub fn start(
             let monitor = Monitor::new(&options, &limits, &plan, go_env, runtime);
             Continue(Running { supervisor, monitor })
         }
-        Err(cause) => Break(fail(&Error::Spawn(cause), &mut stderr)),
+        Err(call) => Break(fail(&Error::Start(call), &mut stderr)),
     }
 }
 

@@ -76,6 +76,7 @@ SUITES = [
      on("loadline")),
     ("prometheus", "lab", ["tests/lab/prometheus/suite.py"], on("loadline")),
     ("vm", "lab", ["tests/lab/vm/cases.py"], on("loadline")),
+    ("faults", "lab", ["tests/lab/faults.py"], on("loadline")),
     ("bench", "lab", ["benches/run.py --quick"], {}),
 ]
 

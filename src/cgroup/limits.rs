@@ -131,6 +131,14 @@ impl<T> ControllerLimits<T> {
         Self { version: None, is_guess: false, files: Vec::new() }
     }
 
+    /// Why the first of the unusable files is that.
+    fn problem(&self) -> Option<&FileProblem> {
+        self.files.iter().find_map(|file| match &file.value {
+            LimitValue::Problem(problem) => Some(problem),
+            _ => None,
+        })
+    }
+
     /// Whether the controller is enabled where the files were read: the first one exists then.
     pub(super) fn has_controller(&self) -> bool {
         self.files.first().is_some_and(|first| !first.value.is_absent())
@@ -233,6 +241,17 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// The cause if a file could not be read or parsed. What was found may not be all then.
+    #[must_use]
+    pub fn problem(&self) -> Option<Errno> {
+        let problem = self.problems.first().map(|(_, problem)| problem);
+        let problem = problem.or_else(|| self.memory.problem()).or_else(|| self.cpu.problem());
+        Some(match problem? {
+            FileProblem::Unreadable(cause) => *cause,
+            FileProblem::Invalid(_) => Errno(libc::EINVAL),
+        })
+    }
+
     /// The memory limit at which the kernel's OOM killer acts, and the path of its file: the lowest
     /// one that is neither `memory.high` nor above the machine's memory.
     #[must_use]

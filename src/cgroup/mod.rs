@@ -169,7 +169,7 @@ impl System {
         Self {
             memory_total: sys::memory_total().map(Bytes),
             cpus: sys::allowed_cpus(),
-            pid: Some(std::process::id().into()),
+            pid: Some(sys::process_id().unsigned_abs().into()),
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use super::counters::Counters;
 use super::procfs;
-use crate::sys;
+use crate::sys::{self, Errno};
 use crate::units::Bytes;
 use std::os::fd::BorrowedFd;
 
@@ -45,17 +45,24 @@ pub struct MemoryUsage {
 impl MemoryPressureFiles {
     /// Opens the files of the cgroup that sets the limit, or of the process's own cgroup if none
     /// does.
-    pub fn open(counters: &mut Counters<'_>) -> Self {
+    ///
+    /// # Errors
+    /// What open(2) returns for a file that exists.
+    pub fn open(counters: &mut Counters<'_>) -> Result<Self, Errno> {
         let mut open = |name| {
-            let file = sys::open(counters.limiting_file(name)?).ok()?;
-            Some(sys::keep_open(file))
+            let Some(path) = counters.limiting_file(name) else { return Ok(None) };
+            match sys::open(path) {
+                Ok(file) => Ok(Some(sys::keep_open(file))),
+                Err(cause) if cause.is_not_found() => Ok(None),
+                Err(cause) => Err(cause),
+            }
         };
-        Self {
-            stat: open(b"memory.stat"),
-            max: open(b"memory.max"),
-            swap_max: open(b"memory.swap.max"),
-            swap_current: open(b"memory.swap.current"),
-        }
+        Ok(Self {
+            stat: open(b"memory.stat")?,
+            max: open(b"memory.max")?,
+            swap_max: open(b"memory.swap.max")?,
+            swap_current: open(b"memory.swap.current")?,
+        })
     }
 
     /// The memory use now, if the cgroup has a limit.
@@ -95,7 +102,7 @@ mod tests {
     const LIMIT: (&str, &str) = ("sys/fs/cgroup/pod/memory.max", "4096000\n");
 
     fn usage(files: &[(&str, &str)]) -> Option<MemoryUsage> {
-        counted(files, |counters| MemoryPressureFiles::open(counters).read())
+        counted(files, |counters| MemoryPressureFiles::open(counters).unwrap().read())
     }
 
     /// Only the usage of that cgroup counts against the limit.

@@ -138,15 +138,20 @@ impl Monitor {
         let root = sys_root(options);
         let limits = cgroup::read(&root);
         let mut counters = Counters::new(&root, &limits);
-        let now = snapshot(&mut counters, kills, self.report.is_some());
+        let mut now = snapshot(&mut counters, kills, self.report.is_some());
+        if limits.problem().is_some() {
+            // As far as we know, what cannot be read is as it was.
+            now.memory_limit = now.memory_limit.or(self.before.memory_limit);
+            now.cpu_limit = now.cpu_limit.or(self.before.cpu_limit);
+        }
         let peak = counters.peak();
         if let Some(victim) = victim {
-            let (limit, limit_file) = limits.oom_limit().unzip();
+            let limit_file = limits.oom_limit().map(|(_, file)| file);
             let report = OomReport {
                 victim,
                 is_exact: counters.group_kills().is_none_or(|groups| groups == 0),
                 context: OomContext {
-                    limit,
+                    limit: now.memory_limit,
                     limit_file,
                     limit_at_start: self.before.memory_limit,
                     // A limit out of sight is that of others too, whose memory is not in the peak.

@@ -31,6 +31,8 @@ pub(super) struct Watcher {
     poller: Poller,
     /// When the limits are evaluated again.
     reevaluate_at: Option<Timestamp>,
+    /// Whether that is because a file could not be read.
+    is_retry: bool,
     memory: Option<MemoryWatch>,
 }
 
@@ -71,7 +73,10 @@ impl Monitor {
         if watches_limits {
             // At once, because changes since the start were not seen.
             reevaluate_at = Some(Timestamp::now());
-            let mut result = Ok(());
+            // Without the list of our cgroups no file is known.
+            let is_nothing_known = limits.memory.files.is_empty() && limits.cpu.files.is_empty();
+            let problem = limits.problem().filter(|_| is_nothing_known);
+            let mut result = problem.map_or(Ok(()), Err);
             cgroup::for_each_limit_file(
                 &root,
                 &limits,
@@ -87,12 +92,14 @@ impl Monitor {
         let mut memory = None;
         if options.memory_warn {
             let mut counters = Counters::new(&root, &limits);
-            let file = counters.limiting_file(b"memory.events").ok_or(Errno(libc::ENOENT));
-            match file.and_then(|file| poller.watch_memory_events(file)) {
-                Ok(()) => {
+            let no_cgroup = limits.problem().unwrap_or(Errno(libc::ENOENT));
+            let file = counters.limiting_file(b"memory.events").ok_or(no_cgroup);
+            let watched = file.and_then(|file| poller.watch_memory_events(file));
+            match watched.and_then(|()| MemoryPressureFiles::open(&mut counters)) {
+                Ok(files) => {
                     let now = Timestamp::now();
                     memory = Some(MemoryWatch {
-                        files: MemoryPressureFiles::open(&mut counters),
+                        files,
                         last: (now, Bytes(0)),
                         armed_at: Some(now),
                         is_predicted: false,
@@ -102,7 +109,7 @@ impl Monitor {
                 Err(cause) => warn("--memory-warn", cause),
             }
         }
-        self.watcher = Some(Watcher { poller, reevaluate_at, memory });
+        self.watcher = Some(Watcher { poller, reevaluate_at, is_retry: false, memory });
         if options.memory_warn && memory.is_some() {
             sys::prefault_stack();
             // To have something to compare with.
@@ -202,6 +209,13 @@ impl Monitor {
     fn reevaluate(&mut self, options: &Options, stderr: &mut Stderr) -> OnResize {
         let root = sys_root(options);
         let mut limits = cgroup::read(&root);
+        if let Some(watcher) = &mut self.watcher {
+            // What cannot be read may have changed, and nothing announces that again. Once more.
+            watcher.is_retry = !watcher.is_retry && limits.problem().is_some();
+            if watcher.is_retry {
+                watcher.reevaluate_at = deadline::after(DEBOUNCE);
+            }
+        }
         let Self { go_env, runtime, applied: before, .. } = *self;
         if let Some(rule) = policy::runtime_rule(&options.tuning, &limits, go_env, runtime) {
             limits.runtime_quota = Some(cgroup::runtime_quota(&root, &limits, rule));

@@ -2,11 +2,11 @@
 
 use super::job_control::Terminal;
 use crate::error::Error;
-use crate::exit::{NOT_EXECUTABLE, NOT_FOUND};
+use crate::exit::{FAILURE, NOT_EXECUTABLE, NOT_FOUND};
 use crate::stderr::{LogLevel, Stderr};
-use crate::sys::{self, Disposition, Errno, ExecArgs, SignalSet};
+use crate::sys::{self, Disposition, Errno, ExecArgs, FailedCall, SignalSet};
 use core::ffi::{CStr, c_int};
-use nix::unistd::{Pid, getpid, getppid, setpgid};
+use nix::unistd::{Pid, setpgid};
 use std::ffi::CString;
 
 /// A program to execute.
@@ -32,16 +32,13 @@ impl Command<'_> {
     /// again then, so that a broken standard error cannot kill us before the code is out. Allocates
     /// nothing.
     pub fn exec(&mut self, mask: SignalSet, stderr: &mut Stderr) -> (Error<'_>, u8) {
-        sys::set_signal_mask(mask);
         let mut cause = Errno(libc::ENOENT);
         let mut lacks_interpreter = false;
         for file in self.candidates {
-            let mut error = sys::exec(file, &mut self.args);
+            let mut error = exec_with_mask(file, &mut self.args, mask);
             if error.0 == libc::E2BIG && self.args.fall_back() {
-                let _ = sys::block_all_signals();
                 stderr.log(LogLevel::Warning, &Error::NoRoomForVariables(error));
-                sys::set_signal_mask(mask);
-                error = sys::exec(file, &mut self.args);
+                error = exec_with_mask(file, &mut self.args, mask);
             }
             match error.0 {
                 // A later directory may have it. If a file was there, its error stays.
@@ -57,13 +54,23 @@ impl Command<'_> {
                 }
             }
         }
-        let _ = sys::block_all_signals();
         let is_missing = cause.0 == libc::ENOENT;
         let code = if is_missing { NOT_FOUND } else { NOT_EXECUTABLE };
         lacks_interpreter &= is_missing;
         let hint = if is_missing && !lacks_interpreter { self.hint } else { "" };
         (Error::Exec { program: self.name.to_bytes(), cause, lacks_interpreter, hint }, code)
     }
+}
+
+/// Executes a file with this signal mask. Returns only if that fails; every signal is blocked again
+/// then.
+fn exec_with_mask(file: &CStr, args: &mut ExecArgs<'_>, mask: SignalSet) -> Errno {
+    if let Err(call) = sys::set_signal_mask(mask) {
+        return call.cause;
+    }
+    let error = sys::exec(file, args);
+    let _ = sys::block_all_signals();
+    error
 }
 
 /// What we have inherited and changed, and the program gets back. No other disposition is changed.
@@ -91,8 +98,9 @@ impl ChildSetup<'_, '_> {
     ///
     /// # Errors
     /// EAGAIN or ENOMEM if there can be no process.
-    pub(super) fn spawn(&mut self) -> Result<Pid, Errno> {
-        let child = Pid::from_raw(sys::spawn(self, Self::run_child)?);
+    pub(super) fn spawn(&mut self) -> Result<Pid, FailedCall> {
+        let child = sys::spawn(self, Self::run_child);
+        let child = Pid::from_raw(child.map_err(|cause| FailedCall { name: "clone", cause })?);
         // The child does this itself. If it is a fork, it may not have come to it yet, and the
         // group must exist before the first signal is sent to it. After its exec: EACCES.
         let _ = setpgid(child, child);
@@ -101,21 +109,28 @@ impl ChildSetup<'_, '_> {
 
     /// Runs in the child. It allocates nothing, and every signal stays blocked until the exec.
     fn run_child(&mut self) -> c_int {
-        let pid = getpid();
-        // Cannot fail: the child is new, and no session leader (setpgid(2)).
+        let pid = Pid::from_raw(sys::process_id());
+        // Fails only if it is denied: the child is new, and no session leader (setpgid(2)).
         let _ = setpgid(pid, pid);
         self.command.args.set_pid(pid.as_raw());
         if self.terminal.is_foreground {
             Terminal::give(pid);
         }
         if self.dies_with_parent {
-            let _ = sys::set_parent_death_signal(libc::SIGKILL);
-            // The parent may have died before.
-            if getppid() != self.parent {
+            if let Err(cause) = sys::set_parent_death_signal(libc::SIGKILL) {
+                self.stderr.log(LogLevel::Warning, &Error::ParentDeathSignal(cause));
+            }
+            // The parent may have died before, and then nobody needs to know.
+            if sys::parent_id().is_some_and(|parent| parent != self.parent.as_raw()) {
                 return NOT_EXECUTABLE.into();
             }
         }
-        sys::set_disposition(libc::SIGCHLD, self.inherited.sigchld);
+        if self.inherited.sigchld == Disposition::Ignored
+            && let Err(call) = sys::set_disposition(libc::SIGCHLD, Disposition::Ignored)
+        {
+            self.stderr.error(&Error::Start(call));
+            return FAILURE.into();
+        }
         let (error, code) = self.command.exec(self.inherited.mask, self.stderr);
         self.stderr.error(&error);
         code.into()

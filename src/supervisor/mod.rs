@@ -22,7 +22,7 @@ use crate::monitor::Monitor;
 use crate::options::Options;
 use crate::signal::{SignalTarget, is_realtime, is_termination_signal};
 use crate::stderr::{LogLevel, Stderr};
-use crate::sys::{self, Disposition, Errno, ExitStatus, SignalInfo, SignalSet};
+use crate::sys::{self, Disposition, Errno, ExitStatus, FailedCall, SignalInfo, SignalSet};
 use child::{ChildSetup, InheritedSignals};
 use core::ffi::c_int;
 use core::time::Duration;
@@ -30,7 +30,7 @@ use event_loop::EventLoop;
 use job_control::Terminal;
 use log::LogEvent;
 use nix::sys::prctl::{get_child_subreaper, set_child_subreaper};
-use nix::unistd::{Pid, getpgrp, getpid, getppid};
+use nix::unistd::{Pid, getpgrp};
 
 pub use child::Command;
 
@@ -48,7 +48,7 @@ pub struct Supervisor {
     /// How the program ended, if it has.
     ended: Option<ExitStatus>,
     /// Our parent, if its death is still to be noticed.
-    parent: Option<Pid>,
+    parent: Option<i32>,
 }
 
 impl Supervisor {
@@ -62,23 +62,23 @@ impl Supervisor {
         command: &mut Command<'_>,
         mask: SignalSet,
         stderr: &mut Stderr,
-    ) -> Result<Self, Errno> {
-        let self_pid = getpid();
-        let inherited = InheritedSignals { mask, sigchld: sys::disposition(libc::SIGCHLD) };
+    ) -> Result<Self, FailedCall> {
+        let self_pid = Pid::from_raw(sys::process_id());
+        let inherited = InheritedSignals { mask, sigchld: sys::disposition(libc::SIGCHLD)? };
         if inherited.sigchld == Disposition::Ignored {
             // The kernel would reap our children itself, and tell us nothing (wait(2)).
-            sys::set_disposition(libc::SIGCHLD, Disposition::Default);
+            sys::set_disposition(libc::SIGCHLD, Disposition::Default)?;
         }
         register_subreaper(options, self_pid, stderr);
-        let parent = watch_parent(options, self_pid, stderr);
-        sys::probe_wait_syscalls()?;
+        let (is_watched, parent) = watch_parent(options, self_pid, stderr);
+        sys::probe_wait_syscalls(options.drain.is_some() || options.wait_all)?;
         let terminal = Terminal::find();
         let mut setup = ChildSetup {
             command,
             stderr,
             inherited,
             terminal,
-            dies_with_parent: options.parent_death_signal == Some(libc::SIGKILL),
+            dies_with_parent: is_watched && options.parent_death_signal == Some(libc::SIGKILL),
             parent: self_pid,
         };
         let child_pid = setup.spawn()?;
@@ -122,7 +122,7 @@ impl Supervisor {
     /// SIGKILL kills us here.
     fn check_parent(&mut self) {
         if let Some(signal) = self.options.parent_death_signal
-            && self.parent.take_if(|parent| getppid() != *parent).is_some()
+            && self.parent.take_if(|parent| sys::parent_id() != Some(*parent)).is_some()
         {
             let _ = sys::kill(self.self_pid.as_raw(), signal);
         }
@@ -213,8 +213,11 @@ enum Delivery {
 /// Adopts the program's orphans. As PID 1 we get them anyway.
 fn register_subreaper(options: &Options, self_pid: Pid, stderr: &mut Stderr) {
     let is_wanted = options.subreaper || options.wait_all || options.drain.is_some();
-    if is_wanted && let Err(cause) = set_child_subreaper(true) {
-        stderr.log(LogLevel::Warning, &Error::Subreaper(cause.into()));
+    if is_wanted {
+        match set_child_subreaper(true) {
+            Ok(()) => return,
+            Err(cause) => stderr.log(LogLevel::Warning, &Error::Subreaper(cause.into())),
+        }
     }
     if self_pid.as_raw() != 1 && get_child_subreaper() != Ok(true) {
         // No warning: PID 1 of the namespace is another init, a shell, systemd or the pause container
@@ -223,26 +226,27 @@ fn register_subreaper(options: &Options, self_pid: Pid, stderr: &mut Stderr) {
     }
 }
 
-/// Asks the kernel for a signal when our parent dies. Returns the parent if we must look whether it
-/// has died ([`Supervisor::check_parent`]).
+/// Asks the kernel for a signal when our parent dies, and returns whether it will come. Also returns the
+/// parent if we must look then whether it has died ([`Supervisor::check_parent`]).
 ///
 /// The kernel sends the signal when the thread ends that has started us, and the parent may have
 /// others (PR_SET_PDEATHSIG(2const)). So we ask for SIGCHLD, which nobody forwards, and look then. A
 /// parent outside of our PID namespace has the number 0 even when it is another one. We cannot look
-/// there, so the kernel sends the signal itself.
-fn watch_parent(options: &Options, self_pid: Pid, stderr: &mut Stderr) -> Option<Pid> {
-    let signal = options.parent_death_signal?;
-    let parent = getppid();
-    let can_look = parent.as_raw() != 0;
-    let notice = if can_look { libc::SIGCHLD } else { signal };
+/// there, nor if getppid(2) is denied, so the kernel sends the signal itself.
+fn watch_parent(options: &Options, self_pid: Pid, stderr: &mut Stderr) -> (bool, Option<i32>) {
+    let Some(signal) = options.parent_death_signal else {
+        return (false, None);
+    };
+    let parent = sys::parent_id().filter(|parent| *parent != 0);
+    let notice = if parent.is_some() { libc::SIGCHLD } else { signal };
     if let Err(cause) = sys::set_parent_death_signal(notice) {
         stderr.log(LogLevel::Warning, &Error::ParentDeathSignal(cause));
-        return None;
+        return (false, None);
     }
-    if getppid() != parent {
+    if parent.is_some() && sys::parent_id() != parent {
         // It was too early for the kernel.
         let _ = sys::kill(self_pid.as_raw(), signal);
-        return None;
+        return (true, None);
     }
-    can_look.then_some(parent)
+    (true, parent)
 }

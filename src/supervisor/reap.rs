@@ -2,9 +2,14 @@
 
 use super::Supervisor;
 use super::log::LogEvent;
+use crate::error::Error;
+use crate::exit::FAILURE;
 use crate::stderr::LogLevel;
-use crate::sys::{ExitStatus, WaitStatus, wait_any};
+use crate::sys::{self, Errno, ExitStatus, WaitStatus, wait_any};
 use core::ffi::c_int;
+
+/// How often a wait is tried that fails.
+const MAX_FAILURES: u32 = 8;
 
 /// What the children did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,7 +28,26 @@ pub(super) struct ChildChanges {
 pub(super) fn reap_zombies(supervisor: &mut Supervisor) -> ChildChanges {
     let level = if supervisor.options.warn_on_reap { LogLevel::Warning } else { LogLevel::Debug };
     let mut changes = ChildChanges::default();
-    while let Some(event) = wait_any() {
+    let mut failures = 0;
+    loop {
+        let event = match wait_any() {
+            Ok(Some(event)) => event,
+            Ok(None) => break,
+            Err(Errno(libc::ECHILD)) if changes.program_ended.is_some() => break,
+            Err(cause) => {
+                // SIGCHLD has come, and nothing will announce the same child again.
+                failures += 1;
+                if failures < MAX_FAILURES {
+                    continue;
+                }
+                if cause.0 == libc::ECHILD {
+                    break;
+                }
+                // Nobody would notice that the program ends.
+                supervisor.stderr.error(&Error::Wait(cause));
+                sys::exit(FAILURE);
+            }
+        };
         // Another process may have its number when it is gone.
         let has_ended = supervisor.ended.is_some();
         let is_program = !has_ended && event.pid == supervisor.child_pid.as_raw();

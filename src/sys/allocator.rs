@@ -3,7 +3,14 @@
 //! loadline allocates a few kilobytes before it starts the program and next to nothing afterwards.
 //! A region and a position in it are enough. The C library's allocator would cost more code and more
 //! dirty pages than everything that is allocated.
+//!
+//! Without memory, Rust would abort the process without a word. Before the program is started, that is
+//! an error like any other. Afterwards everything fits into the region, large inputs aside, and whoever
+//! reads those goes on without them ([`super::reserve`]).
 
+use super::reserve::is_fallible;
+use super::stdio::write_stderr;
+use super::system::exit;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ffi::{CStr, c_long, c_void};
 use core::ptr::{copy_nonoverlapping, null_mut};
@@ -14,14 +21,18 @@ use core::sync::atomic::{AtomicPtr, AtomicU32};
 const UNIT: usize = 16;
 
 /// The size of the region. Pages that are never touched cost nothing.
-const SIZE: usize = 64 * 1024;
+const SIZE: usize = 512 * 1024;
 const UNITS: u16 = (SIZE / UNIT) as u16;
+
+/// The size from which an allocation gets a mapping of its own, so that the region is left to those of
+/// which none is large.
+const LARGE: usize = 64 * 1024;
 
 /// The smallest page, and the alignment that mmap(2) gives at least.
 const PAGE: usize = 4096;
 
-/// A bump allocator that starts over when its last allocation is freed. An allocation that does not
-/// fit into the region gets a mapping of its own, so a large input cannot exhaust it.
+/// A bump allocator that starts over when its last allocation is freed. An allocation that is large, or
+/// does not fit into the region, gets a mapping of its own.
 pub struct Arena {
     /// The region, null before the first allocation. It is mapped and not in .bss, where it would
     /// push the C library's variables into a page of their own.
@@ -129,6 +140,9 @@ impl Default for Arena {
     }
 }
 
+/// The exit code if there is no memory: the same as for other failures of loadline.
+const FAILURE: u8 = 1;
+
 /// How many units a number of bytes takes.
 fn units(size: usize) -> Option<u16> {
     u16::try_from(size.div_ceil(UNIT)).ok()
@@ -140,6 +154,7 @@ unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let region = self.region();
         if layout.align() <= UNIT
+            && layout.size() < LARGE
             && !region.is_null()
             && let Some(units) = units(layout.size())
             && let Some(before) = self.update(|state| state.allocate(units))
@@ -147,7 +162,12 @@ unsafe impl GlobalAlloc for Arena {
             return region.wrapping_add(usize::from(before.used) * UNIT);
         }
         // A mapping is aligned to a page.
-        if layout.align() <= PAGE { map(layout.size()) } else { null_mut() }
+        let address = if layout.align() <= PAGE { map(layout.size()) } else { null_mut() };
+        if address.is_null() && !is_fallible() {
+            let _ = write_stderr(b"loadline: cannot allocate memory: mmap failed\n");
+            exit(FAILURE);
+        }
+        address
     }
 
     unsafe fn dealloc(&self, address: *mut u8, layout: Layout) {
@@ -165,6 +185,7 @@ unsafe impl GlobalAlloc for Arena {
         // The last allocation, such as a Vec that grows, grows where it is.
         if let Some(start) = self.unit_of(address)
             && let Some(old_end) = start.checked_add(units(layout.size()).unwrap_or(0))
+            && size < LARGE
             && let Some(new_end) = units(size).and_then(|units| start.checked_add(units))
             && (new_end == old_end
                 || (new_end <= UNITS

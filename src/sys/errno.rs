@@ -88,6 +88,15 @@ impl fmt::Display for Errno {
     }
 }
 
+/// A system call that has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailedCall {
+    /// Its name.
+    pub name: &'static str,
+    /// The cause.
+    pub cause: Errno,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

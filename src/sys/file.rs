@@ -1,5 +1,6 @@
 //! Files: opening, reading, checking and overwriting them.
 
+use super::reserve::try_reserve;
 use super::signal::discard_signal_of_write;
 use super::{Errno, check};
 use core::ffi::{CStr, c_int, c_long};
@@ -56,7 +57,7 @@ pub fn keep_open(file: OwnedFd) -> BorrowedFd<'static> {
 /// Reads a whole file and replaces what is in `buffer`.
 ///
 /// # Errors
-/// What open(2) and read(2) return; EFBIG for a file of more than `limit` bytes.
+/// What open(2) and read(2) return; EFBIG for a file of more than `limit` bytes; ENOMEM.
 pub fn read_file(path: &CStr, buffer: &mut Vec<u8>, limit: usize) -> Result<(), Errno> {
     buffer.clear();
     let file = open(path)?;
@@ -113,7 +114,7 @@ fn append(file: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> Result<usize, Errno> {
     /// More than a limit file and most mountinfo files have.
     const CHUNK: usize = 4096;
     if buffer.len() == buffer.capacity() {
-        buffer.reserve(CHUNK);
+        try_reserve(buffer, CHUNK)?;
     }
     let room = buffer.spare_capacity_mut();
     // SAFETY: the kernel writes at most `room.len()` bytes into the spare capacity.
@@ -181,11 +182,14 @@ pub fn read_prefix<'a>(file: BorrowedFd<'_>, buffer: &'a mut [u8]) -> &'a [u8] {
     buffer.get(..usize::try_from(read).unwrap_or(0)).unwrap_or_default()
 }
 
-/// Appends up to `length` bytes from `offset` in a file; fewer where it ends or cannot be read.
+/// Appends up to `length` bytes from `offset` in a file; fewer where it ends or cannot be read, and none
+/// if there is no room for them.
 ///
 /// pread(2) fails on directories, FIFOs and terminals, so there is no need to ask what the file is.
 pub fn append_at(file: BorrowedFd<'_>, mut offset: u64, mut length: usize, buffer: &mut Vec<u8>) {
-    buffer.reserve(length);
+    if try_reserve(buffer, length).is_err() {
+        return;
+    }
     while length > 0
         && let Ok(position) = offset.try_into()
     {
@@ -216,11 +220,18 @@ pub fn exists(path: &CStr) -> bool {
 #[inline(never)] // `stat` is large: keeps it off the caller's stack frame.
 pub fn is_executable(path: &CStr) -> bool {
     // SAFETY: the path is NUL-terminated.
-    if unsafe { libc::access(path.as_ptr(), libc::X_OK) } != 0 {
-        return false;
+    let is_denied = match check(unsafe { libc::access(path.as_ptr(), libc::X_OK) }) {
+        Ok(_) => false,
+        // That says nothing about the file.
+        Err(Errno(libc::EPERM | libc::ENOSYS)) => true,
+        Err(_) => return false,
+    };
+    match file_type(&status(libc::AT_FDCWD, path, 0)) {
+        libc::S_IFREG => true,
+        libc::S_IFDIR => false,
+        // If the type cannot be read, exec will report it.
+        _ => !is_denied,
     }
-    // If the type cannot be read, exec will report it.
-    file_type(&status(libc::AT_FDCWD, path, 0)) != libc::S_IFDIR
 }
 
 /// Whether a file is a pipe.
@@ -262,6 +273,9 @@ fn file_type(status: &libc::stat) -> libc::mode_t {
 pub fn overwrite_if_len(path: &CStr, expected: usize, text: &[u8]) -> Result<usize, Errno> {
     let file = open_with(path, libc::O_WRONLY | libc::O_NOFOLLOW)?;
     let status = status(file.as_raw_fd(), c"", libc::AT_EMPTY_PATH);
+    if file_type(&status) == 0 {
+        return Err(Errno::last());
+    }
     if file_type(&status) != libc::S_IFREG || usize::try_from(status.st_size) != Ok(expected) {
         return Ok(0);
     }

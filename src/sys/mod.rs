@@ -12,6 +12,7 @@ mod errno;
 mod file;
 mod poll;
 mod process;
+mod reserve;
 mod signal;
 mod stdio;
 mod system;
@@ -21,7 +22,7 @@ mod wait;
 use core::ffi::{CStr, c_char};
 
 pub use allocator::{Arena, keep_string};
-pub use errno::Errno;
+pub use errno::{Errno, FailedCall};
 pub use file::{
     append_at, close_inherited_fds, copy_program, exists, is_executable, keep_open, open,
     overwrite_if_len, read_file, read_parts, read_prefix,
@@ -35,8 +36,8 @@ pub use signal::{
 };
 pub use stdio::{WriteOutcome, stdin, write_stderr, write_stdout};
 pub use system::{
-    allowed_cpus, chdir_root, children_cpu_time, free_swap, memory_total, prefault_stack,
-    protect_relocations,
+    allowed_cpus, chdir_root, children_cpu_time, exit, free_swap, memory_total, parent_id,
+    prefault_stack, process_id, protect_relocations,
 };
 pub use time::Timestamp;
 pub use wait::{

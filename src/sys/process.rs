@@ -212,11 +212,11 @@ pub fn exec(file: &CStr, args: &mut ExecArgs<'_>) -> Errno {
             // `file` may not live as long as the other strings.
             *name = original_name;
         }
-        if shell_error.0 == libc::E2BIG {
-            return shell_error;
-        }
-        // If there is no shell, that must not read as if there were no program.
-        return Errno(libc::ENOEXEC);
+        return match shell_error.0 {
+            // If there is no shell, that must not read as if there were no program.
+            libc::ENOENT | libc::ENOTDIR | libc::EACCES => error,
+            _ => shell_error,
+        };
     }
     error
 }

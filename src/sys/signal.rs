@@ -1,6 +1,7 @@
 //! Signals: masks, dispositions, receiving and sending.
 
-use super::{Errno, check};
+use super::system::process_id;
+use super::{Errno, FailedCall, check};
 use core::ffi::{c_int, c_long};
 use core::mem::MaybeUninit;
 use core::ptr::{null, null_mut};
@@ -41,25 +42,33 @@ impl SignalSet {
 }
 
 /// Blocks every signal, and returns the mask that was set before.
-#[must_use]
-pub fn block_all_signals() -> SignalSet {
+///
+/// # Errors
+/// As [`set_signal_mask`].
+pub fn block_all_signals() -> Result<SignalSet, FailedCall> {
     set_signal_mask(SignalSet::ALL)
 }
 
 /// Blocks the signals in `mask` and no others, and returns the mask that was set before.
-pub fn set_signal_mask(mask: SignalSet) -> SignalSet {
+///
+/// # Errors
+/// What a seccomp filter returns.
+pub fn set_signal_mask(mask: SignalSet) -> Result<SignalSet, FailedCall> {
     let mut before = SignalSet::EMPTY;
-    // SAFETY: both pointers are to sets of the size given. With valid pointers the call cannot fail.
-    unsafe {
+    // SAFETY: both pointers are to sets of the size given.
+    let result = unsafe {
         libc::syscall(
             libc::SYS_rt_sigprocmask,
             c_long::from(libc::SIG_SETMASK),
             &raw const mask.0,
             &raw mut before.0,
             SET_SIZE,
-        );
+        )
+    };
+    match check(result) {
+        Ok(_) => Ok(before),
+        Err(cause) => Err(FailedCall { name: "rt_sigprocmask", cause }),
     }
-    before
 }
 
 /// The disposition of a signal without a handler. An exec keeps both.
@@ -77,31 +86,42 @@ pub enum Disposition {
 type KernelAction = [libc::sighandler_t; 4];
 
 /// The disposition of a signal. This program installs no handlers.
-#[must_use]
-pub fn disposition(signal: c_int) -> Disposition {
+///
+/// # Errors
+/// What a seccomp filter returns.
+pub fn disposition(signal: c_int) -> Result<Disposition, FailedCall> {
     let mut action: KernelAction = [libc::SIG_DFL; 4];
-    // SAFETY: without a new action the call only writes the current one.
-    unsafe {
-        let (signal, action) = (c_long::from(signal), &raw mut action);
-        let unchanged = null::<KernelAction>();
-        libc::syscall(libc::SYS_rt_sigaction, signal, unchanged, action, SET_SIZE);
-    }
+    rt_sigaction(signal, null(), &raw mut action)?;
     let [handler, ..] = action;
-    if handler == libc::SIG_IGN { Disposition::Ignored } else { Disposition::Default }
+    Ok(if handler == libc::SIG_IGN { Disposition::Ignored } else { Disposition::Default })
 }
 
 /// Sets the disposition of a signal.
-pub fn set_disposition(signal: c_int, disposition: Disposition) {
+///
+/// # Errors
+/// What a seccomp filter returns.
+pub fn set_disposition(signal: c_int, disposition: Disposition) -> Result<(), FailedCall> {
     let handler = match disposition {
         Disposition::Default => libc::SIG_DFL,
         Disposition::Ignored => libc::SIG_IGN,
     };
     let action: KernelAction = [handler, 0, 0, 0];
-    // SAFETY: SIG_DFL and SIG_IGN run no code of ours; flags and mask are zero.
-    unsafe {
-        let (signal, action) = (c_long::from(signal), &raw const action);
-        let ignored = null_mut::<KernelAction>();
-        libc::syscall(libc::SYS_rt_sigaction, signal, action, ignored, SET_SIZE);
+    rt_sigaction(signal, &raw const action, null_mut())
+}
+
+/// Both pointers are null or point to an action.
+fn rt_sigaction(
+    signal: c_int,
+    new: *const KernelAction,
+    old: *mut KernelAction,
+) -> Result<(), FailedCall> {
+    // SAFETY: the kernel reads one action and writes the other. SIG_DFL and SIG_IGN, the only ones
+    // that are set, run no code of ours; their flags and masks are zero.
+    let result =
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, c_long::from(signal), new, old, SET_SIZE) };
+    match check(result) {
+        Ok(_) => Ok(()),
+        Err(cause) => Err(FailedCall { name: "rt_sigaction", cause }),
     }
 }
 
@@ -256,7 +276,7 @@ pub(super) fn discard_signal_of_write(error: Errno) {
         _ => return,
     };
     if let Some(info) = take_pending_signal(SignalSet::only(signal)) {
-        let own = nix::unistd::getpid().as_raw();
+        let own = process_id();
         if info.sender() != Some(own) {
             // It came from somebody else, so it goes back into the queue as it was.
             let _ = queue_signal(own, signal, &info);
@@ -270,8 +290,8 @@ pub(super) fn discard_signal_of_write(error: Errno) {
 /// nobody could continue us (setpgid(2), credentials(7)).
 #[must_use]
 pub fn deliver_pending_sigtstp() -> bool {
-    let blocked = set_signal_mask(SignalSet::ALL.without(SignalSet::only(libc::SIGTSTP)));
-    set_signal_mask(blocked);
+    let _ = set_signal_mask(SignalSet::ALL.without(SignalSet::only(libc::SIGTSTP)));
+    let _ = block_all_signals();
     // Only SIGCONT continues a stopped process. It is blocked, so it is pending now.
     take_pending_signal(SignalSet::only(libc::SIGCONT)).is_some()
 }

@@ -1,9 +1,37 @@
-//! What the machine has, and the memory of this process itself.
+//! What the machine has, and this process itself: its IDs, its memory and its end.
 
 use core::ffi::{c_long, c_void};
 use core::hint::black_box;
 use core::mem::zeroed;
 use core::time::Duration;
+
+/// Our process ID.
+///
+/// If getpid(2) is denied, gettid(2) returns the same: this process has one thread.
+#[must_use]
+pub fn process_id() -> i32 {
+    // SAFETY: the calls take nothing.
+    unsafe {
+        match libc::getpid() {
+            ..=0 => libc::syscall(libc::SYS_gettid) as i32,
+            pid => pid,
+        }
+    }
+}
+
+/// The process ID of our parent; none if getppid(2) is denied. It is 0 if the parent is outside of our
+/// PID namespace.
+#[must_use]
+pub fn parent_id() -> Option<i32> {
+    // SAFETY: the call takes nothing.
+    Some(unsafe { libc::getppid() }).filter(|pid| *pid >= 0)
+}
+
+/// Ends this process at once.
+pub fn exit(code: u8) -> ! {
+    // SAFETY: nothing of ours is to be done at the exit.
+    unsafe { libc::_exit(code.into()) }
+}
 
 /// The machine's memory in bytes (sysinfo(2)): the same number as MemTotal in proc(5).
 #[must_use]
@@ -20,7 +48,7 @@ pub fn free_swap() -> u64 {
 }
 
 /// All zero if the call is denied.
-fn sysinfo() -> libc::sysinfo {
+pub(super) fn sysinfo() -> libc::sysinfo {
     // SAFETY: zero is a value of the plain C structure, and the kernel fills all of it.
     unsafe {
         let mut info = zeroed();

@@ -1,24 +1,28 @@
 //! The clock.
 
+use super::system::sysinfo;
 use core::ffi::c_long;
 use core::time::Duration;
 
 /// A point in time on a clock that nobody sets (CLOCK_MONOTONIC).
 ///
-/// Not std's `Instant`: that panics if a seccomp filter refuses clock_gettime(2). It also goes through
+/// Not std's `Instant`: that panics if a seccomp filter denies clock_gettime(2). It also goes through
 /// the vDSO, whose page would count as ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(Duration);
 
 impl Timestamp {
-    /// Now. If the call is refused, the clock stands still, and no deadline passes.
+    /// Now. If the call is denied, a deadline passes with the second of the time since boot.
     #[must_use]
     pub fn now() -> Self {
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: the kernel writes the structure.
-        unsafe {
+        let result = unsafe {
             let clock = c_long::from(libc::CLOCK_MONOTONIC);
-            libc::syscall(libc::SYS_clock_gettime, clock, &raw mut time);
+            libc::syscall(libc::SYS_clock_gettime, clock, &raw mut time)
+        };
+        if result == -1 {
+            time.tv_sec = sysinfo().uptime as _;
         }
         let seconds = Duration::from_secs(time.tv_sec.unsigned_abs());
         Self(seconds.saturating_add(Duration::from_nanos(time.tv_nsec.unsigned_abs())))

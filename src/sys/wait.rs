@@ -1,9 +1,8 @@
-//! Waiting for children (waitid(2)).
+//! Waiting for children (wait(2)).
 
 use super::signal::{SignalSet, take_pending_signal};
-use super::{Errno, check};
-use core::ffi::c_int;
-use core::mem::zeroed;
+use super::{Errno, FailedCall, check};
+use core::ffi::{c_int, c_long};
 use core::ptr::null_mut;
 
 /// A child that has changed state.
@@ -34,27 +33,36 @@ pub enum ExitStatus {
 }
 
 /// Checks that we can wait for signals and children. A seccomp filter may deny the calls, and then
-/// there must be no child.
+/// there must be no child. `asks_about_children` is whether [`has_children`] and [`is_child`] are
+/// needed.
 ///
 /// # Errors
-/// What the filter returns.
-pub fn probe_wait_syscalls() -> Result<(), Errno> {
+/// The call, and what the filter returns.
+pub fn probe_wait_syscalls(asks_about_children: bool) -> Result<(), FailedCall> {
     // An empty set: nothing is ever taken.
     let _ = take_pending_signal(SignalSet::EMPTY);
     match Errno::last() {
         Errno(libc::EAGAIN) => {}
-        error => return Err(error),
+        cause => return Err(FailedCall { name: "rt_sigtimedwait", cause }),
     }
-    match peek_child(libc::P_ALL, 0) {
-        Err(error) if error.0 != libc::ECHILD => Err(error),
-        _ => Ok(()),
+    // There are no such options, so nothing is ever reaped.
+    match wait4(!0, &mut 0) {
+        Ok(_) | Err(Errno(libc::EINVAL | libc::ECHILD)) => {}
+        Err(cause) => return Err(FailedCall { name: "wait4", cause }),
     }
+    if asks_about_children
+        && let Err(cause) = peek_child(libc::P_ALL, 0)
+        && cause.0 != libc::ECHILD
+    {
+        return Err(FailedCall { name: "waitid", cause });
+    }
+    Ok(())
 }
 
 /// Whether there is any child, a zombie included.
 #[must_use]
 pub fn has_children() -> bool {
-    peek_child(libc::P_ALL, 0).is_ok()
+    peek_child(libc::P_ALL, 0) != Err(Errno(libc::ECHILD))
 }
 
 /// Whether a process is a child of ours, a zombie included.
@@ -72,27 +80,32 @@ fn peek_child(which: libc::idtype_t, id: libc::id_t) -> Result<(), Errno> {
 
 /// The next child that has changed state, if there is one. A child that has ended is reaped.
 ///
-/// Not nix's `waitpid`: it fails for a child that a realtime signal killed, and loses its PID.
-#[must_use]
-pub fn wait_any() -> Option<ChildEvent> {
-    let options = libc::WEXITED | libc::WNOHANG | libc::WSTOPPED;
-    // SAFETY: zero is a value of the plain C structure `siginfo_t`. The kernel leaves it zero if
-    // there is nothing to report (waitid(2)).
-    let (result, info) = unsafe {
-        let mut info: libc::siginfo_t = zeroed();
-        (libc::waitid(libc::P_ALL, 0, &raw mut info, options), info)
+/// Not waitid(2), which a filter may deny where wait4(2), the call behind wait(3), is allowed. Not nix's
+/// `waitpid`: it fails for a child that a realtime signal killed, and loses its PID.
+///
+/// # Errors
+/// ECHILD if there are no children.
+pub fn wait_any() -> Result<Option<ChildEvent>, Errno> {
+    let mut status = 0;
+    let pid = wait4(libc::WNOHANG | libc::WUNTRACED, &mut status)?;
+    let status = if libc::WIFSTOPPED(status) {
+        WaitStatus::Stopped(libc::WSTOPSIG(status))
+    } else if libc::WIFEXITED(status) {
+        WaitStatus::Ended(ExitStatus::Exited(libc::WEXITSTATUS(status)))
+    } else {
+        WaitStatus::Ended(ExitStatus::Signaled(libc::WTERMSIG(status)))
     };
-    // SAFETY: the fields are within the structure, and any bits are an integer.
-    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
-    if result == -1 || pid == 0 {
-        return None;
-    }
-    let status = match info.si_code {
-        libc::CLD_STOPPED | libc::CLD_TRAPPED => WaitStatus::Stopped(status),
-        libc::CLD_EXITED => WaitStatus::Ended(ExitStatus::Exited(status)),
-        _ => WaitStatus::Ended(ExitStatus::Signaled(status)),
-    };
-    Some(ChildEvent { pid, status })
+    Ok((pid != 0).then_some(ChildEvent { pid, status }))
+}
+
+/// Waits for any child; 0 if none has changed state.
+fn wait4(options: c_int, status: &mut c_int) -> Result<i32, Errno> {
+    let any: c_long = -1;
+    let options = c_long::from(options);
+    // SAFETY: the kernel writes the status. Without a pointer it writes no resource usage.
+    check(unsafe {
+        libc::syscall(libc::SYS_wait4, any, status, options, null_mut::<libc::rusage>()) as i32
+    })
 }
 
 /// The child of [`super::process::fork_silently`].

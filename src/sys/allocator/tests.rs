@@ -1,3 +1,4 @@
+use super::super::reserve::fallible;
 use super::*;
 
 fn layout(size: usize, align: usize) -> Layout {
@@ -44,7 +45,7 @@ fn freeing_the_last_allocation_frees_its_units() {
             assert!(arena.unit_of(address).is_some());
             arena.dealloc(address, layout);
         }
-        for _ in 0..100 {
+        for _ in 0..=SIZE / 1000 {
             let address = arena.alloc(layout);
             assert!(!address.is_null(), "a full arena maps memory");
             address.write_bytes(7, 1000);
@@ -68,6 +69,29 @@ fn an_arena_starts_over_when_nothing_is_allocated_in_any_order() {
         assert_eq!(used(&arena), 0);
         assert_eq!(arena.alloc(layout), a);
     }
+}
+
+#[test]
+fn a_large_allocation_leaves_the_region_to_others() {
+    let arena = Arena::new();
+    // SAFETY: every layout is the one that the pointer was allocated with.
+    unsafe {
+        let large = arena.alloc(layout(LARGE, 8));
+        assert!(arena.unit_of(large).is_none());
+        let small = arena.alloc(layout(LARGE - UNIT, 8));
+        assert!(arena.unit_of(small).is_some());
+        let grown = arena.realloc(small, layout(LARGE - UNIT, 8), LARGE);
+        assert!(arena.unit_of(grown).is_none());
+        assert_eq!(used(&arena), 0);
+    }
+}
+
+#[test]
+fn a_caller_that_can_do_without_the_memory_learns_that_there_is_none() {
+    let more_than_the_address_space = layout(1 << 60, 8);
+    // SAFETY: the layout has a size.
+    let address = fallible(|| unsafe { Arena::new().alloc(more_than_the_address_space) });
+    assert!(address.is_null());
 }
 
 #[test]
