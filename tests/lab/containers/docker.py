@@ -14,7 +14,7 @@ import sys
 
 import suite
 from container import (CPU_OPTIONS, LIMITS, MEMORY, MEMORY_OPTIONS, STATUS, Container, check,
-                       check_explained, equal, found)
+                       check_explained, equal, found, matches)
 from suite import CGROUP, HOME, INSIDE, LAB, LOADLINE, PATIENCE, TOP
 
 
@@ -225,11 +225,6 @@ class Resized(Docker):
 def resize(container, mebibytes, cpus):
     docker("update", f"--memory={mebibytes}m", f"--memory-swap={mebibytes}m", f"--cpus={cpus}",
            container.name)
-
-
-def matches(pattern, line, what):
-    good = re.fullmatch(pattern, line, re.DOTALL)
-    return good, what if good else f"{what}: {line}"
 
 
 def changed(memory, cpus, ending):
