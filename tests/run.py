@@ -71,6 +71,7 @@ SUITES = [
     ("docker", "lab", ["tests/lab/containers/docker.py"], on("loadline")),
     ("podman", "lab", ["tests/lab/containers/podman.py"], on("loadline")),
     ("runc", "lab", ["tests/lab/containers/runc.py"], on("loadline")),
+    ("kubernetes", "lab", ["tests/lab/kubernetes/cases.py"], on("loadline")),
     ("golang", "lab", ["tests/lab/golang/buildinfo.py", "tests/lab/golang/matrix.py"], on("loadline")),
     ("vm", "lab", ["tests/lab/vm/cases.py"], on("loadline")),
     ("bench", "lab", ["benches/run.py --quick"], {}),
