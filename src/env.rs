@@ -54,6 +54,20 @@ pub fn assignments(plan: &Plan<'_>) -> Vec<CString> {
     assignments
 }
 
+/// The assignments as lines. Left out is a value that contains a line break: what reads such lines
+/// would take the rest of it for another variable.
+#[must_use]
+pub fn lines(assignments: &[CString]) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for assignment in assignments.iter().map(|it| it.to_bytes()) {
+        if !assignment.contains(&b'\n') {
+            lines.extend_from_slice(assignment);
+            lines.push(b'\n');
+        }
+    }
+    lines
+}
+
 /// The inherited environment without the entries for the assigned variables, followed by the
 /// assignments. All other entries keep their order and their bytes, also those that are not
 /// `name=value`.

@@ -28,6 +28,13 @@ pub enum Error<'a> {
         /// What it was given.
         value: &'a [u8],
     },
+    /// Our own file cannot be installed.
+    Install {
+        /// The new file.
+        path: &'a [u8],
+        /// The cause.
+        cause: Errno,
+    },
     /// There is no program on the command line.
     NoProgram,
     /// An option has an invalid value.
@@ -162,6 +169,7 @@ impl fmt::Display for Error<'_> {
                 "{option} takes no value, but was given {}; see loadline --help",
                 Quoted(value)
             ),
+            Self::Install { path, cause } => write!(f, "cannot install {}: {cause}", Quoted(path)),
             Self::NoProgram => f.write_str(
                 "no program given; usage: loadline [OPTIONS] [--] PROGRAM [ARGS...]; see loadline \
                  --help",

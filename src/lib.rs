@@ -54,6 +54,9 @@ pub mod policy;
 pub mod env;
 pub mod report;
 
+// What is done without starting a program.
+pub mod install;
+
 // What changes after the start.
 pub mod monitor;
 
@@ -67,7 +70,7 @@ use core::fmt::Display;
 use core::ops::ControlFlow::{self, Break, Continue};
 use error::Error;
 use monitor::Monitor;
-use options::Format;
+use options::{ExplainFormat, Format};
 use report::{ExplainedProgram, Explanation, JsonReport, PlanSummary, TextReport};
 use std::ffi::CString;
 use std::os::fd::AsFd;
@@ -106,6 +109,12 @@ pub fn start(
         Ok(Action::Help) => return Break(print(&cli::HELP, &mut stderr)),
         Ok(Action::License) => return Break(print(&cli::LICENSE, &mut stderr)),
         Ok(Action::Version) => return Break(print(&cli::VERSION, &mut stderr)),
+        Ok(Action::Install(directory)) => {
+            return Break(match install::install(directory, &mut stderr) {
+                Ok(()) => 0,
+                Err(error) => fail(&error, &mut stderr),
+            });
+        }
         Ok(action) => action,
         Err(error) => return Break(fail(&error, &mut stderr)),
     };
@@ -128,7 +137,7 @@ pub fn start(
         limits.runtime_quota = Some(cgroup::runtime_quota(&root, &limits, rule));
     }
     let mut plan = policy::decide(&options.tuning, &limits, go_env, runtime, warnings);
-    if let Action::Explain(format) = action {
+    if let Action::Explain(ExplainFormat::Report(format)) = action {
         let explanation = Explanation {
             plan: &plan,
             program: ExplainedProgram {
@@ -148,8 +157,11 @@ pub fn start(
     for warning in &plan.warnings {
         stderr.log(LogLevel::Warning, warning);
     }
-    stderr.log(LogLevel::Info, &PlanSummary(&plan));
     let assignments = env::assignments(&plan);
+    if action == Action::Explain(ExplainFormat::Environment) {
+        return Break(print_bytes(&env::lines(&assignments), &mut stderr));
+    }
+    stderr.log(LogLevel::Info, &PlanSummary(&plan));
     let exec_env = |mut environment: Vec<_>| {
         // With --exec the program has our PID.
         let pid_entries = match action {
@@ -189,7 +201,11 @@ fn fail(error: &Error<'_>, stderr: &mut Stderr) -> u8 {
 
 /// Prints what was asked for on standard output.
 fn print(text: &dyn Display, stderr: &mut Stderr) -> u8 {
-    match sys::write_stdout(text.to_string().as_bytes()) {
+    print_bytes(text.to_string().as_bytes(), stderr)
+}
+
+fn print_bytes(text: &[u8], stderr: &mut Stderr) -> u8 {
+    match sys::write_stdout(text) {
         Ok(()) => 0,
         Err(cause) => fail(&Error::Output(cause), stderr),
     }

@@ -37,6 +37,15 @@ pub enum Format {
     Json,
 }
 
+/// The form of `--explain`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExplainFormat {
+    /// A report.
+    Report(Format),
+    /// The variables that would be set, as lines of `NAME=value`.
+    Environment,
+}
+
 /// What to do when a limit changes while the program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnResize {

@@ -18,6 +18,9 @@ pub const MEMINFO: &[u8] = b"/proc/meminfo";
 /// The children of the calling thread, in the running system (`proc_tid_children(5)`).
 pub const THREAD_CHILDREN: &CStr = c"/proc/thread-self/children";
 
+/// The file that this process executes, in the running system (`proc_pid_exe(5)`).
+pub const SELF_EXE: &CStr = c"/proc/self/exe";
+
 /// The conventional mounts of the cgroup hierarchies, in the format of mountinfo: nearly every
 /// system has them.
 pub const DEFAULT_MOUNTINFO: &[u8] = b"1 0 0:1 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw

@@ -1,6 +1,6 @@
 //! The texts of `--help`, `--version` and `-l`. Each is printed as it is.
 
-/// The text of `--help`: one line for each option, on a screen of 40 lines and 80 columns.
+/// The text of `--help`: one line for each option, on a screen of 44 lines and 80 columns.
 pub const HELP: &str = "\
 Usage: loadline [OPTIONS] [--] PROGRAM [ARGS...]
 Runs a Go program as PID 1 of a container, within the container's limits.
@@ -37,7 +37,8 @@ While the program runs, and at its end:
   --termination-log PATH  report OOM kills here too (/dev/termination-log)
 
 Other:
-  --explain[=text|json]   show the limits and decisions, and run nothing
+  --explain[=FORMAT]      show the decisions, run nothing: text, json or env
+  --install DIR           copy this program to DIR/loadline
   --root DIR              read /proc and /sys below DIR
   -l, -h, --help, --version   show the license, this help, the version
 

@@ -11,11 +11,11 @@ mod spec;
 mod tests;
 
 use crate::error::Error;
-use crate::options::{Format, OptionName, Options};
+use crate::options::{ExplainFormat, OptionName, Options};
 use crate::text::split_once;
 use core::ffi::CStr;
 use getopt::Parser;
-use spec::{Argument, EXPECTED_FORMAT, ON, OptionSpec, parse_format};
+use spec::{Argument, ON, OptionSpec, parse_format};
 
 pub use help::{HELP, LICENSE, VERSION};
 
@@ -29,7 +29,9 @@ pub enum Action {
     /// `--version`: print [`VERSION`].
     Version,
     /// `--explain`: print the limits and the decisions.
-    Explain(Format),
+    Explain(ExplainFormat),
+    /// `--install`: copy our own file into this directory.
+    Install(&'static [u8]),
     /// `--exec`: become the program.
     Exec,
     /// Without any of them: run the program as its init.
@@ -92,7 +94,7 @@ fn apply_arguments(
     parser: &mut Parser<'_>,
     options: &mut Options,
 ) -> Result<Action, Error<'static>> {
-    let mut explain = None;
+    let mut instead = None;
     let mut verbose_count = 0u32;
     while let Some(option) = parser.next_option() {
         let mut print = None;
@@ -107,9 +109,17 @@ fn apply_arguments(
             }
             b"--explain" => {
                 let value = parser.joined_value().unwrap_or(ON);
-                let (expected, hint) = (EXPECTED_FORMAT, "");
+                let (expected, hint) = ("text, json or env", "");
                 let error = Error::InvalidOption { option, value, expected, hint };
-                explain = Some(parse_format(value).ok_or(error)?);
+                let format = match value {
+                    b"env" => ExplainFormat::Environment,
+                    _ => ExplainFormat::Report(parse_format(value).ok_or(error)?),
+                };
+                instead = Some(Action::Explain(format));
+            }
+            b"--install" => {
+                let directory = parser.required_value().ok_or(Error::MissingValue(option))?;
+                instead = Some(Action::Install(directory));
             }
             _ => apply_option(option, parser, options)?,
         }
@@ -124,8 +134,8 @@ fn apply_arguments(
         // Whatever TINI_VERBOSITY says.
         options.verbosity = Options::DEFAULT.verbosity.saturating_add(verbose_count);
     }
-    match explain {
-        Some(format) => Ok(Action::Explain(format)),
+    match instead {
+        Some(action) => Ok(action),
         None if parser.operands().is_empty() => Err(Error::NoProgram),
         None if options.exec => Ok(Action::Exec),
         None => Ok(Action::Supervise),

@@ -4,6 +4,7 @@ use super::signal::discard_signal_of_write;
 use super::{Errno, check};
 use core::ffi::{CStr, c_int, c_long};
 use core::mem::{forget, zeroed};
+use core::ptr::null_mut;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Opens a file for reading. Neither a FIFO nor a terminal in its place can block us.
@@ -17,6 +18,7 @@ pub fn open(path: &CStr) -> Result<OwnedFd, Errno> {
 /// The raw call, because musl's open() adds an fcntl(2) for O_CLOEXEC.
 pub(super) fn open_with(path: &CStr, flags: c_int) -> Result<OwnedFd, Errno> {
     let flags = flags | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
+    let no_mode: c_long = 0;
     // SAFETY: the path is NUL-terminated.
     let file = unsafe {
         libc::syscall(
@@ -24,6 +26,7 @@ pub(super) fn open_with(path: &CStr, flags: c_int) -> Result<OwnedFd, Errno> {
             c_long::from(libc::AT_FDCWD),
             path.as_ptr(),
             c_long::from(flags),
+            no_mode,
         )
     };
     let file = check(file as c_int)?;
@@ -121,6 +124,53 @@ fn append(file: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> Result<usize, Errno> {
     // SAFETY: the kernel has just written this many bytes after the length.
     unsafe { buffer.set_len(buffer.len().saturating_add(read)) };
     Ok(read)
+}
+
+/// Copies a program to a new file, and renames that to `target` when it is complete. Returns its
+/// length. If that fails, the new file is removed, and `target` is as it was.
+///
+/// # Errors
+/// What open(2), sendfile(2), fchmod(2), fsync(2) and rename(2) return.
+pub fn copy_program(source: &CStr, new: &CStr, target: &CStr) -> Result<usize, Errno> {
+    let source = open(source)?;
+    // What another copy has left behind that was killed.
+    // SAFETY: the path is NUL-terminated.
+    unsafe { libc::unlink(new.as_ptr()) };
+    let copy = open_with(new, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL)?;
+    let result = copy_all(source.as_fd(), copy.as_fd()).and_then(|length| {
+        // SAFETY: both paths are NUL-terminated.
+        check(unsafe { libc::rename(new.as_ptr(), target.as_ptr()) }).map(|_| length)
+    });
+    if result.is_err() {
+        // SAFETY: the path is NUL-terminated.
+        unsafe { libc::unlink(new.as_ptr()) };
+    }
+    result
+}
+
+fn copy_all(source: BorrowedFd<'_>, copy: BorrowedFd<'_>) -> Result<usize, Errno> {
+    /// The most that one call copies (sendfile(2)).
+    const MOST: usize = 0x7fff_f000;
+    let mut length = 0usize;
+    loop {
+        // SAFETY: the call takes descriptors and integers; null stands for the file's own position.
+        let copied = check(unsafe {
+            libc::sendfile(copy.as_raw_fd(), source.as_raw_fd(), null_mut(), MOST)
+        })?;
+        if copied == 0 {
+            break;
+        }
+        length = length.saturating_add(copied.unsigned_abs());
+    }
+    // The file was created without any permission, whatever the umask is. The raw calls, because musl's
+    // fchmod() has a second way to do it.
+    let copy = c_long::from(copy.as_raw_fd());
+    let mode: c_long = 0o755;
+    // SAFETY: the calls take integers.
+    check(unsafe { libc::syscall(libc::SYS_fchmod, copy, mode) })?;
+    // SAFETY: as above.
+    check(unsafe { libc::syscall(libc::SYS_fsync, copy) })?;
+    Ok(length)
 }
 
 /// Reads the beginning of a file again, as much as `buffer` holds; nothing if that fails.

@@ -56,3 +56,6 @@ mod terminal;
 
 // System calls that a seccomp filter denies.
 mod seccomp;
+
+// --install.
+mod install;

@@ -477,6 +477,12 @@ def image_of_loadline():
     says = subprocess.run([LOADLINE, "--version"], check=True, capture_output=True, text=True).stdout
     yield equal(docker("run", "--rm", "--network=none", "loadline", "--version"), says.strip(),
                 "examples/kubernetes/Dockerfile: the image runs loadline with the given options")
+    tools = HOME / "tools"
+    tools.mkdir()
+    docker("run", "--rm", "--network=none", "--volume", f"{tools}:/tools", "loadline", "--install", "/tools")
+    installed = tools / "loadline"
+    yield equal((installed.read_bytes() == pathlib.Path(LOADLINE).read_bytes(), installed.stat().st_mode & 0o7777),
+                (True, 0o755), "--install copies loadline into a volume, from an image without cp")
 
 
 def check_service(title, container):

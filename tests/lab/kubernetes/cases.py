@@ -264,11 +264,10 @@ def limit_of_the_pod():
 
 
 def unchanged_image():
-    """An init container copies loadline into a volume."""
+    """An init container, whose image has loadline alone, copies it into a volume."""
     title = "unchanged image"
     tools = {"name": "tools", "mountPath": "/tools"}
-    copy = container("loadline", name="loadline", command=["cp", "/loadline", "/tools/loadline"],
-                     volumeMounts=[tools])
+    copy = container("scratch", "--install", "/tools", name="loadline", volumeMounts=[tools])
     program = container("bare", command=["/tools/loadline", "--", "/service"], limits=LIMITS,
                         readinessProbe=PROBE, volumeMounts=[{**tools, "readOnly": True}])
     with Pod("unchanged", program, initContainers=[copy], volumes=[{"name": "tools", "emptyDir": {}}]) as pod:

@@ -245,6 +245,6 @@ def save_images():
         images.Image("localhost/bare:1", service, entrypoint=["/service"]),
         images.Image("localhost/service:1", {**service, **loadline, **busybox}, commands,
                      entrypoint=["/loadline", "--"], command=["/service"]),
-        # loadline to be copied into volumes.
         images.Image("localhost/loadline:1", {**loadline, **busybox}, commands),
+        images.Image("localhost/scratch:1", {"/loadline": LOADLINE}, entrypoint=["/loadline"]),
     ])
