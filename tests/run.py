@@ -72,6 +72,7 @@ SUITES = [
     ("docker", "lab", ["tests/lab/containers/docker.py"], on("loadline")),
     ("podman", "lab", ["tests/lab/containers/podman.py"], on("loadline")),
     ("runc", "lab", ["tests/lab/containers/runc.py"], on("loadline")),
+    ("kubernetes", "lab", ["tests/lab/kubernetes/cases.py"], on("loadline")),
     ("golang", "lab", [f"tests/lab/golang/{script}.py" for script in ("buildinfo", "matrix", "readers")],
      on("loadline")),
     ("prometheus", "lab", ["tests/lab/prometheus/suite.py"], on("loadline")),

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -129,6 +130,11 @@ def explanation(finished):
 
 def equal(found, expected, what):
     return found == expected, what if found == expected else f"{what}: {found}, expected {expected}"
+
+
+def matches(pattern, line, what):
+    good = re.fullmatch(pattern, line, re.DOTALL)
+    return good, what if good else f"{what}: {line}"
 
 
 def variables(memory, cpus, allowed):

@@ -6,7 +6,6 @@ import json
 import os
 import pathlib
 import pty
-import re
 import shutil
 import signal
 import socket
@@ -15,7 +14,7 @@ import sys
 
 import suite
 from container import (CPU_OPTIONS, CPUS, LIMITS, MEMORY, MEMORY_OPTIONS, STATUS, Container, check,
-                       check_explained, equal, found, variables)
+                       check_explained, equal, found, matches, variables)
 from suite import CGROUP, HOME, INSIDE, LAB, LOADLINE, PATIENCE, TOP
 
 DAEMON_JSON = TOP / "examples/docker/daemon.json"
@@ -302,11 +301,6 @@ class Resized(Docker):
 def resize(container, mebibytes, cpus):
     docker("update", f"--memory={mebibytes}m", f"--memory-swap={mebibytes}m", f"--cpus={cpus}",
            container.name)
-
-
-def matches(pattern, line, what):
-    good = re.fullmatch(pattern, line, re.DOTALL)
-    return good, what if good else f"{what}: {line}"
 
 
 def changed(memory, cpus, ending):

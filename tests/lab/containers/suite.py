@@ -1,8 +1,8 @@
 """What the suites with containers share: how a suite is isolated, and how it runs its cases.
 
-A suite runs in new mount and PID namespaces, with loadline as PID 1. What it writes to /run, /etc, /var
-and /usr/local/bin stays in memory. Its processes, mounts and files end with the namespaces, even if it is killed.
-Only its cgroup, CGROUP in every hierarchy, is removed from outside.
+A suite runs in new mount and PID namespaces, with the init under test as PID 1. What it writes to /run,
+/etc, /var and /usr/local/bin stays in memory. Its processes, mounts and files end with the namespaces, even
+if it is killed. Only its cgroup, CGROUP in every hierarchy, is removed from outside.
 """
 
 import os
@@ -25,34 +25,38 @@ CGROUP = os.environ.get("LAB_CGROUP", "")
 HOME = pathlib.Path("/run/lab")
 LOADLINE, INSIDE = HOME / "loadline", HOME / "inside"
 
-# Seconds for one case. It takes less than one second on an idle machine.
+# Seconds for one case. It takes less than ten seconds on an idle machine.
 PATIENCE = 180
 CANNOT = 2
+# The suite itself runs without limits for Go.
+OFF = {"LOADLINE_MEMORY": "off", "LOADLINE_CPU": "off"}
 
 
 class Cannot(Exception):
     """This machine cannot run the suite."""
 
 
-def main(name, commands, cases, prepare):
+def main(name, commands, cases, prepare, setup=None, namespaces=()):
     """Runs a suite. `commands` are the commands that it needs, and the packages that contain them. A
-    case is a function that yields (passed, description) pairs. With --fixtures, the captured trees
-    replace the fixtures."""
+    case is a function that yields (passed, description) pairs. `setup` is a command that provides more
+    files. `namespaces` are options of unshare(1) for more namespaces; with that for cgroups, CGROUP is
+    what the suite sees as the root of each hierarchy. With --fixtures, the captured trees replace the
+    fixtures."""
     if CGROUP:
         sys.exit(inside(name, cases, prepare))
     try:
-        sys.exit(outside(name, commands))
+        sys.exit(outside(name, commands, setup, namespaces))
     except Cannot as reason:
         print(f"{name}: not run: {reason}")
         sys.exit(CANNOT)
 
 
-def outside(name, commands):
+def outside(name, commands, setup, more_namespaces):
     if os.geteuid() != 0:
         raise Cannot("only root can create containers with limits")
     if not (HIERARCHIES / "memory/memory.limit_in_bytes").exists():
         raise Cannot("this machine has no cgroup v1 hierarchy for memory")
-    namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", *more_namespaces]
     if subprocess.run([*namespaces, "mount", "-t", "tmpfs", "none", "/run"]).returncode:
         raise Cannot("root cannot create namespaces and mounts here")
     try:
@@ -60,6 +64,8 @@ def outside(name, commands):
             if not shutil.which(command):
                 subprocess.run([TOP / "tests/lab/apt", "install", package], check=True)
         build_go()
+        if setup:
+            subprocess.run([setup], check=True)
     except subprocess.CalledProcessError as error:
         raise Cannot(f"a requirement cannot be installed: {error}") from error
 
@@ -67,14 +73,15 @@ def outside(name, commands):
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit("stopped by a signal"))
     cgroup = f"loadline-{name}-{os.getpid()}"
-    child = subprocess.Popen(
-        [*namespaces, ARTIFACT, "--memory=off", "--cpu=off", "--", sys.executable,
-         pathlib.Path(sys.argv[0]).resolve(), *sys.argv[1:]],
-        cwd="/", env={**os.environ, "LAB_CGROUP": cgroup})
+    child = None
     try:
+        child = subprocess.Popen(
+            [*namespaces, ARTIFACT, "--", sys.executable, pathlib.Path(sys.argv[0]).resolve(), *sys.argv[1:]],
+            cwd="/", env={**os.environ, **OFF, "LAB_CGROUP": cgroup},
+            preexec_fn=(lambda: enter_cgroup(cgroup)) if "--cgroup" in namespaces else None)
         return child.wait()
     finally:
-        if child.poll() is None:
+        if child and child.poll() is None:
             # unshare(1) exits after its child, PID 1, and PID 1 exits after all others in the namespace.
             children = pathlib.Path(f"/proc/{child.pid}/task/{child.pid}/children")
             for pid in children.read_text(encoding="utf-8").split():
@@ -91,6 +98,17 @@ def build_go():
     for source in (HERE / "inside", TOP / "examples/service", TOP / "examples/resize"):
         subprocess.run([go.stdout.strip(), "build", "-o", LAB / source.name, "."], cwd=source,
                        env=environment, check=True)
+
+
+def enter_cgroup(name):
+    """Moves this process into a new cgroup in every hierarchy of v1."""
+    for top in {file.parent.resolve() for file in HIERARCHIES.glob("*/tasks")}:
+        (top / name).mkdir()
+        # An empty cpuset accepts no process (cpuset(7)).
+        for file in ("cpuset.cpus", "cpuset.mems"):
+            if (top / file).exists():
+                (top / name / file).write_text((top / file).read_text())
+        (top / name / "cgroup.procs").write_text("0")
 
 
 def remove_cgroup(name):
@@ -116,6 +134,8 @@ def inside(name, cases, prepare):
         raise TimeoutError(f"no result within {PATIENCE} seconds")
 
     signal.signal(signal.SIGALRM, hangs)
+    for variable in OFF:
+        del os.environ[variable]
     mount_private()
     shutil.copy(ARTIFACT, LOADLINE)
     shutil.copy(LAB / "inside", INSIDE)
