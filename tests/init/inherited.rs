@@ -363,6 +363,7 @@ fn gomemlimit_that_cannot_help_is_a_warning_and_cap_lowers_it() {
 
 #[test]
 fn minimum_raises_gomemlimit_but_not_above_the_limit() {
+    Init::must_be_loadline();
     for (limit, expected, reason) in [
         ("100MiB", "83886080", "80% of the limit"),
         ("70MiB", "67108864", "raised to the minimum of 64 MiB"),

@@ -310,6 +310,7 @@ fn program_behind_a_wrapper_gets_the_signal() {
 /// Its parent cannot read /proc/PID/exe then (ptrace(2), access mode checking).
 #[test]
 fn program_with_file_capabilities_is_known_by_its_file() {
+    Init::must_be_loadline();
     if !other_users() {
         return;
     }

@@ -376,6 +376,7 @@ fn successor_that_the_terminal_stops_is_continued() {
 /// Without its list of children, PID 1 sends signals to all processes.
 #[test]
 fn pid_1_without_proc_reaches_the_successor() {
+    Init::must_be_loadline();
     if !other_users() || !Place::all().contains(&Place::PidOne) {
         return;
     }

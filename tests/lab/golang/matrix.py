@@ -189,7 +189,7 @@ def decides(report, program, place, mode="auto", debug=None):
         memory=(seen["memory"], int(wanted.memory or NO_LIMIT)),
         version=(said["program"]["go_version"], bare["version"]),
         messages=([line.split()[1][:10] for line in messages.splitlines() if line.startswith("loadline: ")],
-                  ["GOMEMLIMIT", "the"]),
+                  ["GOMEMLIMIT", "started", "the"]),
     )
 
 
