@@ -230,6 +230,40 @@ fn help_fits_a_terminal() {
     assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
 }
 
+/// A promise is held by functions of the tests, or by suites.
+#[test]
+fn tests_that_hold_the_promises_exist() {
+    let mut sources = String::new();
+    for directory in ["src", "tests"] {
+        read_all(&top().join(directory), &mut sources);
+    }
+    let text = fs::read_to_string(top().join("docs/development.md")).unwrap();
+    let rows =
+        text.split("## What holds the promises").nth(1).unwrap().split("\n## ").next().unwrap();
+    let mut count = 0;
+    for row in rows.lines().filter(|line| line.starts_with("| ")).skip(1) {
+        let held_by = row.split('|').nth(2).unwrap();
+        for name in held_by.split('`').skip(1).step_by(2) {
+            let is_test = sources.contains(&format!("fn {name}("));
+            assert!(is_test || SUITES.contains(&format!("(\"{name}\", ")), "{name}");
+            count += 1;
+        }
+    }
+    assert!(count > 30, "{count}");
+}
+
+/// Appends all Rust sources below a directory.
+fn read_all(directory: &Path, sources: &mut String) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read_all(&path, sources);
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            sources.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
 #[test]
 fn readme_is_short() {
     assert!(README.lines().count() <= 160, "details belong into docs/");
