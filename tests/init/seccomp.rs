@@ -1,12 +1,14 @@
 //! System calls that fail because of a seccomp filter, as containers have one.
 
-use crate::support::{Init, Opt, probe_path};
+use crate::support::{Init, Opt, patience, probe_path};
 use std::process::{Command, Output};
 
-/// Runs the init, with a program that exits with 3, while a system call fails.
+/// Runs the init, with a program that exits with 3, while a system call fails. If it hangs, it is killed.
 fn denying(call: i64, error: i32, options: &[&str]) -> Output {
     let init = Init::under_test();
-    Command::new(probe_path())
+    Command::new("timeout")
+        .args(["-s", "KILL", &patience().as_secs().to_string()])
+        .arg(probe_path())
         .args(["refuse", &call.to_string(), &error.to_string()])
         .arg(&init.path)
         .args(init.arguments_for(Opt::Subreaper))

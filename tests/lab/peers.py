@@ -26,8 +26,8 @@ ARTIFACT = os.environ.get("LOADLINE_ARTIFACT", str(TOP / "target/artifact/loadli
 # The commands, and the Debian packages that contain them.
 PEERS = {"tini": "tini", "tini-static": "tini", "dumb-init": "dumb-init", "catatonit": "catatonit"}
 
-# Seconds for all cases of one init. They take 20 on an idle machine.
-PATIENCE = 400
+# Seconds for all cases of one init. They take a minute on an idle machine, and some minutes in an emulator.
+PATIENCE = 900
 # Seconds that a case waits for a peer. Many peers hang, so more cases run at the same time than there
 # are processors.
 PEER_PATIENCE = 4

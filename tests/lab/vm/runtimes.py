@@ -48,6 +48,7 @@ umount -l /tmp/kept
 def files():
     """The programs, by their path inside."""
     try:
+        machine.LAB.mkdir(parents=True, exist_ok=True)
         subprocess.run(["gcc", "-static", "-O1", "-o", machine.LAB / "cpus", GOLANG / "cpus.c"], check=True)
         built = {"tools/cpus": machine.LAB / "cpus"}
         for version in VERSIONS:
