@@ -10,6 +10,14 @@ use core::ffi::CStr;
 /// of the files exists wherever the controller is enabled.
 pub type ReadLimits<T> = fn(&mut FileReader<'_>, &CgroupDirs) -> Vec<LimitFile<T>>;
 
+/// The files of a cgroup that contain the limits of a controller in one version of the interface.
+pub struct LimitFiles<T> {
+    /// Their names.
+    pub names: &'static [&'static [u8]],
+    /// How they are read.
+    pub read: ReadLimits<T>,
+}
+
 /// Parses the content of a limit file; none if that is invalid.
 pub type ParseLimit<T> = fn(&[u8]) -> Option<LimitValue<T>>;
 

@@ -17,7 +17,7 @@ mod v2;
 use crate::sys::{self, Errno};
 use crate::units::{Bytes, CpuQuota, parse_integer};
 use core::ffi::CStr;
-use files::{FileReader, ReadLimits, invalid};
+use files::{FileReader, LimitFiles, invalid};
 use go_runtime::{MountRule, MountSearch};
 use limits::{
     CgroupVersion, ControllerLimits, FileProblem, Limit, LimitFile, LimitValue, Limits,
@@ -29,29 +29,15 @@ use sysroot::{DEFAULT_MOUNTINFO, MEMINFO, PathBuffer, SELF_CGROUP, SELF_MOUNTINF
 
 pub use sysroot::SysRoot;
 
-/// A controller: its name, and how its limits are read.
+/// A controller: its name, and the files with its limits.
 struct Controller<T> {
     name: &'static [u8],
     v1: LimitFiles<T>,
     v2: LimitFiles<T>,
 }
 
-/// The files of a cgroup that contain the limits of a controller.
-struct LimitFiles<T> {
-    names: &'static [&'static [u8]],
-    read: ReadLimits<T>,
-}
-
-const MEMORY: Controller<Bytes> = Controller {
-    name: b"memory",
-    v1: LimitFiles { names: &[b"memory.limit_in_bytes"], read: v1::read_memory },
-    v2: LimitFiles { names: &[b"memory.max", b"memory.high"], read: v2::read_memory },
-};
-const CPU: Controller<CpuQuota> = Controller {
-    name: b"cpu",
-    v1: LimitFiles { names: &[b"cpu.cfs_quota_us", b"cpu.cfs_period_us"], read: v1::read_cpu },
-    v2: LimitFiles { names: &[b"cpu.max"], read: v2::read_cpu },
-};
+const MEMORY: Controller<Bytes> = Controller { name: b"memory", v1: v1::MEMORY, v2: v2::MEMORY };
+const CPU: Controller<CpuQuota> = Controller { name: b"cpu", v1: v1::CPU, v2: v2::CPU };
 
 impl<T> Controller<T> {
     const fn files(&self, version: CgroupVersion) -> &LimitFiles<T> {

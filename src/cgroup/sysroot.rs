@@ -1,7 +1,7 @@
 //! Where the kernel's files are: every path below `/proc` and `/sys` that the program needs, and
 //! the root directory that they are looked up in.
 //!
-//! One exception: `sys` opens the terminal behind its own standard error through `/proc/self/fd`.
+//! One exception: `sys` lists its own descriptors, and opens standard error again, in `/proc/self/fd`.
 
 use crate::sys::Errno;
 use core::ffi::CStr;

@@ -1,6 +1,6 @@
 //! The limit files of a v1 hierarchy.
 
-use super::files::{FileReader, add, invalid};
+use super::files::{FileReader, LimitFiles, add, invalid};
 use super::limits::{FileProblem, LimitFile, LimitValue};
 use super::locate::CgroupDirs;
 use super::{DEFAULT_PERIOD, procfs};
@@ -11,11 +11,17 @@ const MEMORY_STAT: &[u8] = b"memory.stat";
 const CPU_QUOTA: &[u8] = b"cpu.cfs_quota_us";
 const CPU_PERIOD: &[u8] = b"cpu.cfs_period_us";
 
+/// The files of the memory controller.
+pub const MEMORY: LimitFiles<Bytes> = LimitFiles { names: &[MEMORY_LIMIT], read: read_memory };
+/// The files of the CPU controller.
+pub const CPU: LimitFiles<CpuQuota> =
+    LimitFiles { names: &[CPU_QUOTA, CPU_PERIOD], read: read_cpu };
+
 /// The file of a cgroup does not show the limits of its ancestors, but `hierarchical_memory_limit`
 /// does, even of those that the mount does not show
 /// (Documentation/admin-guide/cgroup-v1/memory.rst). So the files are read from the leaf up to the
 /// one that has this limit. Those of other ancestors are left out: their limits do not apply.
-pub fn read_memory(reader: &mut FileReader<'_>, directories: &CgroupDirs) -> Vec<LimitFile<Bytes>> {
+fn read_memory(reader: &mut FileReader<'_>, directories: &CgroupDirs) -> Vec<LimitFile<Bytes>> {
     let leaf = directories.leaf();
     let effective = reader.read_limit(leaf, MEMORY_STAT, parse_hierarchical_limit);
     let is_known = matches!(effective, LimitValue::Limit(_) | LimitValue::Unlimited);
@@ -40,7 +46,7 @@ pub fn read_memory(reader: &mut FileReader<'_>, directories: &CgroupDirs) -> Vec
 
 /// CPU time, and the period that it is for (Documentation/scheduler/sched-bwc.rst). A cgroup does
 /// not show the quotas of its ancestors.
-pub fn read_cpu(reader: &mut FileReader<'_>, directories: &CgroupDirs) -> Vec<LimitFile<CpuQuota>> {
+fn read_cpu(reader: &mut FileReader<'_>, directories: &CgroupDirs) -> Vec<LimitFile<CpuQuota>> {
     let mut files = Vec::new();
     for directory in directories.upwards() {
         let mut name = CPU_QUOTA;

@@ -2,23 +2,32 @@
 //! real root has none (Documentation/admin-guide/cgroup-v2.rst).
 
 use super::DEFAULT_PERIOD;
-use super::files::FileReader;
+use super::files::{FileReader, LimitFiles};
 use super::limits::{LimitFile, LimitValue, MEMORY_HIGH};
 use super::locate::CgroupDirs;
 use crate::text::split_once;
 use crate::units::{Bytes, CpuQuota, parse_integer};
 
+const MEMORY_MAX: &[u8] = b"memory.max";
+const CPU_MAX: &[u8] = b"cpu.max";
+
+/// The files of the memory controller.
+pub const MEMORY: LimitFiles<Bytes> =
+    LimitFiles { names: &[MEMORY_MAX, MEMORY_HIGH], read: read_memory };
+/// The file of the CPU controller.
+pub const CPU: LimitFiles<CpuQuota> = LimitFiles { names: &[CPU_MAX], read: read_cpu };
+
 /// Above `memory.max` the kernel kills processes; above `memory.high` it slows them down and
 /// reclaims their memory.
-pub fn read_memory(reader: &mut FileReader<'_>, directories: &CgroupDirs) -> Vec<LimitFile<Bytes>> {
-    let mut files = reader.read_limits(directories, b"memory.max", parse_bytes);
+fn read_memory(reader: &mut FileReader<'_>, directories: &CgroupDirs) -> Vec<LimitFile<Bytes>> {
+    let mut files = reader.read_limits(directories, MEMORY_MAX, parse_bytes);
     files.append(&mut reader.read_limits(directories, MEMORY_HIGH, parse_bytes));
     files
 }
 
 /// CPU time, and the period that it is for.
-pub fn read_cpu(reader: &mut FileReader<'_>, directories: &CgroupDirs) -> Vec<LimitFile<CpuQuota>> {
-    reader.read_limits(directories, b"cpu.max", parse_quota)
+fn read_cpu(reader: &mut FileReader<'_>, directories: &CgroupDirs) -> Vec<LimitFile<CpuQuota>> {
+    reader.read_limits(directories, CPU_MAX, parse_quota)
 }
 
 fn parse_bytes(text: &[u8]) -> Option<LimitValue<Bytes>> {

@@ -81,8 +81,10 @@ pub(super) fn decide<'a>(
     decision.note = note;
 }
 
-/// How the program's Go runtime looks for its quota, if the decision depends on what it finds.
-pub(super) fn runtime_rule(
+/// How the program's Go runtime looks for its CPU quota, if the decision depends on what it finds: then
+/// [`super::decide`] needs to have that in [`Limits::runtime_quota`].
+#[must_use]
+pub fn runtime_rule(
     tuning: &Tuning,
     limits: &Limits,
     env: GoEnv<'_>,

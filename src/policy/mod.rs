@@ -5,7 +5,6 @@ mod cpu;
 mod memory;
 mod reason;
 
-use crate::cgroup::go_runtime::MountRule;
 use crate::cgroup::limits::{ControllerLimits, FileProblem, Limit, LimitValue, Limits};
 use crate::error::Error;
 use crate::golang::GoRuntime;
@@ -13,6 +12,7 @@ use crate::golang::values::{GOGC, parse_go_integer};
 use crate::options::Tuning;
 use crate::units::{Bytes, CpuQuota};
 
+pub use cpu::runtime_rule;
 pub use reason::{Note, Reason};
 
 /// The values of Go's variables in the inherited environment. None if the variable is not set, or
@@ -61,18 +61,6 @@ pub struct Plan<'a> {
     pub godebug: Option<Vec<u8>>,
     /// What the user should know. None of it is fatal.
     pub warnings: Vec<Error<'a>>,
-}
-
-/// How the program's Go runtime looks for its CPU quota, if the decision depends on what it finds:
-/// then [`decide`] needs to have that in [`Limits::runtime_quota`].
-#[must_use]
-pub fn runtime_rule(
-    tuning: &Tuning,
-    limits: &Limits,
-    env: GoEnv<'_>,
-    program: Option<GoRuntime>,
-) -> Option<MountRule> {
-    cpu::runtime_rule(tuning, limits, env, program)
 }
 
 /// Decides what a program is told. `program` is None if it is not known to be a Go program. The

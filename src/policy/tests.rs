@@ -1,4 +1,5 @@
 use super::*;
+use crate::cgroup::go_runtime::MountRule;
 use crate::cgroup::limits::{CgroupVersion, LimitFile, RuntimeError};
 use crate::golang::Release;
 use crate::golang::values::{MAX_GOMEMLIMIT, parse_gomemlimit};
