@@ -16,7 +16,7 @@ use std::ffi::CString;
 /// If the file cannot be read, or the copy cannot be written.
 pub fn install(directory: &'static [u8], stderr: &mut Stderr) -> Result<(), Error<'static>> {
     let path = [directory, b"/loadline"].concat();
-    let copy = [&path[..], format!(".{}", std::process::id()).as_bytes()].concat();
+    let copy = [&path[..], format!(".{}", sys::process_id()).as_bytes()].concat();
     // The directory is an argument, so it contains no NUL.
     let [target, copy] = [path.clone(), copy].map(|path| CString::new(path).unwrap_or_default());
     match sys::copy_program(SELF_EXE, &copy, &target) {
