@@ -277,8 +277,7 @@ fn verbose_init_says_at_once_what_is_set_and_started() {
         launch().environment("TINI_VERBOSITY=2"),
         launch().arguments(&["-v"]).environment("TINI_VERBOSITY=0"),
     ] {
-        let mut init = launch.start();
-        init.expect("ready");
+        let mut init = launch.start_ready();
         let program = init.program();
         init.message("GOMEMLIMIT");
         init.message(&format!("started process {program}"));

@@ -229,8 +229,8 @@ fn daemons_may_exit_at_the_same_time() {
 fn thousand_orphans_are_waited_for() {
     Init::must_be_loadline();
     for place in Place::with_orphans() {
-        let mut init = Launch::new(place, &["orphans", "1000"]).arguments(&["--drain=1h"]).start();
-        init.expect("ready");
+        let mut init =
+            Launch::new(place, &["orphans", "1000"]).arguments(&["--drain=1h"]).start_ready();
         init.until("the init has adopted the orphans", |init| children(init.pid()).len() == 1001);
         // The oldest child is the program.
         send(children(init.pid())[0], libc::SIGKILL);

@@ -43,8 +43,8 @@ fn expected_codes_become_0_and_others_stay() {
 #[test]
 fn expected_code_143_makes_sigterm_0() {
     for place in Place::all() {
-        let mut init = Launch::new(place, &["pause"]).option(Opt::ExpectedCode("143")).start();
-        init.expect("ready");
+        let mut init =
+            Launch::new(place, &["pause"]).option(Opt::ExpectedCode("143")).start_ready();
         init.signal(libc::SIGTERM);
         init.exits_with(0);
     }

@@ -92,8 +92,7 @@ fn blocked_sigchld_does_not_hang() {
 #[test]
 fn signal_that_the_program_ignores_does_not_end_the_init() {
     for place in Place::all() {
-        let mut init = Launch::new(place, &["pause"]).ignored(&[libc::SIGINT]).start();
-        init.expect("ready");
+        let mut init = Launch::new(place, &["pause"]).ignored(&[libc::SIGINT]).start_ready();
         init.signal(libc::SIGINT);
         init.signal(libc::SIGTERM);
         init.exits_with(143);
@@ -151,8 +150,7 @@ fn closes_inherited_descriptors(launch: Launch) {
         command,
         probe_path().to_str().unwrap(),
     ]);
-    let mut init = launch.start();
-    init.expect("ready");
+    let mut init = launch.start_ready();
     init.until("the end of the pipe", |_| {
         let mut hangup = [PollFd::new(reader.as_fd(), PollFlags::empty())];
         poll(&mut hangup, PollTimeout::ZERO) == Ok(1)
@@ -165,8 +163,7 @@ fn closes_inherited_descriptors(launch: Launch) {
 #[test]
 fn init_leaves_the_working_directory() {
     for place in Place::all() {
-        let mut init = Launch::new(place, &["report"]).start();
-        init.expect("ready");
+        let mut init = Launch::new(place, &["report"]).start_ready();
         let directory = |pid| std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap();
         let program = init.program();
         init.until("the init is at the root", |init| directory(init.pid()) == Path::new("/"));

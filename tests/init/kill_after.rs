@@ -1,8 +1,8 @@
 //! `--kill-after`: a program that does not exit in time after a termination signal is killed.
 
 use crate::support::{
-    Ended, Init, Input, Launch, Place, Running, children, exists, field, other_users, probe_path,
-    send, send_value, user_namespaces,
+    Ended, Init, Input, Launch, Place, children, exists, field, other_users, probe_path, send,
+    send_value, user_namespaces,
 };
 use std::time::{Duration, Instant};
 
@@ -14,20 +14,13 @@ fn limited(place: Place, time: &str, program: &[&str]) -> Launch {
     Launch::new(place, program).arguments(&["--kill-after", time])
 }
 
-/// Starts it and waits until the program is ready.
-#[track_caller]
-fn ready(launch: Launch) -> Running {
-    let mut init = launch.start();
-    init.expect("ready");
-    init
-}
-
 #[test]
 fn program_that_does_not_exit_in_time_is_killed() {
     for place in Place::all() {
         for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT] {
-            let mut init =
-                ready(limited(place, "50ms", &["report"]).arguments(&["--rewrite=TERM:HUP"]));
+            let mut init = limited(place, "50ms", &["report"])
+                .arguments(&["--rewrite=TERM:HUP"])
+                .start_ready();
             let begin = Instant::now();
             init.signal(signal);
             init.line();
@@ -46,7 +39,7 @@ fn program_that_does_not_exit_in_time_is_killed() {
 fn time_starts_at_the_first_signal() {
     for place in Place::all() {
         let mut init =
-            ready(limited(place, "200ms", &["report"]).arguments(&["--rewrite=TERM:HUP"]));
+            limited(place, "200ms", &["report"]).arguments(&["--rewrite=TERM:HUP"]).start_ready();
         let begin = Instant::now();
         while begin.elapsed() < Duration::from_secs(5)
             && init.ended_within(Duration::from_millis(10)).is_none()
@@ -62,7 +55,7 @@ fn time_starts_at_the_first_signal() {
 #[test]
 fn program_that_exits_in_time_is_not_killed() {
     for place in Place::all() {
-        let mut init = ready(limited(place, "1h", &["linger", "1000"]));
+        let mut init = limited(place, "1h", &["linger", "1000"]).start_ready();
         init.signal(libc::SIGTERM);
         init.exits_with(7);
         assert_eq!(init.messages(), "");
@@ -74,13 +67,15 @@ fn program_that_exits_in_time_is_not_killed() {
 fn received_and_rewritten_signals_start_the_timer() {
     for place in Place::all() {
         for (rewrite, signal) in [("HUP:INT", libc::SIGHUP), ("QUIT:USR1", libc::SIGQUIT)] {
-            let mut init =
-                ready(limited(place, "50ms", &["report"]).arguments(&["--rewrite", rewrite]));
+            let mut init = limited(place, "50ms", &["report"])
+                .arguments(&["--rewrite", rewrite])
+                .start_ready();
             init.signal(signal);
             init.line();
             init.exits_with(KILLED);
         }
-        let mut init = ready(limited(place, "50ms", &["report"]).arguments(&["--rewrite=INT:0"]));
+        let mut init =
+            limited(place, "50ms", &["report"]).arguments(&["--rewrite=INT:0"]).start_ready();
         init.signal(libc::SIGINT);
         init.signal(libc::SIGHUP);
         init.expect("signal 1");
@@ -94,7 +89,7 @@ fn received_and_rewritten_signals_start_the_timer() {
 #[test]
 fn timer_does_not_start_before_a_termination_signal() {
     for place in Place::all() {
-        let mut init = ready(limited(place, "1h", &["report"]));
+        let mut init = limited(place, "1h", &["report"]).start_ready();
         init.signal(libc::SIGHUP);
         init.expect("signal 1");
         init.wait_until_idle();
@@ -108,10 +103,10 @@ fn command_line_overrides_the_variable() {
     Init::must_be_loadline();
     for place in Place::all() {
         let launch = || Launch::new(place, &["hold"]).environment("LOADLINE_KILL_AFTER=50ms");
-        let mut init = ready(launch());
+        let mut init = launch().start_ready();
         init.signal(libc::SIGTERM);
         init.exits_with(KILLED);
-        let mut init = ready(launch().arguments(&["--kill-after=1h"]));
+        let mut init = launch().arguments(&["--kill-after=1h"]).start_ready();
         init.signal(libc::SIGTERM);
         init.expect("signal 15");
         init.signal(libc::SIGUSR1);
@@ -138,7 +133,7 @@ fn program_with_a_full_signal_queue_is_killed() {
     }
     for place in Place::all() {
         let launch = limited(place, "300ms", &["hold"]).arguments(&["--rewrite=TERM:HUP"]);
-        let mut init = ready(launch.user_namespace().queue(16));
+        let mut init = launch.user_namespace().queue(16).start_ready();
         let program = init.program();
         while send_value(program, REALTIME, 0) {}
         init.raise_queue();
@@ -177,7 +172,7 @@ fn process_group_is_killed_and_other_groups_are_not() {
 #[test]
 fn program_in_another_group_is_killed() {
     for place in Place::all() {
-        let mut init = ready(limited(place, "50ms", &["deserter"]));
+        let mut init = limited(place, "50ms", &["deserter"]).start_ready();
         init.signal(libc::SIGTERM);
         init.expect("signal 15");
         init.exits_with(KILLED);
@@ -196,7 +191,7 @@ fn program_that_cannot_be_killed_is_not_said_to_be_killed() {
     }
     for place in Place::all() {
         let launch = limited(place, "50ms", &["other-user", OTHER_USER]).arguments(&["--report"]);
-        let mut init = ready(launch.without_cap_kill());
+        let mut init = launch.without_cap_kill().start_ready();
         let program = init.program();
         init.signal(libc::SIGTERM);
         init.message("cannot forward SIGTERM");
@@ -225,8 +220,7 @@ fn group_that_cannot_be_killed_is_not_said_to_be_killed() {
         let shell = ["/bin/sh", "-c", &script, probe_path().to_str().unwrap()];
         let (input, go) = nix::unistd::pipe().unwrap();
         let launch = limited(place, "50ms", &[]).program(&shell).without_cap_kill();
-        let mut init = launch.standard(0, Input::Given(input)).start();
-        init.expect("ready");
+        let mut init = launch.standard(0, Input::Given(input)).start_ready();
         nix::unistd::write(&go, b"\n").unwrap();
         init.expect("ready");
         let group = children(init.program());
@@ -252,7 +246,7 @@ fn exit_at_the_last_moment_keeps_its_code() {
     for place in Place::all() {
         for number in 0..TRIES {
             let delay = 15_000 + number * 10_000 / TRIES;
-            let mut init = ready(limited(place, "20ms", &["linger", &delay.to_string()]));
+            let mut init = limited(place, "20ms", &["linger", &delay.to_string()]).start_ready();
             init.signal(libc::SIGTERM);
             let ended = init.wait();
             let killed = init.messages().contains("it did not exit in time");

@@ -94,8 +94,7 @@ fn fails_with(code: i32, command: &str) {
 #[test]
 fn exec_replaces_the_init_with_the_program() {
     for place in Place::all() {
-        let mut init = Launch::new(place, &["pause"]).option(Opt::Exec).start();
-        init.expect("ready");
+        let mut init = Launch::new(place, &["pause"]).option(Opt::Exec).start_ready();
         assert_eq!(children(init.pid()), [0; 0]);
         assert_eq!(
             Path::new(&format!("/proc/{}/exe", init.pid())).read_link().unwrap(),
@@ -141,8 +140,7 @@ impl EmptyImage {
 fn init_runs_in_an_empty_image() {
     let Some(image) = EmptyImage::new() else { return };
     for place in Place::all() {
-        let mut init = image.launch(place, &["/probe", "report"]).start();
-        init.expect("ready");
+        let mut init = image.launch(place, &["/probe", "report"]).start_ready();
         init.signal(libc::SIGHUP);
         init.expect("signal 1");
         init.signal(libc::SIGTERM);

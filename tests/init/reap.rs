@@ -5,8 +5,7 @@ use crate::support::{Ended, Init, Launch, Opt, Place, children, exists, field, s
 #[test]
 fn thousand_orphans_are_reaped_while_the_program_runs() {
     for place in Place::with_orphans() {
-        let mut init = Launch::new(place, &["orphans", "1000"]).start();
-        init.expect("ready");
+        let mut init = Launch::new(place, &["orphans", "1000"]).start_ready();
         init.until("the init has adopted the orphans", |init| children(init.pid()).len() == 1001);
         init.signal(libc::SIGUSR1);
         init.expect("signal 10");
@@ -23,8 +22,7 @@ fn thousand_orphans_are_reaped_while_the_program_runs() {
 #[test]
 fn without_the_subreaper_option_orphans_are_not_adopted() {
     Init::under_test().must_have(Opt::Subreaper);
-    let mut init = Launch::new(Place::Plain, &["orphans", "3"]).start();
-    init.expect("ready");
+    let mut init = Launch::new(Place::Plain, &["orphans", "3"]).start_ready();
     assert_eq!(children(init.pid()).len(), 1);
     init.signal(libc::SIGUSR1);
     init.expect("signal 10");
@@ -35,8 +33,7 @@ fn without_the_subreaper_option_orphans_are_not_adopted() {
 #[test]
 fn reaped_orphan_is_logged_with_the_option() {
     for place in Place::all() {
-        let mut init = Launch::new(place, &["orphans", "3"]).option(Opt::Warn).start();
-        init.expect("ready");
+        let mut init = Launch::new(place, &["orphans", "3"]).option(Opt::Warn).start_ready();
         init.signal(libc::SIGUSR1);
         init.expect("signal 10");
         for _ in 0..3 {
@@ -52,8 +49,7 @@ fn reaped_orphan_is_logged_with_the_option() {
 #[test]
 fn reaped_orphan_is_not_logged_without_the_option() {
     for place in Place::all() {
-        let mut init = Launch::new(place, &["orphans", "3"]).start();
-        init.expect("ready");
+        let mut init = Launch::new(place, &["orphans", "3"]).start_ready();
         init.signal(libc::SIGUSR1);
         init.until("no orphan is left", |init| children(init.pid()).len() == 1);
         init.signal(libc::SIGTERM);

@@ -362,8 +362,7 @@ fn summary_without_a_cgroup_counts_zombies() {
     tree.write("proc/self/cgroup", "");
     for place in Place::all() {
         let launch = tree.launch(place, &["orphans", "20"], &["-s"]);
-        let mut init = launch.environment("LOADLINE_REPORT=json").start();
-        init.expect("ready");
+        let mut init = launch.environment("LOADLINE_REPORT=json").start_ready();
         init.signal(libc::SIGUSR1);
         init.expect("signal 10");
         init.until("all others are reaped", |init| children(init.pid()).len() == 1);

@@ -4,9 +4,7 @@ use crate::support::{Ended, Init, Launch, Opt, Place, Running, send};
 
 fn reporting(place: Place, rewrites: &[&str]) -> Running {
     Init::must_be_loadline();
-    let mut init = rewriting(place, rewrites).start();
-    init.expect("ready");
-    init
+    rewriting(place, rewrites).start_ready()
 }
 
 fn rewriting(place: Place, rewrites: &[&str]) -> Launch {
@@ -109,8 +107,7 @@ fn command_line_overrides_rewrites_of_the_variable() {
     Init::must_be_loadline();
     for place in Place::all() {
         let launch = rewriting(place, &["HUP:QUIT"]).environment("LOADLINE_REWRITE=1:10,2:12");
-        let mut init = launch.start();
-        init.expect("ready");
+        let mut init = launch.start_ready();
         for (sent, seen) in [(1, 3), (2, 12)] {
             init.signal(sent);
             init.expect(&format!("signal {seen}"));
@@ -127,8 +124,7 @@ fn bad_rewrite_starts_nothing_and_a_bad_variable_is_a_warning() {
     assert_eq!(init.output(), b"");
     assert!(init.messages().contains("invalid value \"CHLD:TERM\" for --rewrite: expected "));
     let launch = rewriting(Place::Subreaper, &[]).environment("LOADLINE_REWRITE=HUP:3,CHLD:1");
-    let mut init = launch.start();
-    init.expect("ready");
+    let mut init = launch.start_ready();
     init.message("ignoring LOADLINE_REWRITE=\"HUP:3,CHLD:1\": expected ");
     init.signal(libc::SIGHUP);
     init.expect("signal 1");
@@ -141,8 +137,7 @@ fn rewriting_is_logged_at_the_highest_verbosity() {
     let init = rewriting(Place::Subreaper, &["HUP:QUIT,RTMIN+3:PWR"])
         .option(Opt::Verbose)
         .arguments(&["-v"]);
-    let mut init = init.start();
-    init.expect("ready");
+    let mut init = init.start_ready();
     init.signal(libc::SIGHUP);
     init.message("forwarded SIGHUP as SIGQUIT to process ");
     init.expect("signal 3");

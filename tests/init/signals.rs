@@ -24,9 +24,7 @@ const FAULTS: [i32; 7] = [
 
 /// A program that reports each signal, until SIGTERM.
 fn reporting(place: Place) -> Running {
-    let mut init = Launch::new(place, &["report"]).start();
-    init.expect("ready");
-    init
+    Launch::new(place, &["report"]).start_ready()
 }
 
 #[track_caller]
@@ -86,8 +84,7 @@ fn sigxcpu_of_the_init_does_not_reach_the_program() {
     let mut command = probe(&["spend", "1"]);
     command.push(init.path.clone().into());
     command.extend(probe(&["report"]));
-    let mut init = Launch::bare(&[]).program(&command).start();
-    init.expect("ready");
+    let mut init = Launch::bare(&[]).program(&command).start_ready();
     limit_cpu_time(init.pid(), 1);
     // The kernel looks at the time at its next tick in which the init runs, and then raises the limit.
     while cpu_time_limit(init.pid()) == 1 {
@@ -118,8 +115,7 @@ fn signal_sent_by_the_program_reaches_it() {
 #[test]
 fn program_that_has_left_its_group_gets_the_signals() {
     for place in Place::all() {
-        let mut init = Launch::new(place, &["deserter"]).option(Opt::Group).start();
-        init.expect("ready");
+        let mut init = Launch::new(place, &["deserter"]).option(Opt::Group).start_ready();
         init.signal(libc::SIGHUP);
         init.expect("signal 1");
         init.signal(libc::SIGTERM);
@@ -144,8 +140,7 @@ fn program_that_has_left_its_group_and_stops_is_continued() {
 fn unhandled_signal_ends_the_program() {
     for place in Place::all() {
         for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM, libc::SIGUSR1, REALTIME] {
-            let mut init = Launch::new(place, &["pause"]).start();
-            init.expect("ready");
+            let mut init = Launch::new(place, &["pause"]).start_ready();
             init.signal(signal);
             init.exits_with(128 + signal);
         }
@@ -202,8 +197,7 @@ fn full_queue_loses_no_signal_and_delays_no_other() {
         return;
     }
     for place in Place::all() {
-        let mut init = Launch::new(place, &["hold"]).user_namespace().queue(16).start();
-        init.expect("ready");
+        let mut init = Launch::new(place, &["hold"]).user_namespace().queue(16).start_ready();
         let program = init.program();
         for value in 0..ROOM {
             assert!(send_value(program, REALTIME, value));
@@ -233,8 +227,7 @@ fn flood_of_signals_arrives_complete() {
         return;
     }
     for place in Place::all() {
-        let mut init = Launch::new(place, &["report"]).user_namespace().queue(16).start();
-        init.expect("ready");
+        let mut init = Launch::new(place, &["report"]).user_namespace().queue(16).start_ready();
         for round in 0..20 {
             // Fewer lines than fill the pipe, so that the program never blocks.
             let values = round * 1000..(round + 1) * 1000;

@@ -49,8 +49,7 @@ fn forwards_signals(refused: &[i64]) {
         for (kind, stderr, _open) in kinds() {
             let launch = Launch::new(place, &["orphans", "50"]).loud().file_size(NO_FILES);
             let launch = launch.standard(2, stderr).refusing(refused, libc::EOPNOTSUPP);
-            let mut init = launch.start();
-            init.expect("ready");
+            let mut init = launch.start_ready();
             init.signal(libc::SIGUSR1);
             init.expect("signal 10");
             init.until(kind, |init| children(init.pid()).len() == 1);
@@ -88,8 +87,7 @@ fn sigpipe_and_sigxfsz_from_a_process_are_forwarded_whatever_stderr_is() {
                 .loud()
                 .file_size(NO_FILES)
                 .standard(2, stderr)
-                .start();
-            init.expect("ready");
+                .start_ready();
             init.wait_until_idle();
             init.signal(libc::SIGSTOP);
             init.until("the init is stopped", |init| field(init.pid(), "State").starts_with('T'));
@@ -183,8 +181,7 @@ fn message_reaches_a_terminal_unless_it_is_stopped() {
     for place in Place::all() {
         for &may_open in may_open() {
             let mut terminal = Terminal::new();
-            let mut init = on_terminal(place, &terminal, may_open).start();
-            init.expect("ready");
+            let mut init = on_terminal(place, &terminal, may_open).start_ready();
             init.wait_until_idle();
             let mut signal = |signal: i32| {
                 init.signal(signal);
@@ -232,8 +229,7 @@ fn usage_error_has_its_code_whatever_stderr_is() {
 #[test]
 fn sigpipe_and_sigxfsz_from_a_process_are_forwarded() {
     for place in Place::all() {
-        let mut init = Launch::new(place, &["report"]).start();
-        init.expect("ready");
+        let mut init = Launch::new(place, &["report"]).start_ready();
         for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
             init.signal(signal);
             init.expect(&format!("signal {signal}"));

@@ -14,18 +14,17 @@ fn delayed(place: Place, time: &str, program: &[&str]) -> Launch {
     Launch::new(place, program).arguments(&["--stop-delay", time])
 }
 
-/// Starts it and waits until the program is ready.
+/// Waits until the init has taken what was sent to it.
 #[track_caller]
-fn ready(launch: Launch) -> Running {
-    let mut init = launch.start();
-    init.expect("ready");
-    init
+fn wait_until_taken(init: &mut Running) {
+    init.signal(MARKER);
+    init.expect("signal 36");
 }
 
 #[test]
 fn sigterm_is_forwarded_when_the_time_is_up() {
     for place in Place::all() {
-        let mut init = ready(delayed(place, "100ms", &["report"]));
+        let mut init = delayed(place, "100ms", &["report"]).start_ready();
         let begin = Instant::now();
         init.signal(libc::SIGTERM);
         init.expect("signal 15");
@@ -39,14 +38,12 @@ fn sigterm_is_forwarded_when_the_time_is_up() {
 fn second_request_ends_the_delay_and_the_program_gets_one() {
     for place in Place::all() {
         let options = ["-vv", "--rewrite=TERM:QUIT,USR2:TERM"];
-        let mut init = ready(delayed(place, "1h", &["report"]).arguments(&options));
+        let mut init = delayed(place, "1h", &["report"]).arguments(&options).start_ready();
         init.signal(libc::SIGTERM);
-        init.signal(MARKER);
-        init.expect("signal 36");
+        wait_until_taken(&mut init);
         init.signal(libc::SIGTERM);
         init.expect("signal 3");
-        init.signal(MARKER);
-        init.expect("signal 36");
+        wait_until_taken(&mut init);
         // From then on there is no delay.
         init.wait_until_idle();
         init.signal(libc::SIGTERM);
@@ -65,10 +62,9 @@ fn every_request_to_exit_is_held_back() {
     for place in Place::all() {
         for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, REALTIME] {
             let rewrite = ["--rewrite=RTMIN+1:TERM,TERM:USR1"];
-            let mut init = ready(delayed(place, "1h", &["report"]).arguments(&rewrite));
+            let mut init = delayed(place, "1h", &["report"]).arguments(&rewrite).start_ready();
             init.signal(signal);
-            init.signal(MARKER);
-            init.expect("signal 36");
+            wait_until_taken(&mut init);
             init.signal(signal);
             let forwarded = match signal {
                 libc::SIGTERM => libc::SIGUSR1,
@@ -83,10 +79,9 @@ fn every_request_to_exit_is_held_back() {
 #[test]
 fn different_requests_are_both_forwarded_in_their_order() {
     for place in Place::all() {
-        let mut init = ready(delayed(place, "1h", &["report"]));
+        let mut init = delayed(place, "1h", &["report"]).start_ready();
         init.signal(libc::SIGQUIT);
-        init.signal(MARKER);
-        init.expect("signal 36");
+        wait_until_taken(&mut init);
         init.signal(libc::SIGTERM);
         init.expect("signal 3");
         init.expect("signal 15");
@@ -97,12 +92,12 @@ fn different_requests_are_both_forwarded_in_their_order() {
 #[test]
 fn dropped_signal_is_no_request() {
     for place in Place::all() {
-        let mut init = ready(delayed(place, "1h", &["report"]).arguments(&["--rewrite=INT:0"]));
+        let mut init =
+            delayed(place, "1h", &["report"]).arguments(&["--rewrite=INT:0"]).start_ready();
         init.signal(libc::SIGINT);
         init.wait_until_idle();
         init.signal(libc::SIGTERM);
-        init.signal(MARKER);
-        init.expect("signal 36");
+        wait_until_taken(&mut init);
         init.signal(libc::SIGTERM);
         init.expect("signal 15");
         init.exits_with(0);
@@ -114,20 +109,18 @@ fn dropped_signal_is_no_request() {
 #[test]
 fn values_are_kept() {
     for place in Place::all() {
-        let mut init = ready(delayed(place, "100ms", &["report"]));
+        let mut init = delayed(place, "100ms", &["report"]).start_ready();
         init.signal_with_value(libc::SIGTERM, 7);
         init.expect("signal 15 value 7");
-        let mut init = ready(delayed(place, "1h", &["report"]));
+        let mut init = delayed(place, "1h", &["report"]).start_ready();
         init.signal_with_value(libc::SIGTERM, 7);
-        init.signal(MARKER);
-        init.expect("signal 36");
+        wait_until_taken(&mut init);
         init.signal_with_value(libc::SIGTERM, 8);
         init.expect("signal 15 value 7");
         let options = ["-vv", "--rewrite=RTMIN+1:QUIT"];
-        let mut init = ready(delayed(place, "1h", &["report"]).arguments(&options));
+        let mut init = delayed(place, "1h", &["report"]).arguments(&options).start_ready();
         init.signal_with_value(REALTIME, 7);
-        init.signal(MARKER);
-        init.expect("signal 36");
+        wait_until_taken(&mut init);
         init.signal_with_value(REALTIME, 8);
         init.expect("signal 3 value 7");
         for _ in 0..2 {
@@ -158,7 +151,7 @@ fn group_gets_the_signal_after_the_delay() {
 fn kill_after_counts_from_the_forwarding() {
     for place in Place::all() {
         let options = ["--kill-after=100ms", "--rewrite=TERM:HUP"];
-        let mut init = ready(delayed(place, "100ms", &["report"]).arguments(&options));
+        let mut init = delayed(place, "100ms", &["report"]).arguments(&options).start_ready();
         let begin = Instant::now();
         init.signal(libc::SIGTERM);
         init.expect("signal 1");
@@ -172,7 +165,7 @@ fn kill_after_counts_from_the_forwarding() {
 fn init_exits_at_once_if_the_program_ends_meanwhile() {
     for place in Place::all() {
         let options = ["-v", "--kill-after=1h"];
-        let mut init = ready(delayed(place, "1h", &["pause"]).arguments(&options));
+        let mut init = delayed(place, "1h", &["pause"]).arguments(&options).start_ready();
         init.signal(libc::SIGTERM);
         init.message("holding SIGTERM back for 3600 s");
         init.signal(libc::SIGHUP);
@@ -184,10 +177,9 @@ fn init_exits_at_once_if_the_program_ends_meanwhile() {
 #[test]
 fn stopped_and_continued_init_goes_on_holding() {
     for place in Place::all() {
-        let mut init = ready(delayed(place, "1h", &["report"]));
+        let mut init = delayed(place, "1h", &["report"]).start_ready();
         init.signal(libc::SIGTERM);
-        init.signal(MARKER);
-        init.expect("signal 36");
+        wait_until_taken(&mut init);
         init.signal(libc::SIGSTOP);
         init.until("the init is stopped", |init| field(init.pid(), "State").starts_with('T'));
         init.signal(libc::SIGCONT);
@@ -221,12 +213,10 @@ fn resize_does_not_end_the_delay() {
         let options = ["--on-resize=exit", "--stop-delay=1h"];
         let mut init = tree.launch(place, &["report"], &options).start_idle();
         init.signal(libc::SIGTERM);
-        init.signal(MARKER);
-        init.expect("signal 36");
+        wait_until_taken(&mut init);
         tree.write(MEMORY, "629145600\n");
         init.message(CHANGED);
-        init.signal(MARKER);
-        init.expect("signal 36");
+        wait_until_taken(&mut init);
         init.signal(libc::SIGTERM);
         init.expect("signal 15");
         init.exits_with(0);
@@ -238,11 +228,10 @@ fn command_line_overrides_the_variable() {
     Init::must_be_loadline();
     for place in Place::all() {
         let launch = || Launch::new(place, &["report"]).environment("LOADLINE_STOP_DELAY=1h");
-        let mut init = ready(launch());
+        let mut init = launch().start_ready();
         init.signal(libc::SIGTERM);
-        init.signal(MARKER);
-        init.expect("signal 36");
-        let mut init = ready(launch().arguments(&["--stop-delay=1ms"]));
+        wait_until_taken(&mut init);
+        let mut init = launch().arguments(&["--stop-delay=1ms"]).start_ready();
         init.signal(libc::SIGTERM);
         init.expect("signal 15");
         init.exits_with(0);

@@ -25,8 +25,7 @@ const SHELL: [&str; 4] = ["/bin/bash", "--norc", "--noprofile", "-i"];
 fn program_has_the_terminal() {
     for place in Place::all() {
         let terminal = Terminal::new();
-        let mut init = Launch::new(place, &["report"]).terminal(&terminal).start();
-        init.expect("ready");
+        let mut init = Launch::new(place, &["report"]).terminal(&terminal).start_ready();
         let program = init.program();
         assert_eq!(terminal.foreground(), program);
         init.signal(libc::SIGTERM);
@@ -39,8 +38,7 @@ fn program_has_the_terminal() {
 fn ctrl_c_reaches_the_program_once() {
     for place in Place::all() {
         let terminal = Terminal::new();
-        let mut init = Launch::new(place, &["report"]).terminal(&terminal).start();
-        init.expect("ready");
+        let mut init = Launch::new(place, &["report"]).terminal(&terminal).start_ready();
         terminal.types("\x03");
         init.expect("signal 2");
         // A second SIGINT, forwarded by the init, would arrive before this.
@@ -54,8 +52,7 @@ fn ctrl_c_reaches_the_program_once() {
 fn new_size_of_the_terminal_reaches_the_program() {
     for place in Place::all() {
         let terminal = Terminal::new();
-        let mut init = Launch::new(place, &["report"]).terminal(&terminal).start();
-        init.expect("ready");
+        let mut init = Launch::new(place, &["report"]).terminal(&terminal).start_ready();
         terminal.resize(50, 132);
         init.expect("signal 28");
         init.signal(libc::SIGTERM);

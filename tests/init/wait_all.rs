@@ -29,8 +29,7 @@ fn script(place: Place, script: &str) -> Launch {
 /// Starts a program that hands over, and waits until its successor is the only child.
 #[track_caller]
 fn handed_over(launch: Launch) -> Running {
-    let mut init = launch.start();
-    init.expect("ready");
+    let mut init = launch.start_ready();
     hand_over(&mut init, "signal 12");
     init
 }
@@ -247,8 +246,7 @@ fn what_a_killed_program_leaves_is_killed_too() {
 fn delayed_request_reaches_the_successor() {
     for place in Place::with_orphans() {
         let launch = restarting(place, "0", "7").arguments(&["--stop-delay=1h", "-v"]);
-        let mut init = launch.start();
-        init.expect("ready");
+        let mut init = launch.start_ready();
         init.signal(libc::SIGTERM);
         init.message("holding SIGTERM back");
         hand_over(&mut init, "signal 12");

@@ -277,11 +277,18 @@ impl Launch {
         }
     }
 
-    /// Starts it with a program that prints "ready", and waits until the init is idle.
+    /// Starts it with a program that prints "ready", and waits for that.
     #[track_caller]
-    pub fn start_idle(self) -> Running {
+    pub fn start_ready(self) -> Running {
         let mut init = self.start();
         init.expect("ready");
+        init
+    }
+
+    /// The same, and waits until the init is idle too.
+    #[track_caller]
+    pub fn start_idle(self) -> Running {
+        let mut init = self.start_ready();
         init.wait_until_idle();
         init
     }
