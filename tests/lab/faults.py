@@ -83,7 +83,6 @@ ERRORS = {
     "setpgid": "EACCES ESRCH",
     "set_tid_address": "",
     "signalfd4": "EMFILE ENFILE ENOMEM",
-    "statx": "EACCES ELOOP ENOENT ENOMEM ENOTDIR",
     "sysinfo": "",
     "wait4": "EINTR ECHILD",
     "waitid": "EINTR ECHILD EAGAIN",

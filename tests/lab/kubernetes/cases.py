@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """loadline in pods of a real Kubernetes node: what the kubelet and kubectl say of them."""
 
+import functools
 import json
 import os
 import pathlib
@@ -61,13 +62,13 @@ def begins(text, expected, what):
 def again_if_missed(case):
     """Runs a case again if containerd has missed the reason. It learns of an OOM kill and of the exit in two
     ways, and if the exit is faster, Kubernetes says `Error` for good."""
+    @functools.wraps(case)
     def run():
         for _ in range(ATTEMPTS):
             results = list(case())
             if all(right or "'Error', 137" not in what for right, what in results):
                 break
         yield from results
-    run.__name__ = case.__name__
     return run
 
 
