@@ -16,7 +16,7 @@ pub enum Error<'a> {
     UnknownOption {
         /// The option.
         option: OptionName<'a>,
-        /// What may have been meant, behind a semicolon, or nothing.
+        /// What may have been meant, after a semicolon, or nothing.
         hint: &'static str,
     },
     /// The option requires a value and has none.
@@ -45,7 +45,7 @@ pub enum Error<'a> {
         value: &'a [u8],
         /// What it takes.
         expected: &'static str,
-        /// What may have been meant, behind a semicolon, or nothing.
+        /// What may have been meant, after a semicolon, or nothing.
         hint: &'static str,
     },
     /// A variable for us has an invalid value.
@@ -128,7 +128,7 @@ pub enum Error<'a> {
         cause: Errno,
         /// Whether the file exists and what it needs does not: its interpreter or its loader.
         lacks_interpreter: bool,
-        /// What may have been meant, behind a semicolon, or nothing.
+        /// What may have been meant, after a semicolon, or nothing.
         hint: &'static str,
     },
     /// The program cannot be executed with the variables that we set, because there is no room.
