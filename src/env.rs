@@ -161,6 +161,13 @@ mod tests {
     }
 
     #[test]
+    fn each_assignment_is_a_line_unless_it_contains_a_line_break() {
+        let assignments = [c"A=1", c"GODEBUG=x=1\nB=2", c"C=\xff"].map(CStr::to_owned);
+        assert_eq!(lines(&assignments), b"A=1\nC=\xff\n");
+        assert_eq!(lines(&[]), b"");
+    }
+
+    #[test]
     fn variables_that_name_this_process_are_handed_over() {
         let mut environment = vec![
             c"A=77",

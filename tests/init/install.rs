@@ -45,6 +45,21 @@ fn copy_is_complete_and_executable_and_replaces_a_file_in_use() {
     assert_eq!(user.wait().unwrap().code(), Some(0));
 }
 
+/// As PID 1, in a volume that outlives the container, every copy has the same name until it is complete.
+#[test]
+fn part_that_a_killed_copy_has_left_does_no_harm() {
+    Init::must_be_loadline();
+    if !user_namespaces() {
+        return;
+    }
+    let directory = tempdir().unwrap();
+    fs::write(directory.path().join("loadline.1"), "a part").unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["-rpf", "--kill-child"]).arg(Init::under_test().path).arg("--install");
+    assert_eq!(command.arg(directory.path()).output().unwrap().status.code(), Some(0));
+    assert_eq!(names(directory.path()), ["loadline"]);
+}
+
 #[test]
 fn directory_that_does_not_exist_is_an_error() {
     Init::must_be_loadline();

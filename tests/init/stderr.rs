@@ -5,6 +5,7 @@ use crate::support::{
 };
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{pipe2, write};
+use std::io::{Read, Seek};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
@@ -73,6 +74,24 @@ fn message_is_written_without_pwritev2_and_without_another_process() {
         let mut init = launch.refusing(refused, libc::ENOSYS).start();
         init.exits_with(9);
         let messages = init.messages();
+        let first = messages.lines().next().unwrap();
+        assert!(first.starts_with("loadline: ") && first.contains("LOADLINE_CPU"), "{messages}");
+    }
+}
+
+/// A file cannot be opened again as a pipe can. Without another process the init itself writes.
+#[test]
+fn message_is_written_to_a_file_without_pwritev2() {
+    Init::must_be_loadline();
+    for refused in [&[libc::SYS_pwritev2] as &[_], &[libc::SYS_pwritev2, libc::SYS_pipe2]] {
+        let mut file = tempfile::tempfile().unwrap();
+        let stderr = Input::Given(file.try_clone().unwrap().into());
+        let launch = Launch::new(Place::Subreaper, &["exit", "9"]).standard(2, stderr);
+        let launch = launch.environment("LOADLINE_CPU=invalid").options_if_any(&[Opt::Verbose]);
+        launch.refusing(refused, libc::ENOSYS).start().exits_with(9);
+        let mut messages = String::new();
+        file.rewind().unwrap();
+        file.read_to_string(&mut messages).unwrap();
         let first = messages.lines().next().unwrap();
         assert!(first.starts_with("loadline: ") && first.contains("LOADLINE_CPU"), "{messages}");
     }
