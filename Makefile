@@ -25,11 +25,11 @@ REMAP := --remap-path-prefix=$(CURDIR)=. \
 # rust-lld links for every architecture, with the musl that Rust's target brings along, so no C
 # compiler is needed. These options make a static PIE; rustc does not make one for arm64 by itself.
 # rcrt1.o is musl's start file that relocates the program. lld does not pad segments to whole pages
-# in the file.
+# in the file. src/startup.ld puts the code that an idle init does not need into a segment of its own.
 MUSL := $(SYSROOT)/lib/rustlib/$(TRIPLE)/lib/self-contained
 LINK := -Clinker=rust-lld -Clink-self-contained=no -Lnative=$(MUSL) \
         $(addprefix -Clink-arg=,$(MUSL)/rcrt1.o -static -pie --no-dynamic-linker -ztext \
-        -zpack-relative-relocs --build-id=none --hash-style=gnu --no-rosegment)
+        -zpack-relative-relocs --build-id=none --hash-style=gnu --no-rosegment -Tsrc/startup.ld)
 
 # The small build compiles the standard library again, without its panic messages and optimized for
 # size. Only unstable flags can ask for that, and RUSTC_BOOTSTRAP lets the stable compiler accept

@@ -42,7 +42,7 @@ ALL = [NO_INIT, FLOOR, READING, READING_EXEC, LOADLINE, EXEC, *STAYING[3:]]
 SUMMARY = [LOADLINE, EXEC, "tini-static", "tini", "dumb-init", "catatonit", NO_INIT]
 DYNAMIC = ["tini", "dumb-init"]
 # The gate: bytes of the amd64 file, kB of memory, and ratios of the time from start to finish.
-BYTES, RSS, DIRTY = 106496, 128, 32
+BYTES, RSS, DIRTY = 122880, 96, 32
 OF_TINI, OF_READING, EXEC_OF_READING = 0.55, 1.25, 1.05
 # Measured before, with the same musl for all.
 ON_MUSL = [("tini 0.19, static", "60,184", "80 / 20"), ("dumb-init 1.2.5", "67,160", ""),

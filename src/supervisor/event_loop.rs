@@ -126,6 +126,10 @@ impl<'a> EventLoop<'a> {
         let action = self.monitor.handle_events(options, stderr);
         if is_first_turn || action.is_some() {
             (self.release_memory)();
+            // Not if we want to say something when there is no memory for a page.
+            if !options.memory_warn {
+                sys::release_startup_code();
+            }
         }
         let signal = match action {
             None | Some(OnResize::Ignore | OnResize::Log) => return,

@@ -37,9 +37,9 @@ pub use signal::{
 pub use stdio::{WriteOutcome, stdin, write_stderr, write_stdout};
 pub use system::{
     allowed_cpus, chdir_root, children_cpu_time, exit, free_swap, memory_total, parent_id,
-    prefault_stack, process_id, protect_relocations,
+    prefault_stack, process_id, protect_relocations, release_startup_code,
 };
-pub use time::Timestamp;
+pub use time::{Timestamp, since_epoch};
 pub use wait::{
     ChildEvent, ExitStatus, WaitStatus, has_children, is_child, probe_wait_syscalls, wait_any,
 };

@@ -15,17 +15,8 @@ impl Timestamp {
     /// Now. If the call is denied, a deadline passes with the second of the time since boot.
     #[must_use]
     pub fn now() -> Self {
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: the kernel writes the structure.
-        let result = unsafe {
-            let clock = c_long::from(libc::CLOCK_MONOTONIC);
-            libc::syscall(libc::SYS_clock_gettime, clock, &raw mut time)
-        };
-        if result == -1 {
-            time.tv_sec = sysinfo().uptime as _;
-        }
-        let seconds = Duration::from_secs(time.tv_sec.unsigned_abs());
-        Self(seconds.saturating_add(Duration::from_nanos(time.tv_nsec.unsigned_abs())))
+        let time = read_clock(libc::CLOCK_MONOTONIC);
+        Self(time.unwrap_or_else(|| Duration::from_secs(sysinfo().uptime as _)))
     }
 
     /// This point in time and a duration; none if the clock cannot represent it.
@@ -48,4 +39,20 @@ impl Timestamp {
     pub fn elapsed(self) -> Duration {
         Self::now().saturating_duration_since(self)
     }
+}
+
+/// The time since the beginning of 1970 (CLOCK_REALTIME); none if the call is denied.
+#[must_use]
+pub fn since_epoch() -> Option<Duration> {
+    read_clock(libc::CLOCK_REALTIME)
+}
+
+fn read_clock(clock: libc::clockid_t) -> Option<Duration> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes the structure.
+    let result =
+        unsafe { libc::syscall(libc::SYS_clock_gettime, c_long::from(clock), &raw mut time) };
+    let seconds = Duration::from_secs(time.tv_sec.unsigned_abs());
+    let time = seconds.saturating_add(Duration::from_nanos(time.tv_nsec.unsigned_abs()));
+    (result != -1).then_some(time)
 }

@@ -335,6 +335,29 @@ fn idle_init_never_wakes_up() {
 }
 
 #[test]
+fn code_of_the_start_is_not_resident_while_the_program_runs() {
+    Init::must_be_loadline();
+    let init = Launch::new(Place::all()[0], &["pause"]).start_idle();
+    let smaps = std::fs::read_to_string(format!("/proc/{}/smaps", init.pid())).unwrap();
+    let lines: Vec<_> = smaps.lines().collect();
+    let is_code = |line: &str| line.contains(" r-xp ") && line.ends_with("/loadline");
+    let resident = |at: usize| {
+        let line = lines[at..].iter().find_map(|line| line.strip_prefix("Rss:")).unwrap();
+        line.trim().to_owned()
+    };
+    let code = (0..lines.len()).filter(|at| is_code(lines[*at])).map(resident).collect::<Vec<_>>();
+    // Only the linker of `make artifact` makes the second segment.
+    match &*code {
+        [needed] => assert_ne!(needed, "0 kB", "{smaps}"),
+        [needed, startup] => {
+            assert_ne!(needed, "0 kB", "{smaps}");
+            assert_eq!(startup, "0 kB", "{smaps}");
+        }
+        _ => panic!("{smaps}"),
+    }
+}
+
+#[test]
 fn only_one_mapping_of_the_init_is_writable() {
     Init::must_be_loadline();
     let init = Launch::new(Place::all()[0], &["pause"]).start_idle();
