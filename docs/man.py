@@ -98,17 +98,19 @@ def inline(paragraph):
 
 
 def heading(option):
-    """The item of a list for an option such as `--report[=text|json]`."""
+    """The item of a list for an option such as `--report[=text|json]`, with an operand in brackets."""
     if re.fullmatch(r"-[a-z], --[a-z-]+", option):
         return ".It " + " , ".join(f"Fl {name[1:]}" for name in option.split(", "))
-    match = re.fullmatch(r"-(-?[a-z][a-z-]*)(?: (\S+)|\[=(\S+)\])?", option)
+    match = re.fullmatch(r"-(-?[a-z][a-z-]*)(?: ([^\s\[]+)|\[=(\S+)\])?(?: \[(\S+)\])?", option)
     if not match:
         raise Untranslatable(option)
-    name, value, optional = match.groups()
+    name, value, optional, operand = match.groups()
     item = f".It Fl {name}"
     if optional:
-        return f"{item} Ns Op = Ns {alternatives(optional)}"
-    return f"{item} {alternatives(value)}" if value else item
+        item += f" Ns Op = Ns {alternatives(optional)}"
+    elif value:
+        item += f" {alternatives(value)}"
+    return f"{item} Op {alternatives(operand)}" if operand else item
 
 
 def subsection(title):

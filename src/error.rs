@@ -35,6 +35,15 @@ pub enum Error<'a> {
         /// The cause.
         cause: Errno,
     },
+    /// The loadline with this process ID has no program to inspect.
+    NothingToInspect(i32),
+    /// What is to be inspected is not one process ID.
+    InvalidPid {
+        /// What was given.
+        value: &'a [u8],
+        /// What may have been meant, after a semicolon, or nothing.
+        hint: &'static str,
+    },
     /// There is no program on the command line.
     NoProgram,
     /// An option has an invalid value.
@@ -172,6 +181,10 @@ impl fmt::Display for Error<'_> {
                 Quoted(value)
             ),
             Self::Install { path, cause } => write!(f, "cannot install {}: {cause}", Quoted(path)),
+            Self::NothingToInspect(pid) => write!(f, "the loadline with PID {pid} runs no program"),
+            Self::InvalidPid { value, hint } => {
+                write!(f, "--inspect takes one process ID, but was given {}{hint}", Quoted(value))
+            }
             Self::NoProgram => f.write_str(
                 "no program given; usage: loadline [OPTIONS] [--] PROGRAM [ARGS...]; see loadline \
                  --help",

@@ -3,7 +3,7 @@
 
 use crate::cgroup::sysroot::SELF_EXE;
 use crate::error::Error;
-use crate::stderr::{PREFIX, Stderr};
+use crate::stderr::Stderr;
 use crate::sys;
 use crate::text::Quoted;
 use core::fmt::{self, Display, Formatter};
@@ -21,7 +21,7 @@ pub fn install(directory: &'static [u8], stderr: &mut Stderr) -> Result<(), Erro
     let [target, copy] = [path.clone(), copy].map(|path| CString::new(path).unwrap_or_default());
     match sys::copy_program(SELF_EXE, &copy, &target) {
         Ok(length) => {
-            stderr.write_line(PREFIX, &Installed { path: &path, length });
+            stderr.write_line(&Installed { path: &path, length });
             Ok(())
         }
         Err(cause) => Err(Error::Install { path: path.leak(), cause }),

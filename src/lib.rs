@@ -6,7 +6,7 @@
 //! /proc, /sys/fs/cgroup ─────> cgroup ──> Limits ───┤
 //! the program's ELF file ────> golang ──> GoBinary ─┼─> policy ─> Plan ─> env ─> envp
 //! the inherited environment ────────────────────────┘              │
-//!                                                                  ├─> report      (--explain: text, JSON)
+//!                                                                  ├─> report      (--explain, --inspect: text, JSON)
 //!                                                                  ├─> exec        (--exec: become the program)
 //!                                                                  └─> supervisor  (spawn, forward, reap) ─> exit code
 //!                                                                       │    ↑
@@ -55,6 +55,7 @@ pub mod env;
 pub mod report;
 
 // What is done without starting a program.
+pub mod inspect;
 pub mod install;
 
 // What changes after the start.
@@ -63,15 +64,18 @@ pub mod monitor;
 // The init.
 pub mod supervisor;
 
+use cgroup::SysRoot;
 use cgroup::counters::Counters;
 use cli::{Action, Request};
 use core::ffi::CStr;
 use core::fmt::Display;
 use core::ops::ControlFlow::{self, Break, Continue};
 use error::Error;
+use inspect::RunningProgram;
 use monitor::Monitor;
 use options::{ExplainFormat, Format};
-use report::{ExplainedProgram, Explanation, JsonReport, PlanSummary, TextReport};
+use report::origin::{Identity, Origin};
+use report::{ExplainedProgram, Explanation, JsonReport, JsonStart, PlanSummary, TextReport};
 use std::ffi::CString;
 use std::os::fd::AsFd;
 use stderr::{LogLevel, Stderr};
@@ -97,16 +101,19 @@ impl Running {
 /// Does what the command line asks for. Returns the exit code, or the program if it was started and
 /// needs an init. `mask` is the inherited signal mask; every signal is blocked now, unless that was
 /// denied.
+#[inline(never)]
 pub fn start(
     arguments: &[&'static CStr],
     environment: &[&'static CStr],
     mask: Result<SignalSet, FailedCall>,
 ) -> ControlFlow<u8, Running> {
     let arguments = arguments.get(1..).unwrap_or_default();
-    let Request { action, options, program, program_hint, warnings } =
-        cli::parse(arguments, environment);
-    let mut stderr = Stderr::new(options.verbosity);
-    let action = match action {
+    let mut request = cli::parse(arguments, environment);
+    let mut stderr = Stderr::new(request.options.verbosity);
+    let mut environment = environment;
+    let running;
+    let mut inspected = None;
+    match request.action {
         Ok(Action::Help) => return Break(print(&cli::HELP, &mut stderr)),
         Ok(Action::License) => return Break(print(&cli::LICENSE, &mut stderr)),
         Ok(Action::Version) => return Break(print(&cli::VERSION, &mut stderr)),
@@ -116,18 +123,39 @@ pub fn start(
                 Err(error) => fail(&error, &mut stderr),
             });
         }
+        Ok(Action::Inspect(format)) => {
+            running = match RunningProgram::find(request.program, request.program_hint) {
+                Ok(running) => running,
+                Err(error) => return Break(fail(&error, &mut stderr)),
+            };
+            // What is explained is the plan of its loadline.
+            environment = running.environment;
+            request = cli::parse(running.arguments.get(1..).unwrap_or_default(), environment);
+            request.warnings.extend_from_slice(running.warnings);
+            request.action = Ok(Action::Explain(ExplainFormat::Report(format)));
+            inspected = Some(&running);
+        }
+        _ => {}
+    }
+    let Request { action, options, program, program_hint, warnings } = request;
+    let action = match action {
         Ok(action) => action,
         Err(error) => return Break(fail(&error, &mut stderr)),
     };
 
-    let root = cgroup::SysRoot::new(options.root);
+    let root = match inspected {
+        Some(running) => running.sys_root(options.root),
+        None => SysRoot::new(options.root),
+    };
     let mut limits = cgroup::read(&root);
     let go_env = env::go_env(environment);
 
     let name = program.first().copied();
     let search_path = env::lookup(environment, "PATH");
     let candidates = name.map(|name| path::candidates(name, search_path)).unwrap_or_default();
-    let file = candidates.iter().find(|file| sys::is_executable(file)).map(CString::as_c_str);
+    let program_file =
+        candidates.iter().map(CString::as_c_str).find(|file| sys::is_executable(file));
+    let file = inspected.and_then(|running| running.file).or(program_file);
     let mut buffer = Vec::new();
     let go = file
         .and_then(|file| sys::open(file).ok())
@@ -138,21 +166,25 @@ pub fn start(
         limits.runtime_quota = Some(cgroup::runtime_quota(&root, &limits, rule));
     }
     let mut plan = policy::decide(&options.tuning, &limits, go_env, runtime, warnings);
+    let assignments = env::assignments(&plan);
+    let explained = ExplainedProgram {
+        name: name.map(CStr::to_bytes),
+        path: file.map(CStr::to_bytes),
+        hint: program_hint,
+        go,
+    };
+    let oom_group = || Counters::new(&root, &limits).oom_group();
     if let Action::Explain(ExplainFormat::Report(format)) = action {
-        let explanation = Explanation {
-            plan: &plan,
-            program: ExplainedProgram {
-                name: name.map(CStr::to_bytes),
-                path: file.map(CStr::to_bytes),
-                hint: program_hint,
-                go,
-            },
-            oom_group: Counters::new(&root, &limits).oom_group(),
+        let explanation = Explanation { plan: &plan, program: explained, oom_group: oom_group() };
+        let report: &dyn Display = match (inspected, format) {
+            (Some(running), _) => {
+                let counters = Counters::new(&root, &limits);
+                &running.inspection(format, counters, explanation, &assignments)
+            }
+            (None, Format::Text) => &TextReport(explanation),
+            (None, Format::Json) => &JsonReport(explanation),
         };
-        return Break(match format {
-            Format::Text => print(&TextReport(explanation), &mut stderr),
-            Format::Json => print(&JsonReport(explanation), &mut stderr),
-        });
+        return Break(print(report, &mut stderr));
     }
 
     let mask = match mask {
@@ -162,23 +194,11 @@ pub fn start(
     for warning in &plan.warnings {
         stderr.log(LogLevel::Warning, warning);
     }
-    let assignments = env::assignments(&plan);
     if action == Action::Explain(ExplainFormat::Environment) {
         return Break(print_bytes(&env::lines(&assignments), &mut stderr));
     }
     stderr.log(LogLevel::Info, &PlanSummary(&plan));
-    let exec_env = |mut environment: Vec<_>| {
-        // With --exec the program has our PID.
-        let pid_entries = match action {
-            Action::Exec => Vec::new(),
-            _ => env::hand_over(&mut environment, sys::process_id().unsigned_abs()),
-        };
-        ExecEnv::new(&environment, pid_entries)
-    };
-    // The start of the program must not fail because of what we add.
-    let fallback = (!assignments.is_empty()).then(|| exec_env(environment.to_vec()));
-    let environment = exec_env(env::apply(environment, &assignments));
-    let args = ExecArgs::new(program, environment, fallback);
+    let args = exec_args(action, program, environment, &assignments);
     let name = name.unwrap_or_default();
     let mut command = Command { name, hint: program_hint, candidates: &candidates, args };
     if action == Action::Exec {
@@ -188,15 +208,43 @@ pub fn start(
         return Break(exec(&mut command, mask, &mut stderr));
     }
     match Supervisor::start(&options, &mut command, mask, &mut stderr) {
-        Ok(supervisor) => {
+        Ok(mut supervisor) => {
             if command.args.has_fallen_back() {
-                (plan.memory.value, plan.cpu.value) = (None, None);
+                (plan.memory.value, plan.cpu.value, plan.godebug) = (None, None, None);
             }
-            let monitor = Monitor::new(&options, &limits, &plan, go_env, runtime);
+            let mut identity = Identity::default();
+            if options.report == Some(Format::Json) {
+                identity = Identity::new(&|name| env::lookup(environment, name));
+                let origin = Origin { time: sys::since_epoch(), identity };
+                let explanation =
+                    Explanation { plan: &plan, program: explained, oom_group: oom_group() };
+                supervisor.write_json(&JsonStart { origin, explanation });
+            }
+            let monitor = Monitor::new(&options, &limits, &plan, go_env, runtime, identity);
             Continue(Running { supervisor, monitor })
         }
         Err(call) => Break(fail(&Error::Start(call), &mut stderr)),
     }
+}
+
+/// What the program is executed with.
+fn exec_args<'a>(
+    action: Action,
+    program: &'a [&'a CStr],
+    inherited: &[&'a CStr],
+    assignments: &'a [CString],
+) -> ExecArgs<'a> {
+    let exec_env = |mut environment: Vec<_>| {
+        // With --exec the program has our PID.
+        let pid_entries = match action {
+            Action::Exec => Vec::new(),
+            _ => env::hand_over(&mut environment, sys::process_id().unsigned_abs()),
+        };
+        ExecEnv::new(&environment, pid_entries)
+    };
+    // The start of the program must not fail because of what we add.
+    let fallback = (!assignments.is_empty()).then(|| exec_env(inherited.to_vec()));
+    ExecArgs::new(program, exec_env(env::apply(inherited, assignments)), fallback)
 }
 
 fn fail(error: &Error<'_>, stderr: &mut Stderr) -> u8 {

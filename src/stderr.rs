@@ -35,30 +35,39 @@ impl Stderr {
 
     /// Writes an error, whatever the verbosity.
     pub fn error(&mut self, message: &dyn Display) {
-        self.write_line(PREFIX, message);
+        self.write_line(message);
     }
 
     /// Writes a message if the verbosity is high enough.
     pub fn log(&mut self, level: LogLevel, message: &dyn Display) {
         if self.verbosity >= level as u32 {
-            self.write_line(PREFIX, message);
+            self.write_line(message);
         }
     }
 
-    /// Writes one line with this prefix, whatever the verbosity.
-    pub fn write_line(&mut self, prefix: &str, message: &dyn Display) {
+    /// Writes a message, whatever the verbosity. What is too long for a line is cut off.
+    pub fn write_line(&mut self, message: &dyn Display) {
         let mut line = LineBuffer::default();
         // Writing to the buffer cannot fail.
-        let _ = line.write_str(prefix);
-        if self.dropped > 0 && !prefix.is_empty() {
+        let _ = line.write_str(PREFIX);
+        if self.dropped > 0 {
             let _ = write!(line, "({} messages dropped) ", self.dropped);
         }
         let _ = write!(line, "{message}");
         match write_stderr(line.as_line()) {
-            // A line without a prefix does not say how many were dropped.
-            WriteOutcome::Written if prefix.is_empty() => {}
             WriteOutcome::Written => self.dropped = 0,
             WriteOutcome::Dropped => self.dropped = self.dropped.saturating_add(1),
+        }
+    }
+
+    /// Writes a line of JSON and nothing else on it, whatever the verbosity. What is too long for a line
+    /// is dropped, because a part of it is no JSON.
+    pub fn write_json(&mut self, json: &dyn Display) {
+        let mut line = LineBuffer::default();
+        // Writing to the buffer cannot fail.
+        let _ = write!(line, "{json}");
+        if line.is_cut || write_stderr(line.as_line()) == WriteOutcome::Dropped {
+            self.dropped = self.dropped.saturating_add(1);
         }
     }
 }
@@ -69,11 +78,12 @@ impl Stderr {
 pub struct LineBuffer {
     bytes: [u8; Self::SIZE],
     length: usize,
+    is_cut: bool,
 }
 
 impl Default for LineBuffer {
     fn default() -> Self {
-        Self { bytes: [0; Self::SIZE], length: 0 }
+        Self { bytes: [0; Self::SIZE], length: 0, is_cut: false }
     }
 }
 
@@ -99,6 +109,7 @@ impl fmt::Write for LineBuffer {
             *place = byte;
         }
         self.length = self.length.saturating_add(length);
+        self.is_cut |= length < text.len();
         Ok(())
     }
 }
@@ -143,7 +154,10 @@ mod tests {
         let mut line = LineBuffer::default();
         line.write_str("short").unwrap();
         assert_eq!(line.as_line(), b"short\n");
-        line.write_str(&"x".repeat(LineBuffer::SIZE)).unwrap();
+        line.write_str(&"x".repeat(LineBuffer::SIZE - 6)).unwrap();
+        assert!(!line.is_cut);
+        line.write_str("x").unwrap();
+        assert!(line.is_cut);
         assert_eq!(line.as_line().len(), LineBuffer::SIZE);
         assert_eq!(line.as_line().last(), Some(&b'\n'));
         line.write_str("more").unwrap();

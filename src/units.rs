@@ -122,6 +122,35 @@ impl fmt::Display for Seconds {
     }
 }
 
+/// A point in time, by the time since the beginning of 1970, as RFC 3339 writes it in UTC:
+/// `2026-11-28T09:05:03.042Z`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UtcTime(pub Duration);
+
+impl fmt::Display for UtcTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, milliseconds) = (self.0.as_secs(), self.0.subsec_millis());
+        let (hours, minutes) = (seconds / 3600 % 24, seconds / 60 % 60);
+        // The calendar repeats every 400 years, an era of 146,097 days. A year that begins in March has
+        // its leap day at the end, and from there each five months in a row have 153 days. The era
+        // began 719,468 days before 1970.
+        let days = seconds / 86_400 + 719_468;
+        let day_of_era = days % 146_097;
+        let year_of_era =
+            (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month + 2) / 5 + 1;
+        let (month, next_year) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+        let year = days / 146_097 * 400 + year_of_era + next_year;
+        let seconds = seconds % 60;
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{milliseconds:03}Z"
+        )
+    }
+}
+
 /// Writes a multiple of 10 to the power of `-decimals` without zeros at its end.
 fn write_decimal(f: &mut fmt::Formatter<'_>, number: u64, mut decimals: usize) -> fmt::Result {
     let scale = 10u64.pow(decimals as u32);

@@ -15,6 +15,45 @@ use core::ffi::CStr;
 use core::time::Duration;
 use std::os::fd::AsFd;
 
+/// The lines of memory.stat for memory that the kernel cannot reclaim
+/// (Documentation/admin-guide/cgroup-v2.rst). Most of it is memory of processes; in measurements,
+/// sockets took up to 4% of a limit, and page tables 0.5%. Locked memory is in the line of its
+/// kind.
+const UNRECLAIMABLE: [&[u8]; 9] = [
+    b"anon",
+    b"shmem",
+    b"slab_unreclaimable",
+    b"kernel_stack",
+    b"pagetables",
+    b"sec_pagetables",
+    b"percpu",
+    b"vmalloc",
+    b"sock",
+];
+
+/// The same of v1, for the cgroup and those below it: memory of processes and of tmpfs
+/// (Documentation/admin-guide/cgroup-v1/memory.rst). There is no line for the memory of the kernel.
+const UNRECLAIMABLE_V1: [&[u8]; 2] = [b"total_rss", b"total_shmem"];
+
+/// The memory in memory.stat that the kernel cannot reclaim, in bytes.
+pub(super) fn unreclaimable(version: CgroupVersion, stat: &[u8]) -> u64 {
+    let names: &[&[u8]] = match version {
+        CgroupVersion::V1 => &UNRECLAIMABLE_V1,
+        CgroupVersion::V2 => &UNRECLAIMABLE,
+    };
+    let numbers = names.iter().filter_map(|name| procfs::number_field(stat, name));
+    numbers.fold(0, u64::saturating_add)
+}
+
+/// The memory that a cgroup uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// All that counts towards the limit.
+    pub used: Bytes,
+    /// The part of it that the kernel cannot reclaim without swapping.
+    pub unreclaimable: Bytes,
+}
+
 /// How often a CPU quota was used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Throttling {
@@ -97,6 +136,20 @@ impl<'a> Counters<'a> {
         };
         let directory = self.limiting_dir()?;
         procfs::parse_number(self.files.read(directory, name).ok()?).map(Bytes)
+    }
+
+    /// The memory in use in the cgroup that sets the limit, or in the process's own cgroup if none
+    /// does.
+    pub fn memory_use(&mut self) -> Option<MemoryUse> {
+        let version = self.limits.memory.version?;
+        let name: &[u8] = match version {
+            CgroupVersion::V1 => b"memory.usage_in_bytes",
+            CgroupVersion::V2 => b"memory.current",
+        };
+        let directory = self.limiting_dir()?;
+        let used = procfs::parse_number(self.files.read(directory, name).ok()?).map(Bytes)?;
+        let stat = self.files.read(directory, b"memory.stat").ok()?;
+        Some(MemoryUse { used, unreclaimable: Bytes(unreclaimable(version, stat)) })
     }
 
     /// Whether the kernel OOM-kills all processes of our cgroup together. Only for v2.

@@ -9,7 +9,7 @@ pub mod go_runtime;
 pub mod limits;
 mod locate;
 pub mod pressure;
-mod procfs;
+pub mod procfs;
 pub mod sysroot;
 mod v1;
 mod v2;

@@ -2,27 +2,12 @@
 //! is left. All files stay open, and nothing is allocated to read them: to open a file under a full
 //! limit takes memory itself, and often takes longer than the OOM killer waits.
 
-use super::counters::Counters;
+use super::counters::{Counters, unreclaimable};
+use super::limits::CgroupVersion;
 use super::procfs;
 use crate::sys::{self, Errno};
 use crate::units::Bytes;
 use std::os::fd::BorrowedFd;
-
-/// The lines of memory.stat for memory that the kernel cannot reclaim
-/// (Documentation/admin-guide/cgroup-v2.rst). Most of it is memory of processes; in measurements,
-/// sockets took up to 4% of a limit, and page tables 0.5%. Locked memory is in the line of its
-/// kind.
-const UNRECLAIMABLE: [&[u8]; 9] = [
-    b"anon",
-    b"shmem",
-    b"slab_unreclaimable",
-    b"kernel_stack",
-    b"pagetables",
-    b"sec_pagetables",
-    b"percpu",
-    b"vmalloc",
-    b"sock",
-];
 
 /// The open files of a cgroup that tell its memory use; a file that does not exist is none.
 #[derive(Clone, Copy, Debug)]
@@ -72,8 +57,7 @@ impl MemoryPressureFiles {
         let mut buffer = [0; 4096];
         let limit = read_number(self.max?, &mut buffer)?;
         let stat = sys::read_prefix(self.stat?, &mut buffer);
-        let numbers = UNRECLAIMABLE.iter().filter_map(|name| procfs::number_field(stat, name));
-        let mut unreclaimable = numbers.fold(0, u64::saturating_add);
+        let mut unreclaimable = unreclaimable(CgroupVersion::V2, stat);
         // The machine's free swap, as far as the cgroup may use it.
         let free_swap = sys::free_swap();
         if free_swap > 0

@@ -21,6 +21,22 @@ pub const THREAD_CHILDREN: &CStr = c"/proc/thread-self/children";
 /// The file that this process executes, in the running system (`proc_pid_exe(5)`).
 pub const SELF_EXE: &CStr = c"/proc/self/exe";
 
+/// What the paths of a process's own files begin with.
+const SELF: &[u8] = b"/proc/self";
+
+/// The directory with the files about a process, in the running system (proc(5)).
+#[must_use]
+pub fn process_dir(pid: i32) -> &'static [u8] {
+    format!("/proc/{pid}").leak().as_bytes()
+}
+
+/// The path of a file about a process, in the running system. The name contains no NUL.
+#[must_use]
+pub fn process_file(pid: i32, name: &str) -> &'static CStr {
+    let path = format!("/proc/{pid}/{name}\0").leak();
+    CStr::from_bytes_until_nul(path.as_bytes()).unwrap_or_default()
+}
+
 /// The conventional mounts of the cgroup hierarchies, in the format of mountinfo: nearly every
 /// system has them.
 pub const DEFAULT_MOUNTINFO: &[u8] = b"1 0 0:1 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw
@@ -28,24 +44,33 @@ pub const DEFAULT_MOUNTINFO: &[u8] = b"1 0 0:1 / /sys/fs/cgroup rw - cgroup2 cgr
 3 0 0:3 / /sys/fs/cgroup/cpu rw - cgroup cgroup cpu
 ";
 
-/// The root directory for `/proc` and `/sys`: that of the running system, or a captured tree.
+/// The root directory for `/proc` and `/sys`: that of the running system, a captured tree, or what
+/// another process sees.
 #[derive(Clone, Copy, Debug)]
 pub struct SysRoot<'a> {
-    /// The directory of a captured tree.
-    captured: Option<&'a [u8]>,
+    /// The directory of a captured tree, or that of a process in proc(5).
+    directory: Option<&'a [u8]>,
+    is_process: bool,
 }
 
 impl<'a> SysRoot<'a> {
     /// The running system.
     #[must_use]
     pub const fn system() -> Self {
-        Self { captured: None }
+        Self { directory: None, is_process: false }
     }
 
     /// A captured tree: a directory that contains `proc` and `sys`.
     #[must_use]
     pub const fn at(directory: &'a [u8]) -> Self {
-        Self { captured: Some(directory) }
+        Self { directory: Some(directory), is_process: false }
+    }
+
+    /// What a process sees that has this directory in proc(5): its own root directory, and itself as
+    /// `/proc/self`.
+    #[must_use]
+    pub const fn of_process(directory: &'a [u8]) -> Self {
+        Self { directory: Some(directory), is_process: true }
     }
 
     /// A captured tree if there is a directory (`--root`), and the running system otherwise, or if the
@@ -61,15 +86,15 @@ impl<'a> SysRoot<'a> {
     /// Whether this is the running system, so that system calls and its files agree.
     #[must_use]
     pub const fn is_system(self) -> bool {
-        self.captured.is_none()
+        self.directory.is_none()
     }
 }
 
 /// A path in a [`SysRoot`], in one buffer for file after file.
 #[derive(Debug)]
 pub struct PathBuffer<'a> {
-    prefix: &'a [u8],
-    /// The prefix, the path and a NUL.
+    root: SysRoot<'a>,
+    /// The path to open, and a NUL.
     bytes: Vec<u8>,
 }
 
@@ -77,11 +102,7 @@ impl<'a> PathBuffer<'a> {
     /// An empty buffer.
     #[must_use]
     pub const fn new(root: SysRoot<'a>) -> Self {
-        let prefix = match root.captured {
-            Some(directory) => directory,
-            None => b"",
-        };
-        Self { prefix, bytes: Vec::new() }
+        Self { root, bytes: Vec::new() }
     }
 
     /// The path to open for an absolute path.
@@ -106,9 +127,16 @@ impl<'a> PathBuffer<'a> {
     }
 
     fn start(&mut self, path: &[u8]) {
+        let SysRoot { directory, is_process } = self.root;
+        let (between, path) = match path.strip_prefix(SELF) {
+            _ if !is_process => (&b""[..], path),
+            Some(file) => (&b""[..], file),
+            None => (&b"/root"[..], path),
+        };
         self.bytes.clear();
-        self.bytes.extend_from_slice(self.prefix);
-        self.bytes.extend_from_slice(path);
+        for part in [directory.unwrap_or_default(), between, path] {
+            self.bytes.extend_from_slice(part);
+        }
     }
 
     fn finish(&mut self) -> Result<&CStr, Errno> {
@@ -131,6 +159,10 @@ mod tests {
             assert_eq!(path.set_file(b"/a", b"b"), Ok(opened));
             assert_eq!(path.set_file(b"/a\0", b"b"), Err(Errno(libc::EINVAL)));
         }
+        let mut path = PathBuffer::new(SysRoot::of_process(b"/proc/7"));
+        assert_eq!(path.set(SELF_CGROUP), Ok(c"/proc/7/cgroup"));
+        assert_eq!(path.set(MEMINFO), Ok(c"/proc/7/root/proc/meminfo"));
+        assert_eq!(path.set_file(b"/sys", b"x"), Ok(c"/proc/7/root/sys/x"));
         assert!(SysRoot::new(None).is_system() && SysRoot::new(Some(b"/")).is_system());
         assert!(!SysRoot::new(Some(b"/captured")).is_system());
     }

@@ -38,6 +38,7 @@ While the program runs, and at its end:
 
 Other:
   --explain[=FORMAT]      show the decisions, run nothing: text, json or env
+  --inspect[=FORMAT] PID  the same for a running program: text or json (PID 1)
   --install DIR           copy this program to DIR/loadline
   --root DIR              read /proc and /sys below DIR
   -l, -h, --help, --version   show the license, this help, the version

@@ -13,6 +13,8 @@ pub fn for_option(argument: &[u8]) -> &'static str {
     }
 }
 
+const FORMAT: &str = "; a format follows a =: --report=json, --explain=json";
+
 /// For the operand that is taken for the program, if there is no such program. `before` is the
 /// argument with the last option, or the `--`.
 pub fn for_program(before: &[u8], program: &[u8]) -> &'static str {
@@ -20,9 +22,8 @@ pub fn for_program(before: &[u8], program: &[u8]) -> &'static str {
         (b"--", [b'-', ..]) => {
             "; options for loadline go before the -- (see ENTRYPOINT), or into variables"
         }
-        (b"--report" | b"--explain", _) if parse_format(program).is_some() => {
-            "; a format follows a =: --report=json, --explain=json"
-        }
+        (b"--report" | b"--explain", _) if parse_format(program).is_some() => FORMAT,
+        (b"--inspect", b"text" | b"json") => FORMAT,
         _ if program.contains(&b' ') => "; it contains a space",
         _ => "",
     }

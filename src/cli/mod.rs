@@ -11,11 +11,11 @@ mod spec;
 mod tests;
 
 use crate::error::Error;
-use crate::options::{ExplainFormat, OptionName, Options};
+use crate::options::{ExplainFormat, Format, OptionName, Options};
 use crate::text::split_once;
 use core::ffi::CStr;
 use getopt::Parser;
-use spec::{Argument, ON, OptionSpec, parse_format};
+use spec::{Argument, EXPECTED_FORMAT, ON, OptionSpec, parse_format};
 
 pub use help::{HELP, LICENSE, VERSION};
 
@@ -30,6 +30,8 @@ pub enum Action {
     Version,
     /// `--explain`: print the limits and the decisions.
     Explain(ExplainFormat),
+    /// `--inspect`: look at a program that is running. The operand is a process ID.
+    Inspect(Format),
     /// `--install`: copy our own file into this directory.
     Install(&'static [u8]),
     /// `--exec`: become the program.
@@ -72,6 +74,12 @@ pub fn parse<'a>(arguments: &'a [&'static CStr], environment: &[&'static CStr]) 
     Request { action, options, program, program_hint, warnings }
 }
 
+/// Whether an entry of an environment sets an option.
+#[must_use]
+pub fn is_setting(entry: &[u8]) -> bool {
+    split_once(entry, b'=').is_some_and(|(name, _)| OptionSpec::by_variable(name).is_some())
+}
+
 fn apply_variable(entry: &'static [u8], options: &mut Options) -> Result<(), Error<'static>> {
     let Some((name, value)) = split_once(entry, b'=') else {
         return Ok(());
@@ -107,16 +115,7 @@ fn apply_arguments(
                 let directory = parser.required_value().ok_or(Error::MissingValue(option))?;
                 options.root = Some(directory);
             }
-            b"--explain" => {
-                let value = parser.joined_value().unwrap_or(ON);
-                let (expected, hint) = ("text, json or env", "");
-                let error = Error::InvalidOption { option, value, expected, hint };
-                let format = match value {
-                    b"env" => ExplainFormat::Environment,
-                    _ => ExplainFormat::Report(parse_format(value).ok_or(error)?),
-                };
-                instead = Some(Action::Explain(format));
-            }
+            b"--explain" | b"--inspect" => instead = Some(parse_report(option, parser)?),
             b"--install" => {
                 let directory = parser.required_value().ok_or(Error::MissingValue(option))?;
                 instead = Some(Action::Install(directory));
@@ -140,6 +139,22 @@ fn apply_arguments(
         None if options.exec => Ok(Action::Exec),
         None => Ok(Action::Supervise),
     }
+}
+
+/// What `--explain` or `--inspect` asks for.
+fn parse_report(
+    option: OptionName<'static>,
+    parser: &mut Parser<'_>,
+) -> Result<Action, Error<'static>> {
+    let is_explain = option == OptionName(b"--explain");
+    let value = parser.joined_value().unwrap_or(ON);
+    let expected = if is_explain { "text, json or env" } else { EXPECTED_FORMAT };
+    Ok(match parse_format(value) {
+        Some(format) if is_explain => Action::Explain(ExplainFormat::Report(format)),
+        Some(format) => Action::Inspect(format),
+        None if is_explain && value == b"env" => Action::Explain(ExplainFormat::Environment),
+        None => return Err(Error::InvalidOption { option, value, expected, hint: "" }),
+    })
 }
 
 fn apply_option(

@@ -122,7 +122,8 @@ fn the_help_fits_a_screen_and_has_one_line_for_each_option() {
     assert!(HELP.lines().count() <= 44);
     assert!(HELP.lines().all(|line| line.len() <= 80 && line.is_ascii()));
     let named = OPTIONS.iter().filter_map(|spec| spec.option);
-    let others = ["v", "l", "h", "--help", "--explain", "--install", "--root", "--version"];
+    let others =
+        ["v", "l", "h", "--help", "--explain", "--inspect", "--install", "--root", "--version"];
     let options = named.chain(others).map(|name| OptionName(name.as_bytes()).to_string());
     let mut options: Vec<_> = options.collect();
     let lines = HELP.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
@@ -418,6 +419,7 @@ fn what_is_no_program_is_recognised() {
         (&["--report", "json", "/service"], format),
         (&["-v", "--report", "yes"], format),
         (&["--explain", "json"], format),
+        (&["--inspect", "json"], format),
         (&["/service -port 80"], "; it contains a space"),
         (&["--", "/service -port 80"], "; it contains a space"),
         (&["--", "/service", "-v"], ""),
@@ -444,6 +446,33 @@ fn explaining_needs_no_program() {
     assert!(parsed(&["--report=env", "x"], &[]).action.is_err());
     assert_eq!(json.options.root, Some(&b"/x"[..]));
     assert_eq!(json.program, [c"y"]);
+}
+
+#[test]
+fn a_running_program_is_named_by_its_process_id() {
+    for (option, format) in [
+        ("--inspect", Format::Text),
+        ("--inspect=text", Format::Text),
+        ("--inspect=json", Format::Json),
+    ] {
+        let request = parsed(&[option, "7"], &[]);
+        assert_eq!(request.action.unwrap(), Action::Inspect(format));
+        assert_eq!(request.program, [c"7"]);
+    }
+    assert_eq!(
+        error(&["--inspect=env"]),
+        "invalid value \"env\" for --inspect: expected text or json; see loadline --help"
+    );
+}
+
+#[test]
+fn a_setting_is_an_entry_for_an_option() {
+    for entry in ["LOADLINE_MEMORY=off", "LOADLINE_CPU=", "TINI_SUBREAPER=", "TINI_VERBOSITY=3"] {
+        assert!(is_setting(entry.as_bytes()), "{entry}");
+    }
+    for entry in ["LOADLINE_MEMORY", "LOADLINE_PORT=tcp://10.0.0.1:80", "GOMEMLIMIT=1", ""] {
+        assert!(!is_setting(entry.as_bytes()), "{entry}");
+    }
 }
 
 #[test]

@@ -18,8 +18,9 @@ use crate::golang::GoRuntime;
 use crate::options::{Format, Options};
 use crate::policy::{GoEnv, Plan};
 use crate::report::oom::{GoMemLimit, OomContext, OomReport, OomVictim};
+use crate::report::origin::{Identity, Origin};
 use crate::report::summary::{RunSummary, Snapshot};
-use crate::stderr::{LogLevel, PREFIX, Stderr};
+use crate::stderr::{LogLevel, Stderr};
 use crate::sys::{self, ExitStatus, Timestamp};
 use core::time::Duration;
 use resize::AppliedLimits;
@@ -51,6 +52,7 @@ pub struct Monitor {
     applied: AppliedLimits,
     /// The form of the run summary, if one was asked for.
     report: Option<Format>,
+    identity: Identity<'static>,
     termination_log: TerminationLog,
     oom_kills: OomKillCounter,
     before: Snapshot,
@@ -69,6 +71,7 @@ impl Monitor {
         plan: &Plan<'_>,
         go_env: GoEnv<'static>,
         runtime: Option<GoRuntime>,
+        identity: Identity<'static>,
     ) -> Self {
         let is_verbose = options.verbosity >= LogLevel::Info as u32;
         let report = options.report.or(is_verbose.then_some(Format::Text));
@@ -85,6 +88,7 @@ impl Monitor {
             },
             applied: AppliedLimits::of(plan),
             report,
+            identity,
             termination_log: TerminationLog::new(options.termination_log),
             oom_kills,
             before: snapshot(&mut counters, counted, report.is_some()),
@@ -168,10 +172,13 @@ impl Monitor {
             let ProgramEnd { status, reaped, .. } = end;
             let cpu_time = sys::children_cpu_time();
             let before = self.before;
-            let summary = RunSummary { format, status, reaped, before, now, cpu_time, peak };
-            // A program that reads JSON gets nothing else on the line.
-            let prefix = if format == Format::Json { "" } else { PREFIX };
-            stderr.write_line(prefix, &summary);
+            let origin = Origin { time: sys::since_epoch(), identity: self.identity };
+            let summary =
+                RunSummary { format, origin, status, reaped, before, now, cpu_time, peak };
+            match format {
+                Format::Text => stderr.write_line(&summary),
+                Format::Json => stderr.write_json(&summary),
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The plan as a text for people and as JSON for programs: the output of `--explain`.
 
 use super::decision::AnyDecision;
+use super::json::{JsonStrings, OrNull};
+use super::origin::Origin;
 use crate::golang::GoBinary;
 use crate::policy::Plan;
 use crate::text::{Escaped, JsonString, Quoted};
@@ -124,6 +126,30 @@ fn write_if_some(f: &mut Formatter<'_>, label: &str, value: Option<&[u8]>) -> fm
 
 impl Display for JsonReport<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{{{}}}", JsonMembers(self.0))
+    }
+}
+
+/// What is decided for a program that has been started, as one line of JSON.
+pub struct JsonStart<'a> {
+    /// When and where.
+    pub origin: Origin<'a>,
+    /// What is decided.
+    pub explanation: Explanation<'a>,
+}
+
+impl Display for JsonStart<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { origin, explanation } = self;
+        write!(f, "{{\"event\":\"start\",{origin}{}}}", JsonMembers(*explanation))
+    }
+}
+
+/// The members of the JSON object.
+pub(super) struct JsonMembers<'a>(pub Explanation<'a>);
+
+impl Display for JsonMembers<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self(Explanation { plan, program, oom_group }) = self;
 
         let AnyDecision { source, is_guess, value, why, .. } = AnyDecision::memory(plan);
@@ -133,7 +159,7 @@ impl Display for JsonReport<'_> {
         let oom_group = OrNull(*oom_group);
         write!(
             f,
-            "{{\"memory\":{{\
+            "\"memory\":{{\
              \"limit_bytes\":{limit},\
              \"source\":{source},\
              \"GOMEMLIMIT\":{value},\
@@ -164,6 +190,8 @@ impl Display for JsonReport<'_> {
         let version = OrNull(go.map(|go| JsonString(go.version)));
         let default_godebug = OrNull(go.and_then(|go| go.default_godebug).map(JsonString));
         let cgo = OrNull(go.and_then(|go| go.cgo));
+        let warnings: Vec<_> = plan.warnings.iter().map(ToString::to_string).collect();
+        let warnings: Vec<_> = warnings.iter().map(String::as_bytes).collect();
         write!(
             f,
             "\"program\":{{\
@@ -172,26 +200,9 @@ impl Display for JsonReport<'_> {
              \"go_version\":{version},\
              \"go_debug_defaults\":{default_godebug},\
              \"cgo\":{cgo}}},\
-             \"warnings\":["
-        )?;
-        let mut separator = "";
-        for warning in &plan.warnings {
-            write!(f, "{separator}{}", JsonString(warning.to_string().as_bytes()))?;
-            separator = ",";
-        }
-        writeln!(f, "]}}")
-    }
-}
-
-/// A JSON value that may be missing.
-pub(super) struct OrNull<T>(pub Option<T>);
-
-impl<T: Display> Display for OrNull<T> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Some(value) => value.fmt(f),
-            None => f.write_str("null"),
-        }
+             \"warnings\":{}",
+            JsonStrings(&warnings)
+        )
     }
 }
 

@@ -2,7 +2,10 @@
 
 mod decision;
 pub mod explain;
+pub mod inspect;
+mod json;
 pub mod oom;
+pub mod origin;
 pub mod plan;
 pub mod pressure;
 pub mod resize;
@@ -10,5 +13,5 @@ pub mod summary;
 #[cfg(test)]
 mod tests;
 
-pub use explain::{ExplainedProgram, Explanation, JsonReport, TextReport};
+pub use explain::{ExplainedProgram, Explanation, JsonReport, JsonStart, TextReport};
 pub use plan::PlanSummary;

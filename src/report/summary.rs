@@ -1,7 +1,8 @@
 //! The summary of a run, on one line: text for people or JSON for programs. What is not known is
 //! missing in the text, and `null` in the JSON.
 
-use super::explain::OrNull;
+use super::json::OrNull;
+use super::origin::Origin;
 use crate::cgroup::counters::{Throttling, delta};
 use crate::options::Format;
 use crate::sys::{ExitStatus, Timestamp};
@@ -11,9 +12,11 @@ use core::time::Duration;
 
 /// What a run has taken.
 #[derive(Clone, Copy, Debug)]
-pub struct RunSummary {
+pub struct RunSummary<'a> {
     /// The form of the summary.
     pub format: Format,
+    /// When and where; only in the JSON.
+    pub origin: Origin<'a>,
     /// How the program ended.
     pub status: ExitStatus,
     /// How many other processes were reaped.
@@ -43,7 +46,7 @@ pub struct Snapshot {
     pub time: Option<Timestamp>,
 }
 
-impl RunSummary {
+impl RunSummary<'_> {
     fn run_time(&self) -> Duration {
         let (before, now) = (self.before.time, self.now.time);
         before
@@ -99,6 +102,7 @@ impl RunSummary {
             ExitStatus::Signaled(signal) => (None, Some(signal)),
         };
         let bytes = |bytes: Option<Bytes>| OrNull(bytes.map(|Bytes(bytes)| bytes));
+        let origin = self.origin;
         let throttling = self.throttling();
         let run_time = Seconds(self.run_time());
         let (exit_code, signal) = (OrNull(exit_code), OrNull(signal));
@@ -115,7 +119,8 @@ impl RunSummary {
         let reaped = self.reaped;
         write!(
             f,
-            "{{\"seconds\":{run_time},\
+            "{{\"event\":\"end\",{origin}\
+             \"seconds\":{run_time},\
              \"exit_code\":{exit_code},\
              \"signal\":{signal},\
              \"memory\":{{\
@@ -155,7 +160,7 @@ fn write_limit<T: PartialEq + Display>(
     }
 }
 
-impl Display for RunSummary {
+impl Display for RunSummary<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.format {
             Format::Text => self.write_text(f),

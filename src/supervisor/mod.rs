@@ -25,6 +25,7 @@ use crate::stderr::{LogLevel, Stderr};
 use crate::sys::{self, Disposition, Errno, ExitStatus, FailedCall, SignalInfo, SignalSet};
 use child::{ChildSetup, InheritedSignals};
 use core::ffi::c_int;
+use core::fmt::Display;
 use core::time::Duration;
 use event_loop::EventLoop;
 use job_control::Terminal;
@@ -97,6 +98,11 @@ impl Supervisor {
             parent,
             ended: None,
         })
+    }
+
+    /// Writes a line of JSON.
+    pub fn write_json(&mut self, json: &dyn Display) {
+        self.stderr.write_json(json);
     }
 
     /// Runs as the program's init until the program ends, and returns the exit code.

@@ -129,6 +129,21 @@ fn durations_are_shown_in_seconds() {
 }
 
 #[test]
+fn points_in_time_are_shown_as_in_rfc_3339() {
+    for (milliseconds, shown) in [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (951_868_799_999, "2000-02-29T23:59:59.999Z"),
+        (951_868_800_000, "2000-03-01T00:00:00.000Z"),
+        (1_795_829_703_042, "2026-11-28T01:35:03.042Z"),
+        (4_107_542_399_999, "2100-02-28T23:59:59.999Z"),
+        (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+    ] {
+        assert_eq!(UtcTime(Duration::from_millis(milliseconds)).to_string(), shown);
+    }
+}
+
+#[test]
 fn bytes_are_shown_in_the_largest_unit() {
     for (bytes, shown) in [
         (0, "0 bytes"),
@@ -161,6 +176,24 @@ proptest! {
         let number: f64 = percent.trim_end_matches('%').parse().unwrap();
         let text = format!("{:.9}", number / 100.0);
         prop_assert_eq!(Ratio::parse(text.as_bytes()), Some(ratio));
+    }
+
+    /// The C library's calendar is another implementation.
+    #[test]
+    fn dates_are_those_of_the_c_library(seconds in 0i64..253_402_300_800) {
+        // SAFETY: zero is a value of the plain C structure, which the call fills.
+        #[allow(unsafe_code)]
+        let time = unsafe {
+            let mut time: libc::tm = core::mem::zeroed();
+            libc::gmtime_r(&raw const seconds, &raw mut time);
+            time
+        };
+        let (year, month, day) = (time.tm_year + 1900, time.tm_mon + 1, time.tm_mday);
+        let (hour, minute, second) = (time.tm_hour, time.tm_min, time.tm_sec);
+        prop_assert_eq!(
+            UtcTime(Duration::from_secs(seconds as u64)).to_string(),
+            format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.000Z")
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 
 fn inspect(arguments: &[&str]) -> Output {
+    Init::must_be_loadline();
     Command::new(Init::under_test().path).args(arguments).env_clear().output().unwrap()
 }
 
@@ -29,7 +30,8 @@ fn running_program_is_shown_with_what_it_was_given_and_uses() {
     assert_eq!(found["pid"], program);
     assert_eq!(found["init"]["pid"], init.pid());
     let command = found["init"]["command"].as_array().unwrap();
-    assert!(command.ends_with(&[json!("-s"), json!("--memory-ratio=0.5"), json!("--")]));
+    assert_eq!(command[4..7], ["-s", "--memory-ratio=0.5", "--"]);
+    assert_eq!(command.last(), Some(&json!("pause")));
     assert_eq!(
         found["given"],
         json!({"GOMEMLIMIT": "209715200", "GOMAXPROCS": "1", "GODEBUG": null})
@@ -51,9 +53,9 @@ fn change_of_a_limit_shows_what_a_restart_would_change() {
     let init = tree.start(Place::Subreaper, &["-s"]);
     let pid = init.pid().to_string();
     let text = || String::from_utf8(inspect(&["--inspect", &pid]).stdout).unwrap();
-    assert!(!text().contains("restart"), "{}", text());
+    assert!(text().contains("\nnow: a restart would change nothing\n"), "{}", text());
     tree.write("sys/fs/cgroup/memory.max", "629145600\n");
-    assert!(text().contains("\n  restart     would change GOMEMLIMIT\n"), "{}", text());
+    assert!(text().contains("\nnow: a restart would change GOMEMLIMIT\n"), "{}", text());
     let found = json(&["--inspect=json", &pid]);
     assert_eq!(found["given"]["GOMEMLIMIT"], "335544320");
     assert_eq!(found["now"]["memory"]["GOMEMLIMIT"], "503316480");
@@ -62,6 +64,7 @@ fn change_of_a_limit_shows_what_a_restart_would_change() {
 
 #[test]
 fn program_of_pid_1_is_inspected_by_default() {
+    Init::must_be_loadline();
     if !user_namespaces() {
         return;
     }
@@ -78,6 +81,7 @@ fn program_of_pid_1_is_inspected_by_default() {
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(found["init"]["pid"], 1, "{found}");
     assert_eq!(found["pid"], 2);
+    assert_eq!(found["init"]["variables"], json!(["LOADLINE_MEMORY_RESERVE=200Mi"]));
     assert_eq!(found["given"]["GOMEMLIMIT"], "209715200");
     assert_eq!(found["restart_would_change"], false);
 }
@@ -87,7 +91,7 @@ fn program_without_an_init_is_inspected_too() {
     let own = std::process::id();
     let found = json(&["--inspect=json", &own.to_string()]);
     assert_eq!(found["pid"], own);
-    assert_eq!(found["init"], json!({"pid": null, "command": []}));
+    assert_eq!(found["init"], json!({"pid": null, "command": [], "variables": []}));
     assert_eq!(found["restart_would_change"], Value::Null);
 }
 
@@ -114,15 +118,21 @@ fn what_cannot_be_read_is_said() {
 }
 
 #[test]
-fn process_that_does_not_exist_is_an_error() {
+fn what_is_not_a_running_program_is_an_error() {
+    Init::must_be_loadline();
     // Above what pid_max can be.
-    let max = i32::MAX;
-    for (pid, message) in [
-        (max.to_string(), format!("cannot read \"/proc/{max}/status\": No such file or directory")),
-        ("one".into(), "\"one\" is not a process ID".into()),
+    let max = i32::MAX.to_string();
+    let not_found = format!("cannot read \"/proc/{max}/status\": No such file or directory");
+    let one = "--inspect takes one process ID, but was given ";
+    for (operands, message) in [
+        (&[&*max][..], not_found),
+        (&["x"], format!("{one}\"x\"")),
+        (&["1", "2"], format!("{one}\"2\"")),
+        (&["json"], format!("{one}\"json\"; a format follows a =: --report=json, --explain=json")),
     ] {
-        let output = inspect(&["--inspect", &pid]);
+        let output = inspect(&[&["--inspect"], operands].concat());
         assert_eq!(output.status.code(), Some(1));
+        assert!(output.stdout.is_empty());
         assert_eq!(String::from_utf8_lossy(&output.stderr), format!("loadline: {message}\n"));
     }
 }

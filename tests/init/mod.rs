@@ -57,5 +57,7 @@ mod terminal;
 // System calls that a seccomp filter denies.
 mod seccomp;
 
+// --inspect.
+mod inspect;
 // --install.
 mod install;

@@ -187,15 +187,16 @@ fn inherited_gomemlimit_is_reported() {
     );
 }
 
+fn explanation(tree: &Tree, form: &str) -> String {
+    let mut command = std::process::Command::new(Init::under_test().path);
+    let output = command.arg(form).arg("--root").arg(tree.root()).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// With memory.oom.group = 1 the init is killed too, and cannot report anything afterwards.
 #[test]
 fn explain_says_if_a_group_is_killed_as_a_whole() {
     Init::must_be_loadline();
-    let explanation = |tree: &Tree, form: &str| {
-        let mut command = std::process::Command::new(Init::under_test().path);
-        let output = command.arg(form).arg("--root").arg(tree.root()).output().unwrap();
-        String::from_utf8(output.stdout).unwrap()
-    };
     for (text, expected) in [("1\n", json!(true)), ("0\n", json!(false)), ("", Value::Null)] {
         let tree = Tree::v2();
         tree.write("sys/fs/cgroup/memory.oom.group", text);
@@ -331,7 +332,11 @@ fn json_summary_counts_from_the_start() {
         tree.throttled("nr_periods 12\nnr_throttled 4\nthrottled_usec 65000\n");
         tree.write("sys/fs/cgroup/memory.max", "max\n");
         let message = killed(init);
-        let (explanation, summary) = message.split_once('\n').unwrap();
+        let [start, explanation, summary] = *message.lines().collect::<Vec<_>>() else {
+            panic!("{message}")
+        };
+        let start: Value = serde_json::from_str(start).unwrap();
+        assert_eq!((&start["event"], &start["hostname"]), (&json!("start"), &Value::Null));
         assert!(explanation.contains("no visible limit (400 MiB at start)"), "{explanation}");
         let mut summary: Value = serde_json::from_str(summary).unwrap();
         for time in ["/seconds", "/cpu/user_seconds", "/cpu/system_seconds"] {
@@ -339,7 +344,10 @@ fn json_summary_counts_from_the_start() {
             assert!(time.as_f64().unwrap() < 100.0, "{time}");
             *time = Value::Null;
         }
+        assert!(summary["time"].take().as_str() >= start["time"].as_str());
         let expected = json!({
+            "event": "end", "time": null,
+            "hostname": null, "pod": null, "namespace": null, "container": null,
             "seconds": null, "exit_code": null, "signal": 9,
             "memory": {
                 "peak_bytes": 400 * MIB, "limit_bytes": null, "limit_bytes_at_start": 400 * MIB,
@@ -368,9 +376,64 @@ fn summary_without_a_cgroup_counts_zombies() {
         init.until("all others are reaped", |init| children(init.pid()).len() == 1);
         init.signal(libc::SIGTERM);
         init.exits_with(0);
-        let summary: Value = serde_json::from_str(&init.messages()).unwrap();
+        let messages = init.messages();
+        let summary: Value = serde_json::from_str(messages.lines().last().unwrap()).unwrap();
         assert_eq!(summary["zombies_reaped"], json!(20), "{summary}");
         assert_eq!((&summary["exit_code"], &summary["signal"]), (&json!(0), &Value::Null));
         assert_eq!(summary["memory"]["oom_kills"], Value::Null);
+    }
+}
+
+#[test]
+fn json_start_says_what_is_set_and_in_which_container() {
+    let tree = Tree::v2();
+    for place in Place::all() {
+        let mut launch = tree.launch(place, &["exit", "0"], &["-s", "--report=json"]);
+        // A name of more than 253 bytes is none.
+        let namespace = format!("POD_NAMESPACE={}", "x".repeat(254));
+        for entry in ["HOSTNAME=web-0", "POD_NAME=web\n", &namespace, "CONTAINER_NAME="] {
+            launch = launch.environment(entry);
+        }
+        let mut init = launch.start();
+        init.exits_with(0);
+        let messages = init.messages();
+        let lines = messages.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let [start, end] = <[Value; 2]>::try_from(lines.collect::<Vec<_>>()).unwrap();
+        for line in [&start, &end] {
+            let identity = ["hostname", "pod", "namespace", "container"].map(|key| &line[key]);
+            assert_eq!(identity, [&json!("web-0"), &json!("web\n"), &Value::Null, &json!("")]);
+            let time = line["time"].as_str().unwrap();
+            assert!(
+                time.ends_with('Z') && time.len() == "2026-11-28T09:05:03.042Z".len(),
+                "{time}"
+            );
+        }
+        let explained = explanation(&tree, "--explain=json");
+        let explained: Value = serde_json::from_str(&explained).unwrap();
+        assert_eq!(start["event"], "start");
+        for key in ["memory", "cpu", "warnings"] {
+            assert_eq!(start[key], explained[key], "{key}");
+        }
+        assert_eq!(start["memory"]["GOMEMLIMIT"], "335544320");
+        assert!(start["program"]["path"].is_string());
+        assert_eq!((&end["event"], &end["exit_code"]), (&json!("end"), &json!(0)));
+    }
+}
+
+/// The beginning of a JSON text is none.
+#[test]
+fn json_start_that_is_too_long_for_a_line_is_dropped() {
+    let tree = Tree::v2();
+    let directory = tree.path(&[&*"x".repeat(200); 12].join("/"));
+    fs::create_dir_all(&directory).unwrap();
+    let program = directory.join("true");
+    symlink("/bin/true", &program).unwrap();
+    for place in Place::all() {
+        let launch = tree.launch(place, &[], &["-s", "--report=json"]).program(&[&program]);
+        let mut init = launch.start();
+        init.exits_with(0);
+        // The name of the program and its path are in the first line.
+        let end: Value = serde_json::from_str(&init.messages()).unwrap();
+        assert_eq!(end["event"], "end");
     }
 }

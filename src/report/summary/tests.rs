@@ -1,3 +1,4 @@
+use super::super::origin::Identity;
 use super::*;
 use proptest::prelude::*;
 use serde_json::json;
@@ -9,7 +10,13 @@ fn throttling(periods: u64, throttled_periods: u64, milliseconds: u64) -> Option
     Some(Throttling { periods, throttled_periods, throttled_time })
 }
 
-fn full(format: Format) -> RunSummary {
+/// The first second of 1970, on a host with this name.
+fn origin() -> Origin<'static> {
+    let identity = Identity::new(&|name| (name == "HOSTNAME").then_some(b"\"web\""));
+    Origin { time: Some(Duration::ZERO), identity }
+}
+
+fn full(format: Format) -> RunSummary<'static> {
     let time = Timestamp::now();
     let before = Snapshot {
         memory_limit: Some(Bytes(400 * MIB)),
@@ -25,6 +32,7 @@ fn full(format: Format) -> RunSummary {
     };
     RunSummary {
         format,
+        origin: origin(),
         status: ExitStatus::Exited(3),
         reaped: 2,
         before,
@@ -34,7 +42,7 @@ fn full(format: Format) -> RunSummary {
     }
 }
 
-fn empty(format: Format) -> RunSummary {
+fn empty(format: Format) -> RunSummary<'static> {
     let snapshot = Snapshot {
         memory_limit: None,
         oom_kills: None,
@@ -44,6 +52,7 @@ fn empty(format: Format) -> RunSummary {
     };
     RunSummary {
         format,
+        origin: Origin { time: None, identity: Identity::default() },
         status: ExitStatus::Signaled(15),
         reaped: 0,
         before: snapshot,
@@ -85,6 +94,8 @@ fn the_json_has_what_is_known_and_null_for_the_rest() {
         serde_json::from_str(&summary.to_string()).unwrap()
     };
     let expected = json!({
+        "event": "end", "time": "1970-01-01T00:00:00.000Z",
+        "hostname": "\"web\"", "pod": null, "namespace": null, "container": null,
         "seconds": 12.345, "exit_code": 3, "signal": null,
         "memory": {
             "peak_bytes": 354 * MIB, "limit_bytes": 400 * MIB,
@@ -99,6 +110,8 @@ fn the_json_has_what_is_known_and_null_for_the_rest() {
     });
     assert_eq!(read(full(Format::Json)), expected);
     let expected = json!({
+        "event": "end", "time": null,
+        "hostname": null, "pod": null, "namespace": null, "container": null,
         "seconds": 0, "exit_code": null, "signal": 15,
         "memory": {
             "peak_bytes": null, "limit_bytes": null, "limit_bytes_at_start": null,
@@ -118,7 +131,8 @@ fn the_json_has_what_is_known_and_null_for_the_rest() {
 fn the_keys_of_the_json_keep_their_order() {
     assert_eq!(
         full(Format::Json).to_string(),
-        "{\"seconds\":12.345,\"exit_code\":3,\"signal\":null,\
+        "{\"event\":\"end\",\"time\":\"1970-01-01T00:00:00.000Z\",\"hostname\":\"\\\"web\\\"\",\
+         \"pod\":null,\"namespace\":null,\"container\":null,\"seconds\":12.345,\"exit_code\":3,\"signal\":null,\
          \"memory\":{\"peak_bytes\":371195904,\"limit_bytes\":419430400,\
          \"limit_bytes_at_start\":419430400,\"oom_kills\":0},\
          \"cpu\":{\"user_seconds\":1.5,\"system_seconds\":0.02,\"limit_cpus\":0.5,\

@@ -174,6 +174,44 @@ def init_of_the_daemon():
             "v1_docker_init", "Docker on cgroup v1, `--init -m 64m --cpus 0.5`."))
 
 
+def inspected():
+    title = "docker exec, --inspect"
+    expected = variables(MEMORY, CPUS, len(os.sched_getaffinity(0)))
+    given = {"GOMEMLIMIT": None, "GOMAXPROCS": None, "GODEBUG": None, **expected}
+    for container in (Docker("--env=LOADLINE_CPU_MIN=1", *LIMITS), DockerInit("--env=LOADLINE_CPU_MIN=1", *LIMITS)):
+        with container:
+            said = inspection(container.execute(container.init, "--inspect=json"))
+            yield equal(said["given"], given, f"{title}: what the program was given")
+            yield equal((said["init"]["command"], said["init"]["variables"]),
+                        ([container.init, "--", "/inside"], ["LOADLINE_CPU_MIN=1"]), f"{title}: by which options")
+            yield equal((said["init"]["pid"], said["restart_would_change"]), (1, False), f"{title}: of PID 1")
+            yield 0 < said["usage"]["memory_bytes"] <= MEMORY, f"{title}: what it uses"
+            # Others see it by another ID, and are in another cgroup.
+            beside = ["docker", "run", "--rm", "--network=none", f"--pid=container:{container.name}",
+                      "--entrypoint=/loadline", "with-loadline", "--inspect=json"]
+            outside = [LOADLINE, "--inspect=json", str(container.pid())]
+            for where, command in (("another container", beside), ("the host", outside)):
+                seen = inspection(subprocess.run(command, capture_output=True, text=True))
+                yield equal([seen["given"], *limits(seen)], [given, *limits(said)], f"{title}: the same from {where}")
+            resize(container, 96, 0.5)
+            said = inspection(container.execute(container.init, "--inspect=json"))
+            yield equal((said["restart_would_change"], said["now"]["memory"]["GOMEMLIMIT"], said["given"]),
+                        (True, str((96 << 20) * 8 // 10), given), f"{title}: what a restart would change")
+
+
+def inspection(finished):
+    """The output of `--inspect=json`."""
+    finished.check_returncode()
+    return json.loads(finished.stdout)
+
+
+def limits(inspected):
+    """The limits in an inspection, and their files."""
+    now = inspected["now"]
+    return [[now["memory"][key] for key in ("limit_bytes", "source")],
+            [now["cpu"][key] for key in ("limit_cpus", "source")]]
+
+
 def version_for_the_daemon():
     says = subprocess.run([LOADLINE, "--version"], check=True, capture_output=True, text=True).stdout
     yield equal(docker("info", "--format={{.InitCommit.ID}}"), says.strip().split("git.")[-1],
@@ -509,7 +547,7 @@ if __name__ == "__main__":
                           "docker-compose": "docker-compose"}, [
         no_limits, memory_alone, cpus_alone, one_cpu_of_a_set, host_cgroup_namespace,
         private_cgroup_namespace, read_only, another_user, no_capabilities, host_pids,
-        init_of_the_daemon, version_for_the_daemon, init_of_every_container, composed, every_signal,
+        init_of_the_daemon, inspected, version_for_the_daemon, init_of_every_container, composed, every_signal,
         drained, drained_among_the_processes_of_the_host, drained_of_what_was_executed,
         termination_message, terminal, dockerfile_example, image_of_loadline,
         resized, resized_for_go, resized_to_end, resized_and_ignored, memory_is_not_watched,

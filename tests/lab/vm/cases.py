@@ -132,7 +132,9 @@ echo "code $?"
     output = check("OOM kill of a child, while the program goes on", f"sh -c '{too_much}; exit 3'", 3,
                    "the kernel OOM-killed 1 process of the container (out of memory): ", limit,
                    options=["--report=json"])
-    summary = json.loads(re.search(r"^{.*}", output, re.MULTILINE)[0])
+    start, summary = map(json.loads, re.findall(r"^{.*}", output, re.MULTILINE))
+    report.check(start["event"] == "start" and start["memory"]["GOMEMLIMIT"] == str(64 * MIB * 8 // 10),
+                 "OOM report: the line at the start has what is set", start)
     report.check(summary["exit_code"] == 3 and summary["memory"]["oom_kills"] == 1
                  and summary["memory"]["limit_bytes"] == 64 * MIB and summary["seconds"] > 0,
                  "OOM report: the summary counts the child", summary)
@@ -146,6 +148,29 @@ echo "code $?"
     check("a limit that was changed",
           f"sh -c 'echo 48M >/sys/fs/cgroup/pod/memory.max; exec {too_much}'", 137,
           "the kernel OOM-killed the program (out of memory): ", "limit 48 MiB in", "(64 MiB at start)")
+    guest.sh("clear_groups $C")
+
+
+def inspected(guest, report):
+    """What `--inspect` reads of the real files."""
+    guest.sh("""
+group $C/pod memory.max=64M cpu.max='50000 100000'
+enable $C/pod memory cpu
+group $C/pod/app
+""")
+    _, output = guest.sh("""
+enter $C/pod/app
+loadline -s --memory-ratio 0.5 -- sh -c 'loadline --inspect=json $PPID; :'
+""")
+    seen = json.loads(output)
+    report.check([seen["given"]["GOMEMLIMIT"], seen["now"]["memory"]["source"], seen["restart_would_change"]]
+                 == [str(32 * MIB), "/sys/fs/cgroup/pod/memory.max", False], "--inspect: the values and the limit",
+                 seen)
+    usage = seen["usage"]
+    report.check(0 < usage["unreclaimable_bytes"] <= usage["memory_bytes"] <= usage["peak_bytes"] < 64 * MIB,
+                 "--inspect: the memory in use", usage)
+    report.check(usage["oom_kills"] == 0 and usage["periods"] is not None and usage["throttled_seconds"] is not None,
+                 "--inspect: OOM kills and throttling", usage)
     guest.sh("clear_groups $C")
 
 
@@ -283,7 +308,7 @@ def run(guest, report, replace):
     guest.sh("mount -t cgroup2 cgroup2 $C; enable $C memory cpu")
     for environment in v2_environments():
         attempt(report, environment.name, environment.check, guest, report, replace)
-    for case in [container_init, oom_group, oom_reports, out_of_sight, confine, founding_case,
+    for case in [container_init, oom_group, oom_reports, inspected, out_of_sight, confine, founding_case,
                  runtimes.find_their_quota, live.idle_begins, live.memory_warn, live.resize_log,
                  live.resize_signal, live.resize_exit, live.idle_ends, last_process]:
         attempt(report, case.__name__, case, guest, report)
