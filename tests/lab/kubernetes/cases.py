@@ -8,18 +8,22 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path += [str(HERE.parent / "containers"), str(HERE.parent.parent.parent / "examples")]
+TOP = HERE.parent.parent.parent
+LAB = TOP / "target/lab"
+# The last of them has PyYAML, as soon as the suite is set up.
+sys.path += map(str, [HERE.parent / "containers", HERE.parent / "prometheus", TOP / "examples",
+                      LAB / "kubernetes-validate"])
 
 import demo
 import suite
 from container import equal, matches, variables
-from node import CONTAINERD, NODE, PARTS, Node
+from node import CONTAINERD, KUBELET_READ_ONLY, NODE, PARTS, Node
 from pods import (CPUS, LIMITS, MEMORY, PROBE, Output, Pod, StaticPod, container, has_ended, has_restarted,
                   is_ready, is_running)
-from suite import TOP
 
 DOCUMENT = TOP / "docs/kubernetes.md"
 GOMEMLIMIT = MEMORY * 8 // 10
@@ -72,16 +76,21 @@ def again_if_missed(case):
     return run
 
 
-def documented(name):
+def documented(begin, varying):
     """Runs the command of a transcript in the documentation, and compares what it prints. That is kept below
-    target/lab too, to be copied from there. `...` stands for what differs from run to run."""
-    blocks = re.findall(rf"^```text\n\$ (kubectl describe pod {name} .*)\n([^`]*)^```$",
+    target/lab too, to be copied from there. `...` stands for what differs from run to run: what follows the
+    groups of the pattern `varying`."""
+    blocks = re.findall(rf"^```text\n\$ ({begin}.*)\n([^`]*)^```$",
                         DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
-    command, expected = blocks[0] if blocks else (f"kubectl describe pod {name}", None)
+    command, expected = blocks[0] if blocks else (begin, None)
     said = subprocess.run(command, shell=True, check=True, capture_output=True, text=True).stdout
-    said = re.sub(r"((?:Started|Finished): +).*|(peak )[\d.]+", r"\1\2...", said)
-    (PARTS / f"describe-{name}.txt").write_text(f"$ {command}\n{said}")
-    yield equal(said, expected, f"{name}: {DOCUMENT.name} shows what `kubectl describe` prints")
+    said = re.sub(varying, lambda match: f"{match[1]}...", said)
+    (PARTS / f"{begin.replace(' ', '-').replace('/', '')}.txt").write_text(f"$ {command}\n{said}")
+    yield equal(said, expected, f"{DOCUMENT.name} shows what `{begin}` prints")
+
+
+def described(name):
+    yield from documented(f"kubectl describe pod {name}", r"((?:Started|Finished): +|peak )(?:[\d.]+|.*)")
 
 
 @again_if_missed
@@ -116,7 +125,18 @@ def founding_case_bare():
         status = pod.wait(has_restarted, "restarted")
         yield equal(terminated(status, "reason", "exitCode", "message"), ["OOMKilled", 137, None],
                     f"{title}: OOMKilled, and no message")
-        yield from documented("bare")
+        yield from described("bare")
+
+
+def inspected(pod, title, *operands, container="app"):
+    """`--inspect` finds the service and its limits."""
+    code, said = pod.run("/loadline", "--inspect=json", *operands, container=container)
+    seen = json.loads(said) if code == 0 else {}
+    given = [f"{name}={value}" for name, value in sorted(seen.get("given", {}).items()) if value]
+    yield equal(given, SET, f"{title}, --inspect: what the service was given")
+    now = seen.get("now", {})
+    yield equal((now["memory"]["limit_bytes"], now["cpu"]["limit_cpus"], seen["restart_would_change"]),
+                (MEMORY, CPUS, False), f"{title}, --inspect: its limits, which have not changed")
 
 
 def founding_case():
@@ -128,6 +148,9 @@ def founding_case():
         code, said = pod.run("/loadline", "--explain", "/service")
         yield (code == 0 and all(f"{name}  {value}" in said for name, value in VARIABLES.items()),
                f"{title}: kubectl exec POD -- /loadline --explain /service: exit code {code}")
+        yield from inspected(pod, title)
+        usage = r"((?:memory|peak|throttled) +|of which |s, in |\bof )[\d.]+(?: [MK]iB)?"
+        yield from documented("kubectl exec service -- /loadline --inspect", usage)
         yield equal(pod.status()["restartCount"], 0, f"{title}: no restart")
 
 
@@ -144,7 +167,7 @@ def post_mortem():
         yield equal((reason, code), ("OOMKilled", 137), f"{title}: OOMKilled")
         yield begins(message or "", KILLED.format("the program", 200), f"{title}: the message tells why")
         yield bool(message) and message in pod.logs("--previous"), f"{title}: kubectl logs --previous has it too"
-        yield from documented("post-mortem")
+        yield from described("post-mortem")
 
 
 def child_is_killed():
@@ -178,6 +201,25 @@ def message_of_the_program():
                f"{title}: the log has what loadline says")
 
 
+def log_as_json():
+    """As docs/kubernetes.md shows it."""
+    import yaml
+    title = "--report=json"
+    program = container("loadline", command=["/loadline", "--", "sh", "-c", "exit 3"], limits=SMALL)
+    recipe = re.search(r"^```yaml\n(env:\n  - {name: LOADLINE_REPORT.*?)^```$", DOCUMENT.read_text(encoding="utf-8"),
+                       re.MULTILINE | re.DOTALL)[1]
+    program |= yaml.safe_load(recipe)
+    with Pod("json", program, restartPolicy="Never") as pod:
+        pod.wait(has_ended, "ended")
+        start, end = map(json.loads, pod.logs().splitlines())
+    names = [pod.name, pod.name, "default", "service"]
+    for line in (start, end):
+        yield equal([line[key] for key in ("hostname", "pod", "namespace", "container")], names,
+                    f"{title}, {line['event']}: the names of the pod")
+    yield equal(start["memory"]["GOMEMLIMIT"], str((64 << 20) * 8 // 10), f"{title}: what was set")
+    yield equal((end["exit_code"], end["memory"]["limit_bytes"]), (3, 64 << 20), f"{title}: how it ended")
+
+
 def restricted():
     """What the Pod Security Standard `restricted` wants, and more. loadline runs in a probe and in a hook."""
     title = "restricted"
@@ -197,6 +239,7 @@ def restricted():
         yield equal(said.split(), ["Name:", "loadline", "Uid:", *["65532"] * 4, "CapEff:", nothing, "CapBnd:",
                                    nothing, "NoNewPrivs:", "1", "Seccomp:", "2"], f"{title}: it is confined")
         yield equal(pod.variables("service"), SET, f"{title}: the service is given the variables")
+        yield from inspected(pod, title)
         yield equal(terminated(pod.delete(), "message"), [f"GOMEMLIMIT={GOMEMLIMIT}\n"],
                     f"{title}: the program of the preStop hook is given the variables")
 
@@ -213,6 +256,9 @@ def shared_process_namespace():
         pod.wait(is_ready, "ready")
         yield equal(pod.run("cat", "/proc/1/comm"), (0, "pause\n"), f"{title}: loadline is not PID 1")
         yield equal(pod.variables("service"), SET, f"{title}: the service is given the variables")
+        _, service = pod.run("pidof", "service")
+        yield from inspected(pod, title, service.strip())
+        yield from inspected(pod, f"{title}, from the neighbour", service.strip(), container="neighbour")
         yield equal(pod.run("sh", "-c", parent), (0, "loadline\n"), f"{title}: with TINI_SUBREAPER=1 it gets orphans")
         yield equal(pod.run("sh", "-c", f"until [ -s /tmp/orphan ]; do :; done; {parent}", container="neighbour"),
                     (0, "pause\n"), f"{title}: without, the pause program gets them")
@@ -301,13 +347,66 @@ def command_replaces_the_entrypoint():
         yield equal(pod.variables("service"), [], "`command`: without loadline in it, nothing is set")
 
 
+class Watched:
+    """A pod, as kube-state-metrics tells about it, without the limits, which have to come from the kubelet."""
+
+    def __init__(self, pod):
+        self.pod = pod
+
+    def kube_state_metrics(self):
+        import simulation
+        status = self.pod.status()
+        reason = status["lastState"].get("terminated", {}).get("reason")
+        samples = simulation.kube_state_metrics("default", self.pod.name, "app", status["restartCount"], reason)
+        return [sample for sample in samples if sample[0] != "kube_pod_container_resource_limits"]
+
+
+@again_if_missed
+def monitored():
+    """examples/monitoring with the kubelet's own metrics. Only kube-state-metrics is simulated."""
+    import dashboard
+    import server
+    import simulation
+    title = "monitoring"
+    with Pod("bare-monitored", container("bare", limits=LIMITS, readinessProbe=PROBE)) as pod, \
+            Pod("monitored", container("service", limits=LIMITS, readinessProbe=PROBE)) as loaded, \
+            tempfile.TemporaryDirectory() as scratch:
+        pods = [pod, loaded]
+        names = {it.name for it in pods}
+        for it in pods:
+            it.wait(is_ready, "ready")
+        simulated = simulation.Server([Watched(it) for it in pods])
+        targets = {"pods": [server.pod_target(it.address(), "default", it.name, "app") for it in pods],
+                   "cadvisor": [{"targets": [KUBELET_READ_ONLY.removeprefix("http://")]}],
+                   "kube-state-metrics": [{"targets": [simulated.address]}]}
+        content = server.configuration(targets, simulated.address)
+        binaries = LAB / "prometheus/usr/bin"
+        with server.Prometheus(binaries, pathlib.Path(scratch), content, {"GoMemoryLimitUnset"}) as prometheus:
+            simulated.alerts.wait_for("GoMemoryLimitUnset", pod.name)
+            yield True, f"{title}: GoMemoryLimitUnset fires for the service bare"
+            yield equal(ask(loaded), ANSWERS, f"{title}: under loadline, four answers")
+            ask(pod, 2 * demo.REQUESTS)
+            status = pod.wait(has_restarted, "restarted")
+            yield equal(terminated(status, "reason", "exitCode"), ["OOMKilled", 137], f"{title}: it is OOM-killed")
+            simulated.alerts.wait_for("ContainerOOMKilled", pod.name)
+            yield True, f"{title}: ContainerOOMKilled fires for it"
+            # The kubelet has that metric since 1.24.
+            absent = {"container_oom_events_total"}
+            # Rates need a while. A scrape comes each second.
+            scrapes = (simulated.scrapes.get(timeout=simulation.PATIENCE) for _ in range(simulation.PATIENCE))
+            for right, what in [*dashboard.cases(prometheus, "default", names, "app", absent, scrapes),
+                                *dashboard.restarts(prometheus, "default", names, "app")]:
+                yield right, f"{title}: {what}"
+            about_loaded = {name for name, of in simulated.alerts.seen if of == loaded.name}
+            yield equal(about_loaded, set(), f"{title}: no alert fires for the service under loadline")
+        simulated.shutdown()
+
+
 if __name__ == "__main__":
     suite.main("kubernetes", {"ip": "iproute2", "openssl": "openssl"}, [
         static_pod_post_mortem, static_pod,
         founding_case_bare, founding_case, post_mortem, child_is_killed, message_of_the_program,
-        unchanged_image, command_replaces_the_entrypoint, restricted, shared_process_namespace, stopped, resized,
-        limit_of_the_pod,
-        # Here go further recipes of docs/kubernetes.md, such as other ways to get loadline into a pod, or to
-        # look into one that runs.
+        log_as_json, unchanged_image, command_replaces_the_entrypoint, restricted, shared_process_namespace, stopped, resized,
+        limit_of_the_pod, monitored,
     ], node.start, setup=HERE / "build",
        namespaces=["--cgroup", "--net", "--uts", "--ipc"])

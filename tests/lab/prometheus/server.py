@@ -22,11 +22,7 @@ def configuration(targets, alertmanager, changes=None):
     """prometheus.yaml, with these targets in place of those in a cluster. Each has the labels that the
     discovery in a cluster gives it (`__meta_kubernetes_...`), so that its own relabeling applies.
 
-    `changes` are fields of jobs. With them, the job `cadvisor` can scrape a real kubelet:
-
-        configuration({"cadvisor": [{"targets": ["127.0.0.1:10250"]}]}, alertmanager, {"cadvisor": {
-            "scheme": "https", "tls_config": {"insecure_skip_verify": True},
-            "authorization": {"credentials_file": token}}})
+    `changes` are fields of jobs.
     """
     content = yaml.safe_load((MONITORING / "prometheus.yaml").read_text(encoding="utf-8"))
     content["global"].update(scrape_interval=INTERVAL, evaluation_interval=INTERVAL)
@@ -37,6 +33,18 @@ def configuration(targets, alertmanager, changes=None):
         job["static_configs"] = targets.get(job["job_name"], [])
         job.update((changes or {}).get(job["job_name"], {}))
     return content
+
+
+def pod_target(address, namespace, pod, container, **labels):
+    """A pod with the annotations of examples/monitoring, as the discovery in a cluster finds it. `labels`
+    take the place of others."""
+    found = {
+        "container_name": container, "container_port_number": "8080",
+        "annotation_prometheus_io_scrape": "true", "annotation_prometheus_io_port": "8080",
+        "annotation_prometheus_io_path": "/metrics", **labels}
+    return {"targets": [address], "labels": {
+        "__meta_kubernetes_namespace": namespace, "__meta_kubernetes_pod_name": pod,
+        **{f"__meta_kubernetes_pod_{name}": value for name, value in found.items()}}}
 
 
 def rules(at_once):

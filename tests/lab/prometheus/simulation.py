@@ -6,6 +6,7 @@ starts a container again, and says why it ended, is this module. The server also
 Alertmanager does.
 """
 
+import contextlib
 import http.server
 import json
 import os
@@ -15,11 +16,14 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent.parent
 sys.path.append(str(TOP / "examples"))
 import demo  # noqa: E402
 
+# Seconds for an alert. It takes two or three on an idle machine.
+PATIENCE = 120
 NAMESPACE, CONTAINER = "shop", "service"
 MEMORY_MIB, CPUS = demo.MEMORY_MIB, demo.CPUS
 ADDRESS = "127.0.0.1"
@@ -114,13 +118,18 @@ class Pod:
         yield "container_oom_events_total", of_pod, oom_kills
 
     def kube_state_metrics(self):
-        labels = {"namespace": NAMESPACE, "pod": self.name, "container": CONTAINER, "uid": self.name}
-        yield "kube_pod_container_status_restarts_total", labels, self.restarts
-        limits = "kube_pod_container_resource_limits"
-        yield limits, {**labels, "resource": "memory", "unit": "byte"}, MEMORY_MIB << 20
-        yield limits, {**labels, "resource": "cpu", "unit": "core"}, CPUS
-        if self.last_reason:
-            yield "kube_pod_container_status_last_terminated_reason", {**labels, "reason": self.last_reason}, 1
+        return kube_state_metrics(NAMESPACE, self.name, CONTAINER, self.restarts, self.last_reason)
+
+
+def kube_state_metrics(namespace, pod, container, restarts, last_reason):
+    """The metrics of a container with the limits of the demo."""
+    labels = {"namespace": namespace, "pod": pod, "container": container, "uid": pod}
+    yield "kube_pod_container_status_restarts_total", labels, restarts
+    limits = "kube_pod_container_resource_limits"
+    yield limits, {**labels, "resource": "memory", "unit": "byte"}, MEMORY_MIB << 20
+    yield limits, {**labels, "resource": "cpu", "unit": "core"}, CPUS
+    if last_reason:
+        yield "kube_pod_container_status_last_terminated_reason", {**labels, "reason": last_reason}, 1
 
 
 def cgroups(pid):
@@ -161,15 +170,42 @@ def exposition(samples):
     return "".join(lines).encode()
 
 
+class Alerts:
+    """The alerts that have come in, by name and pod."""
+
+    def __init__(self):
+        self.incoming = queue.Queue()
+        self.seen = {}
+
+    def take_all(self):
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self.take(0)
+
+    def take(self, timeout):
+        alert = self.incoming.get(timeout=timeout)
+        labels = alert["labels"]
+        self.seen.setdefault((labels["alertname"], labels["pod"]), alert)
+
+    def wait_for(self, name, pod):
+        deadline = time.monotonic() + PATIENCE
+        while (name, pod) not in self.seen:
+            try:
+                self.take(deadline - time.monotonic())
+            except (queue.Empty, ValueError):
+                raise TimeoutError(f"no alert {name} for {pod}, but {sorted(self.seen)}") from None
+        return self.seen[name, pod]
+
+
 class Server(http.server.ThreadingHTTPServer):
-    """Answers scrapes, and puts the alerts that it gets into a queue."""
+    """Answers scrapes about these pods, and takes alerts."""
 
     daemon_threads = True
 
     def __init__(self, pods):
         super().__init__((ADDRESS, 0), Handler)
         self.pods = pods
-        self.alerts = queue.Queue()
+        self.alerts = Alerts()
         self.scrapes = queue.Queue()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -182,14 +218,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """`/metrics/cadvisor` is the path of the kubelet, `/metrics` that of kube-state-metrics."""
 
     def do_GET(self):
-        of_pod = {"/metrics/cadvisor": Pod.cadvisor, "/metrics": Pod.kube_state_metrics}[self.path]
-        body = exposition(sample for pod in self.server.pods for sample in of_pod(pod))
+        part = {"/metrics/cadvisor": "cadvisor", "/metrics": "kube_state_metrics"}[self.path]
+        body = exposition(sample for pod in self.server.pods for sample in getattr(pod, part)())
         self.answer(body)
         self.server.scrapes.put(self.path)
 
     def do_POST(self):
         for alert in json.loads(self.rfile.read(int(self.headers["Content-Length"]))):
-            self.server.alerts.put(alert)
+            self.server.alerts.incoming.put(alert)
         self.answer(b"")
 
     def answer(self, body):
