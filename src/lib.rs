@@ -50,6 +50,9 @@ pub mod cli;
 pub mod path;
 pub mod policy;
 
+// The program behind an init.
+pub mod wrapped;
+
 // What comes of a decision: the program's environment, and what is printed.
 pub mod env;
 pub mod report;
@@ -153,11 +156,13 @@ pub fn start(
     let name = program.first().copied();
     let search_path = env::lookup(environment, "PATH");
     let candidates = name.map(|name| path::candidates(name, search_path)).unwrap_or_default();
-    let program_file =
-        candidates.iter().map(CString::as_c_str).find(|file| sys::is_executable(file));
-    let file = inspected.and_then(|running| running.file).or(program_file);
+    let file = inspected.and_then(|running| running.file).or(executable(&candidates));
+    // Behind another init, the program decides.
+    let wrapped = wrapped::program(program).first().copied().filter(|it| Some(*it) != name);
+    let wrapped_candidates = wrapped.map(|name| path::candidates(name, search_path));
     let mut buffer = Vec::new();
-    let go = file
+    let go = wrapped_candidates
+        .map_or(file, |candidates| executable(candidates.leak()))
         .and_then(|file| sys::open(file).ok())
         .and_then(|file| golang::read(file.as_fd(), &mut buffer));
 
@@ -170,6 +175,7 @@ pub fn start(
     let explained = ExplainedProgram {
         name: name.map(CStr::to_bytes),
         path: file.map(CStr::to_bytes),
+        starts: wrapped.map(CStr::to_bytes),
         hint: program_hint,
         go,
     };
@@ -225,6 +231,11 @@ pub fn start(
         }
         Err(call) => Break(fail(&Error::Start(call), &mut stderr)),
     }
+}
+
+/// The first of these files that can be executed.
+fn executable(candidates: &[CString]) -> Option<&CStr> {
+    candidates.iter().map(CString::as_c_str).find(|file| sys::is_executable(file))
 }
 
 /// What the program is executed with.

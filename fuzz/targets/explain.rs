@@ -58,7 +58,7 @@ fn explain(tree: &Path, bytes: &[u8]) {
         assert!(value > 0 && value <= limit.0.max(1), "{value} of {limit}");
     }
     assert_ne!(plan.cpu.value, Some(0));
-    let program = ExplainedProgram { name: None, path: None, hint: "", go: None };
+    let program = ExplainedProgram { name: None, path: None, starts: None, hint: "", go: None };
     let explanation = Explanation { plan: &plan, program, oom_group: None };
     let text = TextReport(explanation).to_string();
     assert!(text.lines().all(|line| !line.chars().any(char::is_control)), "{text:?}");

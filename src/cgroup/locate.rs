@@ -26,6 +26,14 @@ impl CgroupDirs {
         self.is_guess = true;
     }
 
+    /// Leaves out the cgroup itself, so that its parent is the first. Returns false at the mount root,
+    /// which stays.
+    pub fn leave_out_leaf(&mut self) -> bool {
+        let parent = self.upwards().nth(1).map(<[u8]>::len);
+        self.leaf.truncate(parent.unwrap_or(self.leaf.len()));
+        parent.is_some()
+    }
+
     /// The directory of the cgroup itself.
     #[must_use]
     pub fn leaf(&self) -> &[u8] {

@@ -28,6 +28,7 @@ use procfs::CgroupPath;
 use sysroot::{DEFAULT_MOUNTINFO, MEMINFO, PathBuffer, SELF_CGROUP, SELF_MOUNTINFO, SELF_STATUS};
 
 pub use sysroot::SysRoot;
+pub use v2::{parse_cpu_max, parse_memory_limit};
 
 /// A controller: its name, and the files with its limits.
 struct Controller<T> {
@@ -70,6 +71,27 @@ pub fn read(root: &SysRoot<'_>) -> Limits {
     }
     let mut memory = search.controller_limits(&MEMORY, &cgroups);
     let cpu = search.controller_limits(&CPU, &cgroups);
+    let System { memory_total, cpus, .. } = system;
+    if root.is_system()
+        && let Some(total) = memory_total
+    {
+        memory.files.extend(search.meminfo_limit(&memory, total));
+    }
+    let problems = search.problems;
+    Limits { memory, cpu, memory_total, cpus, problems, cgroups, runtime_quota: None }
+}
+
+/// Finds the limits above a cgroup that is yet to be made: those of its ancestors, as far as they
+/// exist, and none of its own. `path` is relative to this process's cgroup in each hierarchy, unless it
+/// begins with a slash: then it begins at the root that we see.
+#[must_use]
+pub fn read_above(root: &SysRoot<'_>, path: &[u8]) -> Limits {
+    let mut search = Search::new(*root);
+    let system = if root.is_system() { System::running() } else { search.captured_system() };
+    let own = search.read_proc(SELF_CGROUP).to_vec();
+    let cgroups = procfs::with_paths(&own, path);
+    let mut memory = search.limits_above(&MEMORY, &cgroups);
+    let cpu = search.limits_above(&CPU, &cgroups);
     let System { memory_total, cpus, .. } = system;
     if root.is_system()
         && let Some(total) = memory_total
@@ -241,6 +263,29 @@ impl<'a> Search<'a> {
         ControllerLimits { version, ..ControllerLimits::none() }
     }
 
+    /// Finds the limits above the cgroup of a controller in `cgroups`, which has the format of
+    /// `/proc/self/cgroup`.
+    fn limits_above<T: Limit>(
+        &mut self,
+        controller: &Controller<T>,
+        cgroups: &[u8],
+    ) -> ControllerLimits<T> {
+        let Some(cgroup) = procfs::cgroup_path(cgroups, controller.name) else {
+            return ControllerLimits::none();
+        };
+        let version = Some(cgroup.version);
+        let directories = locate::find(&cgroup, self.mountinfo()).filter(|it| !it.is_guess);
+        let Some(mut directories) = directories else {
+            return ControllerLimits { version, ..ControllerLimits::none() };
+        };
+        while directories.leave_out_leaf() && !self.files.exists(directories.leaf(), b"") {}
+        let mut files = (controller.files(cgroup.version).read)(&mut self.files, &directories);
+        for file in &mut files {
+            file.in_ancestor = true;
+        }
+        ControllerLimits { version, is_guess: false, files }
+    }
+
     /// The directories of the process's cgroup at this place.
     fn find(
         &mut self,
@@ -315,13 +360,12 @@ impl<'a> Search<'a> {
 
     /// The directories of a cgroup according to the list of mounts.
     fn mountinfo_dirs(&mut self, cgroup: &CgroupPath<'_>) -> Option<CgroupDirs> {
-        if self.mountinfo.is_none() {
-            self.mountinfo = Some(self.read_mountinfo());
-        }
-        let mountinfo = self.mountinfo.as_deref().filter(|mountinfo| !mountinfo.is_empty());
-        let mut directories = locate::find(cgroup, mountinfo.unwrap_or(DEFAULT_MOUNTINFO))?;
+        let mountinfo = self.mountinfo();
+        let is_known = !mountinfo.is_empty();
+        let mut directories =
+            locate::find(cgroup, if is_known { mountinfo } else { DEFAULT_MOUNTINFO })?;
         // Without a list of mounts, the conventional mount points are the best guess.
-        directories.is_guess |= mountinfo.is_none();
+        directories.is_guess |= !is_known;
         // A sandbox may show the path on its host, but have its own mounts.
         if !self.files.exists(directories.leaf(), b"") {
             directories.fall_back_to_mount_root();
@@ -342,6 +386,14 @@ impl<'a> Search<'a> {
             self.verified_dir = directory.to_vec();
         }
         is_own
+    }
+
+    /// The list of mounts, which is read once; empty if there is none.
+    fn mountinfo(&mut self) -> &[u8] {
+        if self.mountinfo.is_none() {
+            self.mountinfo = Some(self.read_mountinfo());
+        }
+        self.mountinfo.as_deref().unwrap_or_default()
     }
 
     /// Reads the list of mounts, and keeps those of cgroups. Nothing is kept if there is no list: so

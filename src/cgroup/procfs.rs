@@ -61,6 +61,26 @@ impl<'a> Hierarchy<'a> {
     }
 }
 
+/// The content of `/proc/self/cgroup` with another path in each hierarchy: this one, or one below
+/// the present path if it does not begin with a slash. `.` and `..` are folded.
+#[must_use]
+pub fn with_paths(text: &[u8], path: &[u8]) -> Vec<u8> {
+    let mut changed = Vec::new();
+    for Hierarchy { id, controllers, path: own } in lines(text).filter_map(Hierarchy::parse) {
+        let above = if path.starts_with(b"/") { b"" } else { own };
+        let mut parts = Vec::new();
+        for part in fields(above, b'/').chain(fields(path, b'/')) {
+            match part {
+                b"" | b"." => {}
+                b".." => drop(parts.pop()),
+                part => parts.push(part),
+            }
+        }
+        changed.extend([id, b":", controllers, b":/", &parts.join(&b'/'), b"\n"].concat());
+    }
+    changed
+}
+
 fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     fields(text, b'\n')
 }

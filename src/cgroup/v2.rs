@@ -20,26 +20,29 @@ pub const CPU: LimitFiles<CpuQuota> = LimitFiles { names: &[CPU_MAX], read: read
 /// Above `memory.max` the kernel kills processes; above `memory.high` it slows them down and
 /// reclaims their memory.
 fn read_memory(reader: &mut FileReader<'_>, directories: &CgroupDirs) -> Vec<LimitFile<Bytes>> {
-    let mut files = reader.read_limits(directories, MEMORY_MAX, parse_bytes);
-    files.append(&mut reader.read_limits(directories, MEMORY_HIGH, parse_bytes));
+    let mut files = reader.read_limits(directories, MEMORY_MAX, parse_memory_limit);
+    files.append(&mut reader.read_limits(directories, MEMORY_HIGH, parse_memory_limit));
     files
 }
 
 /// CPU time, and the period that it is for.
 fn read_cpu(reader: &mut FileReader<'_>, directories: &CgroupDirs) -> Vec<LimitFile<CpuQuota>> {
-    reader.read_limits(directories, CPU_MAX, parse_quota)
+    reader.read_limits(directories, CPU_MAX, parse_cpu_max)
 }
 
-fn parse_bytes(text: &[u8]) -> Option<LimitValue<Bytes>> {
+/// Parses the content of `memory.max` or `memory.high`: bytes, or `max`.
+#[must_use]
+pub fn parse_memory_limit(text: &[u8]) -> Option<LimitValue<Bytes>> {
     match text {
         b"max" => Some(LimitValue::Unlimited),
         digits => parse_integer(digits).map(|bytes| LimitValue::Limit(Bytes(bytes))),
     }
 }
 
-/// Parses `max 100000` or `50000 100000`. The period may be missing, as it may in what is written
+/// Parses the content of `cpu.max`: `max 100000` or `50000 100000`. The period may be missing, as it may in what is written
 /// to the file.
-fn parse_quota(text: &[u8]) -> Option<LimitValue<CpuQuota>> {
+#[must_use]
+pub fn parse_cpu_max(text: &[u8]) -> Option<LimitValue<CpuQuota>> {
     let (quota, period) = match split_once(text, b' ') {
         Some((quota, period)) => (quota, parse_integer(period)?),
         None => (text, DEFAULT_PERIOD),
@@ -66,7 +69,7 @@ mod tests {
             ("400M", None),
             ("", None),
         ] {
-            assert_eq!(parse_bytes(text.as_bytes()), value, "{text:?}");
+            assert_eq!(parse_memory_limit(text.as_bytes()), value, "{text:?}");
         }
     }
 
@@ -88,14 +91,14 @@ mod tests {
             ("50000 100000 1", None),
             ("", None),
         ] {
-            assert_eq!(parse_quota(text.as_bytes()), value, "{text:?}");
+            assert_eq!(parse_cpu_max(text.as_bytes()), value, "{text:?}");
         }
     }
 
     proptest! {
         #[test]
         fn no_input_panics(text in proptest::collection::vec(any::<u8>(), 0..40)) {
-            let _ = (parse_bytes(&text), parse_quota(&text));
+            let _ = (parse_memory_limit(&text), parse_cpu_max(&text));
         }
 
         #[test]
@@ -106,9 +109,9 @@ mod tests {
         ) {
             let text = format!("{quota} {period}");
             let expected = LimitValue::Limit(CpuQuota::new(quota, period).unwrap());
-            prop_assert_eq!(parse_quota(text.as_bytes()), Some(expected));
+            prop_assert_eq!(parse_cpu_max(text.as_bytes()), Some(expected));
             let expected = LimitValue::Limit(Bytes(limit));
-            prop_assert_eq!(parse_bytes(limit.to_string().as_bytes()), Some(expected));
+            prop_assert_eq!(parse_memory_limit(limit.to_string().as_bytes()), Some(expected));
         }
     }
 }

@@ -15,6 +15,8 @@ pub struct ExplainedProgram<'a> {
     pub name: Option<&'a [u8]>,
     /// The file that would be executed; `None` if the program was not found.
     pub path: Option<&'a [u8]>,
+    /// The program that it starts, if it is a known init.
+    pub starts: Option<&'a [u8]>,
     /// What may have been meant if there is no such program: the end of a message.
     pub hint: &'static str,
     /// What the file says about its build; `None` if it is not recognised as a Go program.
@@ -109,6 +111,9 @@ fn write_program(
         );
     };
     writeln!(f, "  path        {}", Quoted(path))?;
+    if let Some(starts) = program.starts {
+        writeln!(f, "  starts      {}", Quoted(starts))?;
+    }
     let Some(go) = program.go else {
         return writeln!(f, "  go          not recognised as a Go program");
     };
@@ -184,9 +189,10 @@ impl Display for JsonMembers<'_> {
              \"guessed\":{is_guess}}},"
         )?;
 
-        let ExplainedProgram { name, path, go, .. } = program;
+        let ExplainedProgram { name, path, starts, go, .. } = program;
         let name = OrNull(name.map(JsonString));
         let path = OrNull(path.map(JsonString));
+        let starts = OrNull(starts.map(JsonString));
         let version = OrNull(go.map(|go| JsonString(go.version)));
         let default_godebug = OrNull(go.and_then(|go| go.default_godebug).map(JsonString));
         let cgo = OrNull(go.and_then(|go| go.cgo));
@@ -197,6 +203,7 @@ impl Display for JsonMembers<'_> {
             "\"program\":{{\
              \"name\":{name},\
              \"path\":{path},\
+             \"starts\":{starts},\
              \"go_version\":{version},\
              \"go_debug_defaults\":{default_godebug},\
              \"cgo\":{cgo}}},\

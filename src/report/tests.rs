@@ -39,7 +39,8 @@ fn explanation<'a>(
 
 #[test]
 fn the_json_report_can_be_parsed() {
-    let program = ExplainedProgram { name: Some(b"x\n"), path: None, hint: "", go: None };
+    let program =
+        ExplainedProgram { name: Some(b"x\n"), path: None, starts: None, hint: "", go: None };
     let text = JsonReport(explanation(&plan(), program, Some(true))).to_string();
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(text.lines().count(), 1);
@@ -63,6 +64,7 @@ fn the_json_report_can_be_parsed() {
         "program": {
             "name": "x\n",
             "path": null,
+            "starts": null,
             "go_version": null,
             "go_debug_defaults": null,
             "cgo": null,
@@ -74,7 +76,8 @@ fn the_json_report_can_be_parsed() {
 
 #[test]
 fn the_keys_of_the_json_report_keep_their_order() {
-    let program = ExplainedProgram { name: Some(b"x"), path: None, hint: "", go: None };
+    let program =
+        ExplainedProgram { name: Some(b"x"), path: None, starts: None, hint: "", go: None };
     let plan = Plan { warnings: Vec::new(), ..plan() };
     assert_eq!(
         JsonReport(explanation(&plan, program, None)).to_string(),
@@ -83,7 +86,7 @@ fn the_keys_of_the_json_report_keep_their_order() {
              \"GOMEMLIMIT\":\"335544320\",\"oom_group\":null,\"reason\":\"80% of the limit; {}\",\
              \"guessed\":false}},\"cpu\":{{\"limit_cpus\":0.333333,\"source\":null,\
              \"GOMAXPROCS\":null,\"GODEBUG\":\"a=1,b=\u{fffd}\",\"reason\":\"{}\",\
-             \"guessed\":true}},\"program\":{{\"name\":\"x\",\"path\":null,\"go_version\":null,\
+             \"guessed\":true}},\"program\":{{\"name\":\"x\",\"path\":null,\"starts\":null,\"go_version\":null,\
              \"go_debug_defaults\":null,\"cgo\":null}},\"warnings\":[]}}\n",
             Note::NoEffect,
             Reason::EnoughCpus { cpus: 1 },
@@ -99,13 +102,19 @@ fn the_reports_and_the_summary_say_what_is_set_and_why() {
         default_godebug: Some(b"containermaxprocs=0"),
         cgo: Some(true),
     };
-    let program =
-        ExplainedProgram { name: Some(b"/app"), path: Some(b"/app"), hint: "", go: Some(go) };
+    let program = ExplainedProgram {
+        name: Some(b"/app"),
+        path: Some(b"/app"),
+        starts: None,
+        hint: "",
+        go: Some(go),
+    };
     let json = JsonReport(explanation(&plan(), program, Some(true))).to_string();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     let expected = serde_json::json!({
         "name": "/app",
         "path": "/app",
+        "starts": null,
         "go_version": "go1.25.3",
         "go_debug_defaults": "containermaxprocs=0",
         "cgo": true,
@@ -144,15 +153,23 @@ fn the_text_report_says_what_is_missing() {
     let none = |program| {
         TextReport(explanation(&Plan { godebug: None, ..plan() }, program, None)).to_string()
     };
-    let text = none(ExplainedProgram { name: None, path: None, hint: "", go: None });
+    let text = none(ExplainedProgram { name: None, path: None, starts: None, hint: "", go: None });
     assert!(!text.contains("program\n") && !text.contains("OOM kill"), "{text}");
     assert!(!text.contains("GODEBUG"), "{text}");
-    let text = none(ExplainedProgram { name: Some(b"x"), path: None, hint: "", go: None });
+    let text =
+        none(ExplainedProgram { name: Some(b"x"), path: None, starts: None, hint: "", go: None });
     let expected = "program\n  path        none: \"x\" is not found, or is not executable\n";
     assert!(text.contains(expected), "{text}");
     let hint = "; a hint";
-    let text = none(ExplainedProgram { name: Some(b"x"), path: None, hint, go: None });
+    let text =
+        none(ExplainedProgram { name: Some(b"x"), path: None, starts: None, hint, go: None });
     assert!(text.contains("\"x\" is not found, or is not executable; a hint\n"), "{text}");
-    let text = none(ExplainedProgram { name: Some(b"x"), path: Some(b"/x"), hint: "", go: None });
+    let text = none(ExplainedProgram {
+        name: Some(b"x"),
+        path: Some(b"/x"),
+        starts: None,
+        hint: "",
+        go: None,
+    });
     assert!(text.contains("  go          not recognised as a Go program\n"), "{text}");
 }

@@ -343,6 +343,20 @@ def follow_changes(report, built):
         report.check(f"{running.title}: ends well", code=(code, 0), said=(said, ""))
 
 
+def behind_an_init(report, program):
+    """The program behind a known init decides. What another program starts is not known."""
+    def explain(*command):
+        return SOME.run(SOME.loadline("--explain=json", *command), {})[0]
+
+    alone, inside = SOME.explain(program.path), explain("/tini", "-g", "--", program.path)
+    shell = explain("/bin/sh", "-c", program.path)
+    report.check(f"{program.name}, behind an init: it is decided for the program",
+                 starts=(inside["program"]["starts"], str(program.path)),
+                 version=(inside["program"]["go_version"], alone["program"]["go_version"]),
+                 decided=([inside["memory"], inside["cpu"]], [alone["memory"], alone["cpu"]]),
+                 shell=([shell["program"]["starts"], shell["cpu"]["GOMAXPROCS"]], [None, str(right(SOME))]))
+
+
 def before_gomemlimit(report, program):
     """No registry has Go 1.18, so this is 1.19 with another version in its build information.
     GOMEMLIMIT is set for the children of the program, and -v says that it has no effect."""
@@ -389,6 +403,8 @@ def check_all(report, built):
         for program in plain:
             if not program.follows:
                 report.case(checks_variables, program)
+        for program in plain:
+            report.case(behind_an_init, program)
         report.case(before_gomemlimit, plain[0])
         report.case(follow_changes, built)
     for tree in TREES:
