@@ -25,11 +25,13 @@ REMAP := --remap-path-prefix=$(CURDIR)=. \
 # rust-lld links for every architecture, with the musl that Rust's target brings along, so no C
 # compiler is needed. These options make a static PIE; rustc does not make one for arm64 by itself.
 # rcrt1.o is musl's start file that relocates the program. lld does not pad segments to whole pages
-# in the file. src/startup.ld puts the code that an idle init does not need into a segment of its own.
+# in the file.
 MUSL := $(SYSROOT)/lib/rustlib/$(TRIPLE)/lib/self-contained
 LINK := -Clinker=rust-lld -Clink-self-contained=no -Lnative=$(MUSL) \
         $(addprefix -Clink-arg=,$(MUSL)/rcrt1.o -static -pie --no-dynamic-linker -ztext \
-        -zpack-relative-relocs --build-id=none --hash-style=gnu --no-rosegment -Tsrc/startup.ld)
+        -zpack-relative-relocs --build-id=none --hash-style=gnu --no-rosegment)
+# Puts the code that an idle init does not need into a segment of its own.
+STARTUP := -Clink-arg=-Tsrc/startup.ld
 
 # The small build compiles the standard library again, without its panic messages and optimized for
 # size. Only unstable flags can ask for that, and RUSTC_BOOTSTRAP lets the stable compiler accept
@@ -41,15 +43,18 @@ LINK := -Clinker=rust-lld -Clink-self-contained=no -Lnative=$(MUSL) \
 NO_UNWINDER := mkdir -p target/link && ar rc target/link/libunwind.a
 SMALL := RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zunstable-options -Cpanic=immediate-abort \
          -Cforce-unwind-tables=no -Cjump-tables=no -Zdirect-access-external-data=yes \
-         -Clink-arg=--icf=all -Lnative=target/link $(LINK) $(REMAP)" \
+         -Clink-arg=--icf=all -Lnative=target/link $(LINK) $(STARTUP) $(REMAP)" \
          $(CARGO) build --release --locked --target $(TRIPLE) --target-dir target/artifact-build \
          -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size --bin loadline
 # The plain build uses the standard library as it comes. Any stable toolchain can make it.
-PLAIN := RUSTFLAGS="$(LINK) $(REMAP)" $(CARGO) build --release --locked --target $(TRIPLE) \
-         --target-dir target/plain-build --bin loadline
+PLAIN := RUSTFLAGS="$(LINK) $(STARTUP) $(REMAP)" $(CARGO) build --release --locked \
+         --target $(TRIPLE) --target-dir target/plain-build --bin loadline
+# The OCI runtime runs on hosts for some milliseconds, so its size matters little.
+RUNTIME := RUSTFLAGS="$(LINK) $(REMAP)" $(CARGO) build --release --locked --target $(TRIPLE) \
+           --target-dir target/runtime-build --package loadline-runtime --bin loadline-runtime
 
 .NOTPARALLEL:
-.PHONY: help artifact plain fork demo check test lint bench release clean
+.PHONY: help artifact plain fork runtime demo check test lint bench release clean
 
 help:
 	@sed -n '1,3s/^# *//p' Makefile
@@ -73,12 +78,17 @@ plain:
 	@$(PLAIN)
 	@tests/lab/install-atomic target/plain-build/$(TRIPLE)/release/loadline $(OUT)/plain/loadline
 
+runtime:
+	@tests/lab/rust --plain $(TRIPLE)
+	@$(RUNTIME)
+	@tests/lab/install-atomic target/runtime-build/$(TRIPLE)/release/loadline-runtime $(OUT)/loadline-runtime
+
 demo: artifact
 	@examples/demo.py $(if $(GO),--go $(GO))
 
 # Needs neither root nor a network. The integration tests say what they could not run.
 check:
-	cargo fmt --check
+	cargo fmt --all --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo test --locked
 
@@ -91,7 +101,12 @@ lint:
 bench:
 	@benches/run.py
 
-release: $(RELEASED:%=dist/loadline-linux-%)
+release: $(RELEASED:%=dist/loadline-linux-%) $(RELEASED:%=dist/loadline-runtime-linux-%)
+
+dist/loadline-runtime-linux-%: FORCE
+	@$(MAKE) --no-print-directory runtime ARCH=$* OUT=target/artifact/$*
+	@tests/lab/install-atomic target/artifact/$*/loadline-runtime $@
+	@cd dist && sha256sum $(@F) > $(@F).sha256
 
 # The small build if the standard library's source can be had, otherwise the plain build.
 dist/loadline-linux-%: FORCE

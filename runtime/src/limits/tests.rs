@@ -1,0 +1,150 @@
+use super::*;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// The limits of a container with this configuration on a captured host with these files.
+fn found(files: &[(&str, &str)], linux: &str, systemd: bool) -> Limits {
+    let directory = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = directory.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let text = format!(r#"{{"linux":{linux}}}"#);
+    let config = Config::parse(&text).unwrap();
+    read(&SysRoot::at(directory.path().as_os_str().as_bytes()), &config, systemd, b"id")
+}
+
+fn memory(limits: &Limits) -> Option<(u64, String)> {
+    let (Bytes(bytes), path) = limits.memory.lowest()?;
+    Some((bytes, Path::new(std::ffi::OsStr::from_bytes(path)).display().to_string()))
+}
+
+const V2: [(&str, &str); 2] = [
+    ("proc/self/cgroup", "0::/system.slice/containerd.service\n"),
+    ("proc/self/mountinfo", "1 0 0:1 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"),
+];
+const V1: [(&str, &str); 2] = [
+    ("proc/self/cgroup", "2:memory:/engine\n1:cpu,cpuacct:/engine\n"),
+    (
+        "proc/self/mountinfo",
+        "1 0 0:1 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+         2 0 0:2 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n",
+    ),
+];
+
+#[test]
+fn the_container_has_limits_of_its_own() {
+    let linux = r#"{"cgroupsPath":"/a/b","resources":{"memory":{"limit":1000},
+        "cpu":{"quota":150000,"period":100000,"cpus":"0-2,7"}}}"#;
+    for files in [V1, V2] {
+        let limits = found(&files, linux, false);
+        assert_eq!(memory(&limits), Some((1000, "linux.resources.memory.limit".to_owned())));
+        let quota = limits.cpu.lowest().unwrap().0;
+        assert_eq!(quota.to_string(), "1.5");
+        assert!(!limits.cpu.files[0].in_ancestor);
+        assert_eq!(limits.cpus, Some(4));
+    }
+}
+
+#[test]
+fn what_is_not_positive_is_no_limit() {
+    for memory in ["-1", "0"] {
+        let linux = format!(
+            r#"{{"resources":{{"memory":{{"limit":{memory}}},"cpu":{{"quota":{memory},"period":0}}}}}}"#
+        );
+        let limits = found(&V2, &linux, false);
+        assert_eq!((limits.memory.lowest(), limits.cpu.lowest().is_none()), (None, true));
+    }
+    for linux in ["{}", r#"{"resources":null}"#, r#"{"resources":{"memory":null,"cpu":{}}}"#] {
+        assert_eq!(found(&V2, linux, false).memory.lowest(), None);
+    }
+}
+
+#[test]
+fn files_of_v2_win_where_there_is_v2() {
+    let linux = r#"{"resources":{"memory":{"limit":1000},"cpu":{"quota":100000,"period":100000},
+        "unified":{"memory.max":"2000\n","memory.high":"1500","cpu.max":"20000 100000"}}}"#;
+    let limits = found(&V2, linux, false);
+    assert_eq!(memory(&limits), Some((1500, "linux.resources.unified.memory.high".to_owned())));
+    assert_eq!(limits.cpu.lowest().unwrap().0.to_string(), "0.2");
+    let limits = found(&V1, linux, false);
+    assert_eq!(memory(&limits), Some((1000, "linux.resources.memory.limit".to_owned())));
+    let linux = r#"{"resources":{"memory":{"limit":1000},"unified":{"memory.max":"max"}}}"#;
+    assert_eq!(found(&V2, linux, false).memory.lowest(), None);
+}
+
+#[test]
+fn ancestors_on_the_host_count_as_far_as_they_exist() {
+    let pod = "sys/fs/cgroup/kubepods/pod1";
+    let files = |name: &str, value: &'static str| {
+        let mut files: Vec<_> = V2.iter().map(|(path, text)| ((*path).to_owned(), *text)).collect();
+        files.push((format!("{pod}/{name}"), value));
+        files
+    };
+    let find = |files: Vec<(String, &str)>, path: &str| {
+        let files: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), *text)).collect();
+        let linux =
+            format!(r#"{{"cgroupsPath":"{path}","resources":{{"memory":{{"limit":5000}}}}}}"#);
+        found(&files, &linux, false)
+    };
+    let limits = find(files("memory.max", "3000\n"), "/kubepods/pod1/container");
+    assert_eq!(memory(&limits), Some((3000, "/sys/fs/cgroup/kubepods/pod1/memory.max".to_owned())));
+    assert!(limits.memory.files.iter().all(|file| file.in_ancestor == file.path.starts_with(b"/")));
+    // Neither is that of the container's own cgroup, which is made anew.
+    let limits = find(files("memory.max", "3000\n"), "/kubepods/pod1");
+    assert_eq!(memory(&limits), Some((5000, "linux.resources.memory.limit".to_owned())));
+    let limits = find(files("memory.max", "3000\n"), "/kubepods/pod1/new/container");
+    assert_eq!(memory(&limits).unwrap().0, 3000, "the parent does not exist yet");
+    let limits = find(files("memory.max", "3000\n"), "/other/../kubepods/./pod1/container");
+    assert_eq!(memory(&limits).unwrap().0, 3000);
+    let limits = find(files("memory.max", "9000\n"), "/kubepods/pod1/container");
+    assert_eq!(memory(&limits).unwrap().0, 5000);
+}
+
+#[test]
+fn a_relative_path_is_below_our_own_cgroup() {
+    let own = ("sys/fs/cgroup/memory/engine/memory.limit_in_bytes", "3000\n");
+    let files = [V1[0], V1[1], own];
+    for linux in [r#"{"cgroupsPath":"x"}"#, "{}"] {
+        let limits = found(&files, linux, false);
+        assert_eq!(memory(&limits).unwrap().0, 3000, "{linux}");
+    }
+    assert_eq!(memory(&found(&files, r#"{"cgroupsPath":"/x"}"#, false)), None);
+}
+
+#[test]
+fn systemd_makes_a_scope_in_a_slice() {
+    for (given, path) in [
+        (
+            "kubepods-burstable-pod1.slice:cri-containerd:abc",
+            "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice/\
+             cri-containerd-abc.scope",
+        ),
+        ("system.slice:docker:abc", "/system.slice/docker-abc.scope"),
+        (":runc:abc", "/system.slice/runc-abc.scope"),
+        ("", "/system.slice/runc-id.scope"),
+        ("-.slice:libpod:abc", "/libpod-abc.scope"),
+        ("a.slice::own.slice", "/a.slice/own.slice"),
+    ] {
+        let text = format!(r#"{{"linux":{{"cgroupsPath":"{given}"}}}}"#);
+        let config = Config::parse(&text).unwrap();
+        let found = cgroup_path(config.linux.as_ref(), true, b"id");
+        assert_eq!(String::from_utf8(found).unwrap(), path, "{given}");
+    }
+    let slice = ("sys/fs/cgroup/a.slice/a-b.slice/memory.max", "3000\n");
+    let files = [V2[0], V2[1], slice];
+    let limits = found(&files, r#"{"cgroupsPath":"a-b.slice:x:y"}"#, true);
+    assert_eq!(memory(&limits).unwrap().0, 3000);
+}
+
+#[test]
+fn without_cgroups_the_configuration_counts() {
+    let linux = r#"{"cgroupsPath":"/a","resources":{"memory":{"limit":1000}}}"#;
+    assert_eq!(memory(&found(&[("proc/self/cgroup", "")], linux, false)).unwrap().0, 1000);
+    // A mount of another part of the hierarchy tells nothing.
+    let part = ("proc/self/mountinfo", "1 0 0:1 /else /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+    let other = ("sys/fs/cgroup/memory.max", "10\n");
+    assert_eq!(memory(&found(&[V2[0], part, other], linux, false)).unwrap().0, 1000);
+}

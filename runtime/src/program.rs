@@ -1,0 +1,100 @@
+//! Finds the program of a container in its root filesystem, as the container would find it.
+//!
+//! We run on the host, as root, and the image may be hostile. So every path is resolved inside the root
+//! filesystem by the kernel (openat2(2), RESOLVE_IN_ROOT), and what is found is opened for reading only if
+//! it is a regular file: neither a FIFO nor a device is ever opened.
+
+use crate::bundle::Mount;
+use core::ffi::CStr;
+use loadline::path::candidates;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use std::fs::{self, File};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// A program that was found.
+#[derive(Debug)]
+pub struct Program {
+    /// Its path in the container, by which it was found.
+    pub path: Vec<u8>,
+    /// The file.
+    pub file: File,
+}
+
+/// The longest name that a file can have (NAME_MAX).
+const MAX_NAME: usize = 255;
+/// The longest entry that an environment can have (MAX_ARG_STRLEN, execve(2)).
+const MAX_SEARCH_PATH: usize = 128 << 10;
+
+/// Finds a program by its name, `PATH` and the working directory of the container. None if it cannot be
+/// found, or if a mount of the container may hide it.
+pub fn find(
+    root: &Path,
+    mounts: &[Mount],
+    name: &CStr,
+    search_path: Option<&[u8]>,
+    cwd: &str,
+) -> Option<Program> {
+    // No process can be started with more, and the candidates would fill the memory.
+    let name_length = name.to_bytes().split(|byte| *byte == b'/').map(<[u8]>::len).max();
+    if name_length > Some(MAX_NAME) || search_path.is_some_and(|path| path.len() > MAX_SEARCH_PATH)
+    {
+        return None;
+    }
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let directory = open(root, flags, Mode::empty()).ok()?;
+    for candidate in candidates(name, search_path) {
+        let candidate = candidate.to_bytes();
+        let path = match candidate {
+            [b'/', ..] => candidate.to_vec(),
+            _ => [cwd.as_bytes(), b"/", candidate].concat(),
+        };
+        let Some(found) = look_up(directory.as_fd(), &path) else { continue };
+        // Behind links, it may be anywhere.
+        let real = real_path(&found)?;
+        let inside = real.strip_prefix(real_path(&directory)?.as_slice())?;
+        if mounts.iter().any(|mount| is_below(inside, mount.destination.as_bytes())) {
+            return None;
+        }
+        let file = reopen(&found)?;
+        return Some(Program { path, file });
+    }
+    None
+}
+
+/// A regular file that may be executed, without opening it.
+fn look_up(root: BorrowedFd<'_>, path: &[u8]) -> Option<OwnedFd> {
+    let resolve = ResolveFlag::RESOLVE_IN_ROOT
+        | ResolveFlag::RESOLVE_NO_MAGICLINKS
+        | ResolveFlag::RESOLVE_NO_XDEV;
+    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(resolve);
+    let found = openat2(root, path, how).ok()?;
+    let FileStat { st_mode, .. } = fstat(&found).ok()?;
+    let is_regular = SFlag::from_bits_truncate(st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
+    (is_regular && st_mode & 0o111 != 0).then_some(found)
+}
+
+/// Where a file is on the host.
+fn real_path(file: &OwnedFd) -> Option<Vec<u8>> {
+    let path = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
+    Some(path.as_os_str().as_bytes().to_vec())
+}
+
+/// Opens a file for reading that was found.
+fn reopen(found: &OwnedFd) -> Option<File> {
+    let mut options = File::options();
+    options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+    options.open(format!("/proc/self/fd/{}", found.as_raw_fd())).ok()
+}
+
+/// Whether a path is this directory or in it.
+fn is_below(path: &[u8], directory: &[u8]) -> bool {
+    let directory = directory.strip_suffix(b"/").unwrap_or(directory);
+    path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+#[cfg(test)]
+mod tests;
