@@ -16,6 +16,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 TOP = HERE.parent.parent.parent
 LAB = TOP / "target/lab"
 ARTIFACT = pathlib.Path(os.environ.get("LOADLINE_ARTIFACT", TOP / "target/artifact/loadline"))
+RUNTIME = pathlib.Path(os.environ.get("LOADLINE_RUNTIME", TOP / "target/artifact/loadline-runtime"))
 HIERARCHIES = pathlib.Path("/sys/fs/cgroup")
 FIXTURES = TOP / "tests/fixtures"
 

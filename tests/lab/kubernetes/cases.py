@@ -24,6 +24,7 @@ from container import equal, matches, variables
 from node import CONTAINERD, KUBELET_READ_ONLY, NODE, PARTS, Node
 from pods import (CPUS, LIMITS, MEMORY, PROBE, Output, Pod, StaticPod, container, has_ended, has_restarted,
                   is_ready, is_running)
+from suite import HIERARCHIES
 
 DOCUMENT = TOP / "docs/kubernetes.md"
 GOMEMLIMIT = MEMORY * 8 // 10
@@ -347,6 +348,65 @@ def command_replaces_the_entrypoint():
         yield equal(pod.variables("service"), [], "`command`: without loadline in it, nothing is set")
 
 
+class OfRuntimeClass(Pod):
+    """A pod whose images are as they are. The runtime of its RuntimeClass is loadline-runtime."""
+
+    def __init__(self, name, *containers, annotations=None, **spec):
+        super().__init__(name, *containers, runtimeClassName="loadline", **spec)
+        self.manifest["metadata"]["annotations"] = annotations or {}
+
+
+def first_process(pod):
+    """The command line and the Go variables of the first process of `app`."""
+    identifier = pod.status()["containerID"].removeprefix("containerd://")
+    pids = next((HIERARCHIES / "memory/kubepods").rglob(identifier)) / "cgroup.procs"
+    process = pathlib.Path(f"/proc/{min(map(int, pids.read_text().split()))}")
+    read = [(process / name).read_text(encoding="utf-8").split("\0")[:-1] for name in ("cmdline", "environ")]
+    return read[0], sorted(entry for entry in read[1] if entry.startswith("GO"))
+
+
+def runtime_class():
+    title = "RuntimeClass"
+    subprocess.run(["kubectl", "apply", f"--filename={TOP}/examples/kubernetes/runtimeclass/runtimeclass.yaml"],
+                   check=True, capture_output=True, text=True)
+    with OfRuntimeClass("runtime-class", container("bare", limits=LIMITS, readinessProbe=PROBE)) as pod:
+        pod.wait(is_ready, "ready")
+        yield equal(first_process(pod), (["/service"], SET), f"{title}: the service is PID 1, and has the variables")
+        yield equal(ask(pod), ANSWERS, f"{title}: four answers of an unchanged scratch image")
+        yield equal(pod.status()["restartCount"], 0, f"{title}: no restart")
+    init = {"loadline.init": "true", "loadline.memory-ratio": "0.5"}
+    with OfRuntimeClass("runtime-init", container("bare", limits=LIMITS, readinessProbe=PROBE),
+                        annotations=init) as pod:
+        pod.wait(is_ready, "ready")
+        command, variables_of = first_process(pod)
+        yield equal(command, ["/dev/loadline", "--", "/service"], f"{title}: an annotation adds the init")
+        yield f"GOMEMLIMIT={MEMORY // 2}" in variables_of, f"{title}: an annotation tunes it: {variables_of}"
+
+
+def limit_of_the_pod_outside():
+    """As `limit_of_the_pod`, but from outside: there v1 shows the CPU quota of the pod too."""
+    title = "RuntimeClass, limit of the pod"
+    program = container("service", command=["/service"], readinessProbe=PROBE)
+    with OfRuntimeClass("runtime-pod-limit", program, shareProcessNamespace=True) as pod:
+        pod.wait(is_ready, "ready")
+        (pod.cgroup("memory") / "memory.limit_in_bytes").write_text(str(MEMORY))
+        (pod.cgroup("cpu") / "cpu.cfs_quota_us").write_text(str(int(CPUS * 100_000)))
+        pod.run("sh", "-c", "kill -TERM $(pidof service)")
+        pod.wait(has_restarted, "restarted")
+        yield equal(first_process(pod), (["/service"], SET), f"{title}: memory and CPU quota count")
+        yield equal(pod.run("sh", "-c", "tr '\\0' '\\n' </proc/1/environ | grep ^GO || :"), (0, ""),
+                    f"{title}: the sandbox is left alone")
+
+
+def default_runtime():
+    title = "default runtime of containerd"
+    node.make_loadline_the_default()
+    with Pod("default-runtime", container("bare", limits=LIMITS, readinessProbe=PROBE)) as pod:
+        pod.wait(is_ready, "ready")
+        yield equal(first_process(pod), (["/service"], SET), f"{title}: the service is PID 1, and has the variables")
+        yield equal(ask(pod), ANSWERS, f"{title}: four answers of an unchanged scratch image")
+
+
 class Watched:
     """A pod, as kube-state-metrics tells about it, without the limits, which have to come from the kubelet."""
 
@@ -407,6 +467,6 @@ if __name__ == "__main__":
         static_pod_post_mortem, static_pod,
         founding_case_bare, founding_case, post_mortem, child_is_killed, message_of_the_program,
         log_as_json, unchanged_image, command_replaces_the_entrypoint, restricted, shared_process_namespace, stopped, resized,
-        limit_of_the_pod, monitored,
+        limit_of_the_pod, monitored, runtime_class, limit_of_the_pod_outside, default_runtime,
     ], node.start, setup=HERE / "build",
        namespaces=["--cgroup", "--net", "--uts", "--ipc"])

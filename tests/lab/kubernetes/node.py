@@ -17,7 +17,7 @@ import urllib.parse
 import urllib.request
 
 import images
-from suite import HIERARCHIES, HOME, LAB, LOADLINE
+from suite import HIERARCHIES, HOME, LAB, LOADLINE, RUNTIME
 
 PARTS = LAB / "kubernetes"
 PACKAGES, PROGRAMS = PARTS / "packages", PARTS / "bin"
@@ -39,6 +39,10 @@ COMMANDS = ["cat", "cp", "dd", "grep", "kill", "mkfifo", "pidof", "sh", "sleep",
 # What the kubelet would write to /proc/sys, for the whole machine. It gets files of its own there.
 SYSCTLS = {"vm/overcommit_memory": 1, "vm/panic_on_oom": 0, "kernel/panic": 10, "kernel/panic_on_oops": 1,
            "kernel/keys/root_maxkeys": 1_000_000, "kernel/keys/root_maxbytes": 25_000_000}
+
+# An administrator puts these there.
+INSTALLED, INIT = pathlib.Path("/usr/local/bin/loadline-runtime"), pathlib.Path("/usr/local/bin/loadline")
+CONTAINERD_FILE = pathlib.Path("/etc/containerd/config.toml")
 
 # containerd may not be allowed to raise the priority of the pause program (CAP_SYS_RESOURCE).
 CONTAINERD_CONFIG = f"""
@@ -127,7 +131,7 @@ class Daemon:
 class Node:
     """The daemons, of which there is one each."""
 
-    kubelet = etcd = api_server = None
+    containerd = kubelet = etcd = api_server = None
 
     def start(self):
         """Starts the kubelet alone, which runs static pods. The others get ready meanwhile."""
@@ -140,13 +144,26 @@ class Node:
         prepare_network()
         save_images()
         self.start_control_plane()
-        (HOME / "containerd.toml").write_text(CONTAINERD_CONFIG)
-        Daemon("containerd", "--config", HOME / "containerd.toml").wait()
+        CONTAINERD_FILE.parent.mkdir(exist_ok=True)
+        CONTAINERD_FILE.write_text(CONTAINERD_CONFIG)
+        shutil.copy(RUNTIME, INSTALLED)
+        shutil.copy(LOADLINE, INIT)
+        run(INSTALLED, "install", "--containerd", "--write")
+        self.start_containerd()
         run("ctr", "--namespace", "k8s.io", "images", "import", HOME / "images.tar")
         MANIFESTS.mkdir()
         (HOME / "plugins").mkdir()
         (HOME / "kubelet.json").write_text(json.dumps(KUBELET_CONFIG))
         self.start_kubelet()
+
+    def start_containerd(self):
+        self.containerd = Daemon("containerd", "--config", CONTAINERD_FILE).wait()
+
+    def make_loadline_the_default(self):
+        """Makes loadline-runtime the runtime of every container."""
+        run(INSTALLED, "install", "--containerd", "--default", "--write")
+        self.containerd.stop()
+        self.start_containerd()
 
     def start_kubelet(self, *options):
         self.kubelet = Daemon(

@@ -174,6 +174,26 @@ loadline -s --memory-ratio 0.5 -- sh -c 'loadline --inspect=json $PPID; :'
     guest.sh("clear_groups $C")
 
 
+def oci_runtime(guest, report):
+    """The limits of a pod, which its containers cannot see behind a cgroup namespace."""
+    guest.sh("""
+group $C/pod memory.max=96M cpu.max='50000 100000'
+enable $C/pod memory cpu
+""")
+    program = "echo $GOMEMLIMIT $GOMAXPROCS; exec loadline --explain=json"
+    _, output = guest.sh(f"({container(['sh', '-c', program], {}, runtime='loadline-runc')})")
+    variables, _, explained = output.replace("\r\n", "\n").partition("\n")
+    report.check(variables == f"{96 * MIB * 8 // 10} 1", "OCI runtime: the limits of the pod count", output)
+    inside = json.loads(explained)
+    report.check([inside["memory"]["limit_bytes"], inside["cpu"]["limit_cpus"]] == [None, None],
+                 "OCI runtime: inside the container they cannot be seen", inside)
+    resources = {"unified": {"memory.max": str(64 * MIB), "memory.high": str(48 * MIB)}}
+    _, output = guest.sh(f"({container(['sh', '-c', program], resources, runtime='loadline-runc')})")
+    report.check(output.startswith(f"{48 * MIB * 8 // 10} 1"),
+                 "OCI runtime: files of cgroup v2 in the configuration count", output)
+    guest.sh("clear_groups $C")
+
+
 def out_of_sight(guest, report):
     """Limits that no visible cgroup shows, and a process whose cgroup nothing tells."""
     def explained(into, prepare):
@@ -308,7 +328,7 @@ def run(guest, report, replace):
     guest.sh("mount -t cgroup2 cgroup2 $C; enable $C memory cpu")
     for environment in v2_environments():
         attempt(report, environment.name, environment.check, guest, report, replace)
-    for case in [container_init, oom_group, oom_reports, inspected, out_of_sight, confine, founding_case,
+    for case in [container_init, oom_group, oom_reports, inspected, oci_runtime, out_of_sight, confine, founding_case,
                  runtimes.find_their_quota, live.idle_begins, live.memory_warn, live.resize_log,
                  live.resize_signal, live.resize_exit, live.idle_ends, last_process]:
         attempt(report, case.__name__, case, guest, report)

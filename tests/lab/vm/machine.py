@@ -19,6 +19,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 TOP = HERE.parent.parent.parent
 LAB = TOP / "target/lab/vm"
 ARTIFACT = pathlib.Path(os.environ.get("LOADLINE_ARTIFACT", TOP / "target/artifact/loadline"))
+RUNTIME = pathlib.Path(os.environ.get("LOADLINE_RUNTIME", TOP / "target/artifact/loadline-runtime"))
 PACKAGES = LAB / "packages"
 ROOT = LAB / "root"
 INITRAMFS = LAB / "initramfs.cpio"
@@ -105,6 +106,7 @@ def initramfs(more):
         f"{MULTIARCH}/libc.so.6": unpacked(f"{MULTIARCH}/libc.so.6"),
         f"{MULTIARCH}/libseccomp.so.2": unpacked(f"{MULTIARCH}/libseccomp.so.2"),
         "tools/loadline": ARTIFACT,
+        "tools/loadline-runc": RUNTIME,
         "tools/service": service,
         "tools/resize": resize,
         "tools/confine": confine(),

@@ -6,7 +6,7 @@ MIB = 1 << 20
 HALF_A_CPU = {"cpu": {"quota": 50_000, "period": 100_000}}
 
 
-def container(args, resources, private=True):
+def container(args, resources, private=True, runtime="runc"):
     """A script that runs a container in the cgroup pod/app, with the files of the machine."""
     namespaces = ["pid", "mount", "ipc", "uts", *(["cgroup"] if private else [])]
     bind = [{"destination": place, "source": place, "type": "bind", "options": ["bind", "ro"]}
@@ -30,7 +30,7 @@ def container(args, resources, private=True):
     return f"""
 mkdir -p /tmp/bundle/root
 echo '{json.dumps(config)}' >/tmp/bundle/config.json
-exec runc run --no-pivot --bundle /tmp/bundle app"""
+exec {runtime} run --no-pivot --bundle /tmp/bundle app"""
 
 
 def memory(mebibytes):
