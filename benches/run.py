@@ -23,6 +23,7 @@ from lab import UNAVAILABLE, Lab, Target, Unavailable
 # The sections of the document, and the modules of their parts.
 SECTIONS = {
     "What an init costs": ["cost"],
+    "What the OCI runtime costs": ["oci_runtime"],
     "Signals and zombies": ["signals"],
     "The test suite with other inits": ["peers"],
     "What a Go service gets": ["golang.over_time", "golang.answers", "golang.headroom", "golang.threads"],

@@ -6,6 +6,7 @@ packages. What is found stays in fuzz/corpus, and an input that fails in fuzz/ar
 """
 
 import argparse
+import json
 import os
 import pathlib
 import re
@@ -38,6 +39,14 @@ def seeds(target):
         text = "-g -e 3 --memory cap --cpu-limit=500m --rewrite TERM:QUIT,HUP:0 -- program -v"
         variables = ["LOADLINE_DRAIN=5s", "TINI_VERBOSITY=3", "LOADLINE_EXEC=1"]
         yield "\0".join([*text.split(), "", *variables]).encode()
+    elif target == "runtime_config":
+        # Without spaces: what is inserted is then a valid text more often.
+        process = {"args": ["/service"], "env": ["PATH=/bin", "A=\u00e4"], "cwd": "/"}
+        linux = {"cgroupsPath": "/a", "namespaces": [{"type": "pid"}],
+                 "resources": {"memory": {"limit": 1}, "cpu": {"quota": 1, "period": 2}, "unified": {"cpu.max": "max"}}}
+        config = {"process": process, "root": {"path": "rootfs"}, "linux": linux, "annotations": {"a": "b"},
+                  "mounts": [{"destination": "/dev", "type": "tmpfs"}]}
+        yield from (json.dumps(config, separators=(",", ":"), ensure_ascii=it).encode() for it in (True, False))
     else:
         values = "400MiB 1.5Gi 500m 0.5 10s 250ms 1h SIGTERM RTMIN+3 RTMAX-2 0.8 off 1e3"
         yield from (value.encode() for value in values.split())
