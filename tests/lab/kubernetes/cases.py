@@ -407,6 +407,17 @@ def default_runtime():
         yield equal(ask(pod), ANSWERS, f"{title}: four answers of an unchanged scratch image")
 
 
+def with_ctr():
+    """containerd's own client, which names the runtime for one container."""
+    limits = ["--memory-limit", str(64 << 20), "--cpu-quota", "50000", "--cpu-period", "100000"]
+    said = subprocess.run(
+        ["ctr", "--namespace", "k8s.io", "run", "--rm", "--runc-binary", "/usr/local/bin/loadline-runc", *limits,
+         "localhost/loadline:1", "with-ctr", "sh", "-c", "echo $GOMEMLIMIT $GOMAXPROCS"],
+        check=True, capture_output=True, text=True, timeout=60).stdout
+    yield equal(said.split(), list(variables(64 << 20, 0.5, len(os.sched_getaffinity(0))).values()),
+                "ctr run --runc-binary: the program is given the variables")
+
+
 class Watched:
     """A pod, as kube-state-metrics tells about it, without the limits, which have to come from the kubelet."""
 
@@ -467,6 +478,6 @@ if __name__ == "__main__":
         static_pod_post_mortem, static_pod,
         founding_case_bare, founding_case, post_mortem, child_is_killed, message_of_the_program,
         log_as_json, unchanged_image, command_replaces_the_entrypoint, restricted, shared_process_namespace, stopped, resized,
-        limit_of_the_pod, monitored, runtime_class, limit_of_the_pod_outside, default_runtime,
+        limit_of_the_pod, monitored, runtime_class, limit_of_the_pod_outside, with_ctr, default_runtime,
     ], node.start, setup=HERE / "build",
        namespaces=["--cgroup", "--net", "--uts", "--ipc"])
