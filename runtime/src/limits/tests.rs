@@ -114,6 +114,28 @@ fn a_relative_path_is_below_our_own_cgroup() {
     assert_eq!(memory(&found(&files, r#"{"cgroupsPath":"/x"}"#, false)), None);
 }
 
+/// Only the nearest ancestor shows what is above the mount (v1).
+#[test]
+fn the_nearest_ancestor_that_exists_counts() {
+    let engine = "sys/fs/cgroup/memory/engine";
+    let stat = (&*format!("{engine}/memory.stat"), "hierarchical_memory_limit 3000\n");
+    let own = (&*format!("{engine}/memory.limit_in_bytes"), "9223372036854771712\n");
+    for path in ["/engine/x", "/engine/new/x", "/engine/a/b/c/x"] {
+        let linux = format!(r#"{{"cgroupsPath":"{path}"}}"#);
+        let limits = found(&[V1[0], V1[1], stat, own], &linux, false);
+        assert_eq!(memory(&limits).map(|(limit, _)| limit), Some(3000), "{path}");
+    }
+}
+
+#[test]
+fn only_cpus_that_there_are_count() {
+    let status = ("proc/self/status", "Cpus_allowed_list:\t0-1\n");
+    for (cpus, expected) in [("0-7", 2), ("1", 1)] {
+        let linux = format!(r#"{{"resources":{{"cpu":{{"cpus":"{cpus}"}}}}}}"#);
+        assert_eq!(found(&[V2[0], V2[1], status], &linux, false).cpus, Some(expected));
+    }
+}
+
 #[test]
 fn systemd_makes_a_scope_in_a_slice() {
     for (given, path) in [

@@ -229,6 +229,14 @@ def never_in_the_way():
         got = [it for it in json.loads(copy.read_bytes())["process"]["env"] if it.startswith("GO")]
         yield (done.returncode == 0 and got == [f"{name}={value}" for name, value in EXPECTED.items()],
                f"{title}: {name}: {got} {done.stderr}")
+    # To read it would take for ever.
+    directory = HOME / "bundles/fifo"
+    directory.mkdir()
+    os.mkfifo(directory / "config.json")
+    call = [LINK, "--runtime", "/bin/true", "create", "--bundle", directory, "id"]
+    done = subprocess.run(call, capture_output=True, text=True)
+    yield (done.returncode == 0 and "no decision within 500 ms" in done.stderr,
+           f"{title}: a configuration that cannot be read to its end: {done.stderr.strip()}")
     directory = bundle("read-only")
     before = (directory / "config.json").read_bytes()
     subprocess.run(["mount", "--bind", "-o", "ro", directory, directory], check=True)
