@@ -54,7 +54,7 @@ RUNTIME := RUSTFLAGS="$(LINK) $(REMAP)" $(CARGO) build --release --locked --targ
            --target-dir target/runtime-build --package loadline-runtime --bin loadline-runtime
 
 .NOTPARALLEL:
-.PHONY: help artifact plain fork runtime demo check test lint bench release clean
+.PHONY: help artifact plain fork runtime demo check test lint bench release image clean
 
 help:
 	@sed -n '1,3s/^# *//p' Makefile
@@ -119,6 +119,10 @@ dist/loadline-linux-%: FORCE
 	$(MAKE) --no-print-directory $$build ARCH=$* OUT=target/artifact/$* && \
 	tests/lab/install-atomic target/artifact/$*/$$built $@ && \
 	cd dist && sha256sum $(@F) > $(@F).sha256
+
+# An image with nothing but /loadline, for COPY --from and for init containers.
+image: $(RELEASED:%=dist/loadline-linux-%)
+	@packaging/image.py dist/loadline-image.tar $(foreach arch,$(RELEASED),$(arch)=dist/loadline-linux-$(arch))
 
 FORCE:
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Builds the release again in another place, and checks that every file in dist has the same bytes.
+"""Builds the release and its image again in another place, and checks that every file in dist has the same bytes.
 
 The other place is a shallow clone with the changes of this tree, in a directory with a longer name.
 The paths of the Rust toolchain and of Cargo's home differ too, as on another machine.
@@ -61,7 +61,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("reproducible: stopped by SIGTERM"))
     released = sorted(file for file in (TOP / "dist").glob("loadline-*") if file.suffix != ".sha256")
     if not released:
-        sys.exit("reproducible: dist is empty: `make release` fills it")
+        sys.exit("reproducible: dist is empty: `make release image` fills it")
     with tempfile.TemporaryDirectory(prefix="loadline-built-elsewhere-") as scratch:
         there = pathlib.Path(scratch) / "sources"
         copy_sources(there)
@@ -69,7 +69,7 @@ def main():
         environment = {name: value for name, value in os.environ.items()
                        if not name.startswith(("MAKE", "MFLAGS", "LOADLINE_", "CARGO_TARGET"))}
         environment |= copy_toolchain(there.with_name("rust")) | copy_home(there.with_name("cargo"))
-        subprocess.run(["make", "--no-print-directory", "release"], cwd=there, env=environment, check=True)
+        subprocess.run(["make", "--no-print-directory", "release", "image"], cwd=there, env=environment, check=True)
         good = True
         for file in released:
             same = file.read_bytes() == (there / "dist" / file.name).read_bytes()

@@ -39,8 +39,8 @@ class Cannot(Exception):
 
 def main(name, commands, cases, prepare, setup=None, namespaces=()):
     """Runs a suite. `commands` are the commands that it needs, and the packages that contain them. A
-    case is a function that yields (passed, description) pairs. `setup` is a command that provides more
-    files. `namespaces` are options of unshare(1) for more namespaces; with that for cgroups, CGROUP is
+    case is a function that yields (passed, description) pairs. `setup` is a command, with its arguments, that provides
+    more files. `namespaces` are options of unshare(1) for more namespaces; with that for cgroups, CGROUP is
     what the suite sees as the root of each hierarchy. With --fixtures, the captured trees replace the
     fixtures."""
     if CGROUP:
@@ -66,7 +66,7 @@ def outside(name, commands, setup, more_namespaces):
                 subprocess.run([TOP / "tests/lab/apt", "install", package], check=True)
         build_go()
         if setup:
-            subprocess.run([setup], check=True)
+            subprocess.run(setup, check=True, stdout=sys.stderr)
     except subprocess.CalledProcessError as error:
         raise Cannot(f"a requirement cannot be installed: {error}") from error
 

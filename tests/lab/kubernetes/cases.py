@@ -479,5 +479,5 @@ if __name__ == "__main__":
         founding_case_bare, founding_case, post_mortem, child_is_killed, message_of_the_program,
         log_as_json, unchanged_image, command_replaces_the_entrypoint, restricted, shared_process_namespace, stopped, resized,
         limit_of_the_pod, monitored, runtime_class, limit_of_the_pod_outside, with_ctr, default_runtime,
-    ], node.start, setup=HERE / "build",
+    ], node.start, setup=[HERE / "build"],
        namespaces=["--cgroup", "--net", "--uts", "--ipc"])
