@@ -54,7 +54,7 @@ RUNTIME := RUSTFLAGS="$(LINK) $(REMAP)" $(CARGO) build --release --locked --targ
            --target-dir target/runtime-build --package loadline-runtime --bin loadline-runtime
 
 .NOTPARALLEL:
-.PHONY: help artifact plain fork runtime demo check test lint bench release image clean
+.PHONY: help artifact plain fork runtime demo check test lint bench release image packages clean
 
 help:
 	@sed -n '1,3s/^# *//p' Makefile
@@ -123,6 +123,9 @@ dist/loadline-linux-%: FORCE
 # An image with nothing but /loadline, for COPY --from and for init containers.
 image: $(RELEASED:%=dist/loadline-linux-%)
 	@packaging/image.py dist/loadline-image.tar $(foreach arch,$(RELEASED),$(arch)=dist/loadline-linux-$(arch))
+
+packages: release
+	@for arch in $(RELEASED); do packaging/build $$arch || exit; done
 
 FORCE:
 

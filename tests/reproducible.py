@@ -59,7 +59,7 @@ def copy_home(to):
 
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("reproducible: stopped by SIGTERM"))
-    released = sorted(file for file in (TOP / "dist").glob("loadline-*") if file.suffix != ".sha256")
+    released = sorted(file for file in (TOP / "dist").glob("loadline-*") if file.suffix not in (".sha256", ".rpm"))
     if not released:
         sys.exit("reproducible: dist is empty: `make release image` fills it")
     with tempfile.TemporaryDirectory(prefix="loadline-built-elsewhere-") as scratch:

@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""The packages of `make packages`: what they contain, what lintian says, and that they can be installed and
+removed. Installing goes into a directory of its own."""
+
+import gzip
+import hashlib
+import io
+import json
+import pathlib
+import platform
+import subprocess
+import sys
+import tarfile
+import tempfile
+
+TOP = pathlib.Path(__file__).resolve().parent.parent.parent
+DIST = TOP / "dist"
+CANNOT = 2
+NAMES = ["loadline", "loadline-runtime"]
+# The names of the architectures in each kind of package.
+ARCHITECTURES = {"deb": {"amd64": "amd64", "arm64": "arm64"}, "rpm": {"amd64": "x86_64", "arm64": "aarch64"},
+                 "apk": {"amd64": "x86_64", "arm64": "aarch64"}}
+OWN = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
+
+
+def output(*command, **options):
+    return subprocess.run(command, check=True, capture_output=True, text=True, **options).stdout
+
+
+def equal(found, expected, what):
+    return found == expected, what if found == expected else f"{what}: {found}, expected {expected}"
+
+
+def version():
+    metadata = json.loads(output("cargo", "metadata", "--no-deps", "--format-version=1", "--locked", cwd=TOP))
+    return metadata["packages"][0]["version"]
+
+
+def file(name, kind, architecture):
+    own = ARCHITECTURES[kind][architecture]
+    return DIST / (f"{name}-{version()}-1.{own}.rpm" if kind == "rpm" else f"{name}_{version()}_{own}.{kind}")
+
+
+def expected(name):
+    return {f"/usr/bin/{name}", f"/usr/share/doc/{name}/copyright", f"/usr/share/doc/{name}/changelog.gz",
+            f"/usr/share/man/man1/{name}.1.gz"}
+
+
+def contents(path):
+    """The files of a package, and the hash of the program."""
+    if path.suffix == ".rpm":
+        listed = output("rpm", "--query", "--package", "--queryformat", "[%{FILENAMES} %{FILEDIGESTS}\n]", path)
+        return {line.split()[0]: line.split()[1] for line in listed.splitlines() if len(line.split()) == 2}
+    if path.suffix == ".deb":
+        archive = subprocess.run(["dpkg-deb", "--fsys-tarfile", path], check=True, stdout=subprocess.PIPE).stdout
+    else:
+        # Three archives, one after the other: signature or control, and data.
+        archive = gzip.decompress(path.read_bytes())
+    with tarfile.open(fileobj=io.BytesIO(archive), ignore_zeros=True) as files:
+        return {f"/{it.name.removeprefix('./')}": hashlib.sha256(files.extractfile(it).read()).hexdigest()
+                for it in files if it.isfile()}
+
+
+def what_they_contain():
+    for architecture in ("amd64", "arm64"):
+        for name in NAMES:
+            program = hashlib.sha256((DIST / f"{name}-linux-{architecture}").read_bytes()).hexdigest()
+            for kind in ARCHITECTURES:
+                path = file(name, kind, architecture)
+                found = contents(path)
+                own = {it for it in found if it.startswith("/usr/") and "/lintian/" not in it}
+                yield equal((own, found.get(f"/usr/bin/{name}")), (expected(name), program),
+                            f"{path.name}: the program and its documents")
+
+
+def lintian():
+    for name in NAMES:
+        for architecture in ("amd64", "arm64"):
+            path = file(name, "deb", architecture)
+            done = subprocess.run(["lintian", "--allow-root", "--fail-on", "error,warning", path], capture_output=True,
+                                  text=True)
+            yield done.returncode == 0, f"lintian {path.name} {done.stdout}{done.stderr}".strip()
+
+
+def installed_and_removed():
+    for name in NAMES:
+        with tempfile.TemporaryDirectory(prefix="loadline-packages-") as root:
+            root = pathlib.Path(root)
+            for part in ("info", "updates", "triggers"):
+                (root / "var/lib/dpkg" / part).mkdir(parents=True)
+            (root / "var/lib/dpkg/status").touch()
+            dpkg = ["dpkg", f"--root={root}", "--force-not-root", "--force-script-chrootless"]
+            output(*dpkg, "--install", file(name, "deb", OWN))
+            said = output(root / "usr/bin" / name, "--version")
+            yield said.startswith(f"{name} version {version()}"), f"{name}: installed, --version: {said.strip()}"
+            page = output("man", "--pager=cat", "--local-file", root / f"usr/share/man/man1/{name}.1.gz")
+            yield name in page and "SYNOPSIS" in page, f"{name}: the man page can be read"
+            output(*dpkg, "--purge", name)
+            left = [it for it in root.rglob("*") if it.is_file() and "var/lib/dpkg" not in str(it)]
+            yield equal(left, [], f"{name}: removed, nothing is left")
+
+
+def reproducible():
+    before = {it.name: it.read_bytes() for it in DIST.iterdir() if it.suffix in (".deb", ".rpm", ".apk")}
+    for architecture in ("amd64", "arm64"):
+        output("packaging/build", architecture, cwd=TOP)
+    for name, data in sorted(before.items()):
+        yield (DIST / name).read_bytes() == data, f"{name}: the same bytes each time"
+
+
+def main():
+    if subprocess.run([TOP / "tests/lab/apt", "install", "lintian", "rpm", "man-db"]).returncode:
+        print("packages: not run: lintian, rpm and man-db cannot be installed")
+        return CANNOT
+    passed = True
+    for case in (what_they_contain, lintian, installed_and_removed, reproducible):
+        try:
+            for good, what in case():
+                print(f"{'ok' if good else 'FAILED'}: packages: {what}", flush=True)
+                passed = passed and good
+        except (OSError, ValueError, LookupError, subprocess.SubprocessError) as error:
+            print(f"FAILED: packages: {case.__name__}: {error!r} {getattr(error, 'stderr', '')}")
+            passed = False
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
