@@ -2,7 +2,7 @@
 //! replaced. All the rest stays byte for byte: numbers of any size, the order of keys, what nobody knows
 //! yet.
 //!
-//! https://github.com/opencontainers/runtime-spec/blob/main/config.md
+//! <https://github.com/opencontainers/runtime-spec/blob/main/config.md>
 
 use crate::replace::{Durability, replace};
 use serde::Deserialize;

@@ -150,7 +150,7 @@ def founding_case():
         yield (code == 0 and all(f"{name}  {value}" in said for name, value in VARIABLES.items()),
                f"{title}: kubectl exec POD -- /loadline --explain /service: exit code {code}")
         yield from inspected(pod, title)
-        usage = r"((?:memory|peak|throttled) +|of which |s, in |\bof )[\d.]+(?: [MK]iB)?"
+        usage = r"((?:PID  |memory|peak|throttled) +|of which |s, in |\bof )[\d.]+(?: [MK]iB)?"
         yield from documented("kubectl exec service -- /loadline --inspect", usage)
         yield equal(pod.status()["restartCount"], 0, f"{title}: no restart")
 
