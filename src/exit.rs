@@ -38,7 +38,7 @@ pub fn exit_code(status: ExitStatus, expected: ExpectedCodes) -> u8 {
     // An exit code has eight bits (exit(2)), and signals are below 65.
     let code = match status {
         ExitStatus::Exited(code) => code & 0xff,
-        ExitStatus::Signaled(signal) => 128 + signal,
+        ExitStatus::Signaled(signal) => signal.saturating_add(128),
     };
     let code = u8::try_from(code).unwrap_or(u8::MAX);
     if expected.contains(code) { 0 } else { code }

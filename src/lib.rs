@@ -21,6 +21,9 @@
 //! This library is the inside of the binary, not an interface for others.
 
 #![deny(unsafe_code)]
+// Numbers come from files and arguments. Where one could overflow or be divided by zero, the code says what
+// happens then, or why it cannot be.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 // The system.
 pub mod sys;

@@ -31,6 +31,7 @@ pub unsafe extern "C" fn main(
 ) -> c_int {
     // Before anything else: no signal may have its default effect or get lost.
     let inherited_mask = sys::block_all_signals();
+    sys::protect_relocations();
     let started = {
         // SAFETY: the kernel made these arrays for this process (execve(2)).
         let (arguments, environment) = unsafe { (sys::c_strings(argv), sys::c_strings(envp)) };

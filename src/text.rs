@@ -28,21 +28,21 @@ impl Escaped<'_> {
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut length = 0;
+        let mut length = 0usize;
         for_each_piece(self.0, &mut |piece| {
-            length += shown_length(piece);
+            length = length.saturating_add(shown_length(piece));
             Ok(())
         })?;
         let left_out = if length > Self::MAX_SHOWN {
-            Self::MAX_SHOWN / 2..length - Self::MAX_SHOWN / 2
+            Self::MAX_SHOWN / 2..length.saturating_sub(Self::MAX_SHOWN / 2)
         } else {
             length..length
         };
-        let mut end = 0;
+        let mut end = 0usize;
         let mut is_marked = false;
         for_each_piece(self.0, &mut |piece| {
             let begin = end;
-            end += shown_length(piece);
+            end = end.saturating_add(shown_length(piece));
             if !left_out.contains(&begin) {
                 write_escaped(f, piece)
             } else if !replace(&mut is_marked, true) {
@@ -81,7 +81,7 @@ fn shown_length(piece: Piece<'_>) -> usize {
         Piece::Character(character) if character.is_control() => 4,
         Piece::Character(character) if is_deceptive(character) => 8,
         Piece::Character(character) => character.len_utf8(),
-        Piece::Invalid(bytes) => 4 * bytes.len(),
+        Piece::Invalid(bytes) => bytes.len().saturating_mul(4),
     }
 }
 

@@ -12,6 +12,10 @@ use core::time::Duration;
 pub struct Bytes(pub u64);
 
 impl fmt::Display for Bytes {
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "64 bits times 100 fit into 128, and the shift is at most 60"
+    )]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         /// The powers of 1024.
         const UNITS: [&str; 7] = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -46,7 +50,7 @@ impl CpuQuota {
     /// Whether it allows less CPU time than another.
     #[must_use]
     pub fn is_below(self, other: Self) -> bool {
-        let product = |a: u64, b: u64| u128::from(a) * u128::from(b);
+        let product = |a: u64, b: u64| u128::from(a).saturating_mul(u128::from(b));
         product(self.quota, other.period.get()) < product(other.quota, self.period.get())
     }
 
@@ -98,6 +102,7 @@ impl Ratio {
 
     /// This share of a number of bytes, rounded down.
     #[must_use]
+    #[expect(clippy::arithmetic_side_effects, reason = "a share is not more than the whole")]
     pub fn of(self, Bytes(bytes): Bytes) -> Bytes {
         let (ratio, whole) = (u64::from(self.0), u64::from(Self::WHOLE));
         // In two parts, because the product of both numbers may not fit into 64 bits.
@@ -128,6 +133,10 @@ impl fmt::Display for Seconds {
 pub struct UtcTime(pub Duration);
 
 impl fmt::Display for UtcTime {
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "64 bits of seconds are fewer days than overflow"
+    )]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (seconds, milliseconds) = (self.0.as_secs(), self.0.subsec_millis());
         let (hours, minutes) = (seconds / 3600 % 24, seconds / 60 % 60);
@@ -152,6 +161,10 @@ impl fmt::Display for UtcTime {
 }
 
 /// Writes a multiple of 10 to the power of `-decimals` without zeros at its end.
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "the places fit into 64 bits, and a fraction has at most as many"
+)]
 fn write_decimal(f: &mut fmt::Formatter<'_>, number: u64, mut decimals: usize) -> fmt::Result {
     let scale = 10u64.pow(decimals as u32);
     let mut fraction = number % scale;

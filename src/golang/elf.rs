@@ -334,3 +334,35 @@ fn inline_string(bytes: &[u8], mut offset: usize) -> Option<Range<usize>> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the encoding is defined: seven bits a byte, the lowest first, and the last byte is below 0x80.
+    fn decoded(bytes: &[u8]) -> Option<Range<usize>> {
+        let last = bytes.iter().position(|byte| *byte < 0x80)?;
+        let digits = bytes.iter().take(last + 1).rev();
+        let length = digits.fold(0, |length, byte| length * 128 + usize::from(byte % 128));
+        Some(last + 1..last + 1 + length)
+    }
+
+    #[test]
+    fn every_length_of_up_to_four_bytes_is_decoded() {
+        const EDGES: [u8; 6] = [0, 1, 0x7f, 0x80, 0x81, 0xff];
+        for first in 0..=0xff {
+            for second in 0..=0xff {
+                for third in EDGES {
+                    for fourth in EDGES {
+                        let bytes = [first, second, third, fourth];
+                        for length in 0..=4 {
+                            let bytes = &bytes[..length];
+                            assert_eq!(inline_string(bytes, 0), decoded(bytes), "{bytes:x?}");
+                        }
+                    }
+                }
+            }
+        }
+        assert_eq!(inline_string(&[0x80, 0x80, 0x80, 0x80, 1], 0), None);
+    }
+}

@@ -24,13 +24,14 @@ impl MemoryUsage {
 
     /// How many bytes may be added before usage is critical.
     fn headroom(&self) -> u64 {
-        let threshold = self.limit.0 - self.limit.0 / 20;
+        let threshold = self.limit.0.saturating_sub(self.limit.0 / 20);
         threshold.saturating_sub(self.unreclaimable.0)
     }
 
     /// How long to wait before the next check, given the unreclaimable memory `elapsed` before. If
     /// usage would become critical within a minute at that rate of growth, half of that time;
     /// otherwise [`REARM_DELAY`].
+    #[expect(clippy::arithmetic_side_effects, reason = "half of a constant")]
     pub(super) fn next_check_in(&self, earlier: Bytes, elapsed: Duration) -> Duration {
         let growth = self.unreclaimable.0.saturating_sub(earlier.0) >> PAGE_SHIFT;
         let headroom = self.headroom() >> PAGE_SHIFT;

@@ -121,7 +121,6 @@ impl<'a> EventLoop<'a> {
         let is_first_turn = !replace(&mut self.is_startup_done, true);
         if is_first_turn {
             self.monitor.startup_done(options, stderr);
-            sys::protect_relocations();
         }
         let action = self.monitor.handle_events(options, stderr);
         if is_first_turn || action.is_some() {

@@ -28,7 +28,7 @@ pub(super) struct ChildChanges {
 pub(super) fn reap_zombies(supervisor: &mut Supervisor) -> ChildChanges {
     let level = if supervisor.options.warn_on_reap { LogLevel::Warning } else { LogLevel::Debug };
     let mut changes = ChildChanges::default();
-    let mut failures = 0;
+    let mut failures = 0u32;
     loop {
         let event = match wait_any() {
             Ok(Some(event)) => event,
@@ -36,7 +36,7 @@ pub(super) fn reap_zombies(supervisor: &mut Supervisor) -> ChildChanges {
             Err(Errno(libc::ECHILD)) if changes.program_ended.is_some() => break,
             Err(cause) => {
                 // SIGCHLD has come, and nothing will announce the same child again.
-                failures += 1;
+                failures = failures.saturating_add(1);
                 if failures < MAX_FAILURES {
                     continue;
                 }

@@ -226,7 +226,7 @@ pub fn keep_string(string: &CStr) -> Option<&'static CStr> {
 
 /// A new mapping, or null. The raw call, because musl's mmap() is ten times as long, for cases that
 /// do not occur here.
-fn map(size: usize) -> *mut u8 {
+pub(super) fn map(size: usize) -> *mut u8 {
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     // SAFETY: a new anonymous mapping at an address that the kernel chooses touches nothing.
@@ -248,7 +248,7 @@ fn map(size: usize) -> *mut u8 {
 ///
 /// # Safety
 /// The mapping was made by `map` with this size, and nothing uses it any more.
-unsafe fn unmap(address: *mut u8, size: usize) {
+pub(super) unsafe fn unmap(address: *mut u8, size: usize) {
     // SAFETY: the caller's promise.
     unsafe { libc::syscall(libc::SYS_munmap, address, size) };
 }

@@ -1,5 +1,7 @@
 //! Starting a process, and replacing this one by another program.
 
+use super::allocator::{map, unmap};
+use super::system::page_size;
 use super::{Errno, check, file};
 use core::ffi::{CStr, c_char, c_int, c_long, c_void};
 use core::fmt::Write;
@@ -11,10 +13,41 @@ use std::os::fd::AsFd;
 /// What the child needs between clone and exec. The deepest call formats one message.
 const CHILD_STACK: usize = 32 * 1024;
 
-/// The alignment that every ABI wants for its stack.
-#[derive(Clone, Copy)]
-#[repr(align(16))]
-struct StackUnit(#[allow(dead_code, reason = "only for its size")] [u8; 16]);
+/// A stack for the child. Below it is a page that nothing may touch, so a child whose calls are too deep
+/// is killed, and does not overwrite memory that it shares with us.
+struct Stack {
+    mapping: *mut u8,
+    size: usize,
+}
+
+impl Stack {
+    /// # Errors
+    /// ENOMEM.
+    fn new() -> Result<Self, Errno> {
+        let guard = page_size();
+        let size = CHILD_STACK.saturating_add(guard);
+        let mapping = map(size);
+        if mapping.is_null() {
+            return Err(Errno(libc::ENOMEM));
+        }
+        // SAFETY: the first page of the mapping that was just made, which is used for nothing. Should this
+        // fail, the stack is there all the same.
+        unsafe { libc::mprotect(mapping.cast(), guard, libc::PROT_NONE) };
+        Ok(Self { mapping, size })
+    }
+
+    /// The address that the stack grows down from. It is aligned as every ABI wants it.
+    const fn top(&self) -> *mut c_void {
+        self.mapping.wrapping_add(self.size).cast()
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: `new` made the mapping, and the child does not use it any more.
+        unsafe { unmap(self.mapping, self.size) };
+    }
+}
 
 /// The child shares our memory and we sleep until it execs or exits, as with vfork(2): nothing is
 /// copied, and no signal can be forwarded before the program is there. Emulators such as qemu-user
@@ -46,13 +79,11 @@ pub fn spawn<T>(context: &mut T, child: fn(&mut T) -> c_int) -> Result<i32, Errn
         unsafe { libc::_exit(code) }
     }
     let mut call = Call { context, child };
-    // On the heap: as a local variable, all its pages would be touched to probe for an overflow.
-    let mut stack = Vec::<StackUnit>::with_capacity(CHILD_STACK / size_of::<StackUnit>());
-    let top = stack.spare_capacity_mut().as_mut_ptr_range().end;
+    let stack = Stack::new()?;
     let call = (&raw mut call).cast();
-    // SAFETY: the stack grows down from `top` on every architecture that we build for. Stack and
+    // SAFETY: the stack grows down from its top on every architecture that we build for. Stack and
     // call live longer than the child uses our memory (vfork), or the child has a copy (fork).
-    let pid = unsafe { __clone(enter::<T>, top.cast(), FLAGS, call) };
+    let pid = unsafe { __clone(enter::<T>, stack.top(), FLAGS, call) };
     match pid {
         // glibc's leaves the error in errno, musl's returns it.
         -1 if cfg!(target_env = "gnu") => Err(Errno::last()),
@@ -225,4 +256,28 @@ pub fn exec(file: &CStr, args: &mut ExecArgs<'_>) -> Errno {
 fn is_elf(path: &CStr) -> bool {
     let mut magic = [0; 4];
     file::open(path).is_ok_and(|file| file::read_prefix(file.as_fd(), &mut magic) == b"\x7fELF")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::ptr::write_volatile;
+    use nix::sys::signal::Signal;
+    use nix::sys::wait::{WaitStatus, waitpid};
+    use nix::unistd::Pid;
+
+    fn write_below_the_stack(_: &mut ()) -> c_int {
+        let mut local = 0u8;
+        let below = (&raw mut local).wrapping_sub(CHILD_STACK);
+        // SAFETY: the stack has that size, so this is in the page below it, which kills this process.
+        unsafe { write_volatile(below, 1) };
+        0
+    }
+
+    #[test]
+    fn a_child_whose_calls_are_too_deep_is_killed() {
+        let child = Pid::from_raw(spawn(&mut (), write_below_the_stack).unwrap());
+        let status = waitpid(child, None).unwrap();
+        assert_eq!(status, WaitStatus::Signaled(child, Signal::SIGSEGV, false));
+    }
 }

@@ -3,6 +3,7 @@
 use core::ffi::{c_long, c_void};
 use core::hint::black_box;
 use core::mem::zeroed;
+use core::ops::Range;
 use core::time::Duration;
 
 /// Our process ID.
@@ -112,8 +113,9 @@ unsafe extern "C" {
     static __ehdr_start: libc::Elf64_Ehdr;
 }
 
-/// Calls `visit` for each segment of this program, with its header and the address that it begins at.
-fn for_each_segment(visit: &mut dyn FnMut(&libc::Elf64_Phdr, usize)) {
+#[expect(clippy::arithmetic_side_effects, reason = "the linker wrote the numbers")]
+/// Calls `visit` for each segment of this program, with its header and its addresses.
+fn for_each_segment(visit: &mut dyn FnMut(&libc::Elf64_Phdr, Range<usize>)) {
     // SAFETY: the ELF header says where the program headers are, and addresses in them are relative to
     // it.
     unsafe {
@@ -121,25 +123,30 @@ fn for_each_segment(visit: &mut dyn FnMut(&libc::Elf64_Phdr, usize)) {
         let headers = base.add(__ehdr_start.e_phoff as usize).cast::<libc::Elf64_Phdr>();
         for index in 0..__ehdr_start.e_phnum {
             let header = &*headers.add(index.into());
-            visit(header, base as usize + header.p_vaddr as usize);
+            let start = base as usize + header.p_vaddr as usize;
+            visit(header, start..start + header.p_memsz as usize);
         }
     }
 }
 
+/// The size of a page, in bytes.
+pub(super) fn page_size() -> usize {
+    // SAFETY: the call takes an integer.
+    unsafe { libc::getauxval(libc::AT_PAGESZ) as usize }
+}
+
 /// The beginning of the page that an address is in.
 fn page_of(address: usize) -> usize {
-    // SAFETY: the call takes an integer.
-    let page = unsafe { libc::getauxval(libc::AT_PAGESZ) };
-    address & (page as usize).wrapping_neg()
+    address & page_size().wrapping_neg()
 }
 
 /// Makes the relocated data read-only (PT_GNU_RELRO). The start code of a static program does not
 /// do that. If it fails, nothing is lost.
 pub fn protect_relocations() {
-    for_each_segment(&mut |header, address| {
+    for_each_segment(&mut |header, addresses| {
         if header.p_type == libc::PT_GNU_RELRO {
-            let start = page_of(address);
-            let length = page_of(address + header.p_memsz as usize).wrapping_sub(start);
+            let start = page_of(addresses.start);
+            let length = page_of(addresses.end).wrapping_sub(start);
             // SAFETY: only the pages that PT_GNU_RELRO names are protected, and nothing writes to them
             // after relocation.
             unsafe { libc::mprotect(start as *mut c_void, length, libc::PROT_READ) };
@@ -150,15 +157,15 @@ pub fn protect_relocations() {
 /// Returns the pages of the code to the kernel that is not needed while the program runs (startup.ld).
 /// It maps them again when they are needed.
 pub fn release_startup_code() {
-    for_each_segment(&mut |header, address| {
-        let end = address + header.p_memsz as usize;
+    for_each_segment(&mut |header, addresses| {
         let is_code = header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_X != 0;
         // The code that is needed is in the segment of this function.
-        if is_code && !(address..end).contains(&(release_startup_code as *const () as usize)) {
-            let start = page_of(address);
+        if is_code && !addresses.contains(&(release_startup_code as *const () as usize)) {
+            let start = page_of(addresses.start);
             // SAFETY: nothing writes to code, so the pages have the content of the file, now and later.
             unsafe {
-                libc::madvise(start as *mut c_void, end.wrapping_sub(start), libc::MADV_DONTNEED);
+                let length = addresses.end.wrapping_sub(start);
+                libc::madvise(start as *mut c_void, length, libc::MADV_DONTNEED);
             }
         }
     });

@@ -215,3 +215,56 @@ proptest! {
         prop_assert!(quota.rounded_up() - quota.rounded_down() <= 1);
     }
 }
+
+/// Every text of up to `length` bytes of an alphabet.
+fn texts(alphabet: &'static [u8], length: usize) -> impl Iterator<Item = Vec<u8>> {
+    let count = alphabet.len();
+    (0..=length).flat_map(move |length| {
+        (0..count.pow(length as u32)).map(move |number| {
+            (0..length).map(|place| alphabet[number / count.pow(place as u32) % count]).collect()
+        })
+    })
+}
+
+#[test]
+fn every_short_decimal_is_parsed_as_defined() {
+    const SCALE: u64 = 100;
+    for text in texts(b"0159.-", 6) {
+        let number = str::from_utf8(&text).unwrap();
+        let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));
+        let is_valid =
+            [whole, decimals].iter().all(|it| it.bytes().all(|byte| byte.is_ascii_digit()))
+                && !decimals.is_empty()
+                && !number.is_empty()
+                && decimals.bytes().skip(2).all(|digit| digit == b'0');
+        let expected = is_valid.then(|| {
+            let digits = format!("{whole}{decimals:0<2.2}");
+            digits.parse::<u64>().unwrap()
+        });
+        assert_eq!(parse_decimal(&text, SCALE), expected, "{number:?}");
+    }
+}
+
+#[test]
+fn every_small_quota_is_rounded_as_defined() {
+    for period in 1..=400 {
+        for quota in 1..=1200 {
+            let exact = CpuQuota::new(quota, period).unwrap();
+            let enough = (1..).find(|cpus| cpus * period >= quota);
+            let whole = (0..=quota).take_while(|cpus| cpus * period <= quota).last();
+            assert_eq!(Some(exact.rounded_up()), enough, "{exact:?}");
+            assert_eq!(Some(exact.rounded_down()), whole, "{exact:?}");
+        }
+    }
+}
+
+#[test]
+fn every_percentage_of_a_size_is_rounded_down() {
+    for percent in 1..=100u64 {
+        let ratio = Ratio::parse(format!("{percent}%").as_bytes()).unwrap();
+        for bytes in (0..=1000).chain([(1 << 53) + 1, u64::MAX / 2, u64::MAX - 1, u64::MAX]) {
+            let expected = u128::from(bytes) * u128::from(percent) / 100;
+            assert_eq!(u128::from(ratio.of(Bytes(bytes)).0), expected, "{percent}% of {bytes}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 use super::*;
 use crate::cgroup::limits::CgroupVersion;
 use proptest::prelude::*;
+use std::path::{Component, Path};
 
 fn text(bytes: &[u8]) -> &str {
     core::str::from_utf8(bytes).unwrap()
@@ -112,6 +113,37 @@ proptest! {
         if !found.is_guess {
             let rest = found.leaf().strip_prefix(b"/m").unwrap();
             prop_assert_eq!(root.trim_end_matches('/').to_owned() + text(rest), cgroup_path);
+        }
+    }
+}
+
+/// Every text of up to `length` bytes that are slashes, dots and letters.
+fn paths(length: u32) -> Vec<String> {
+    let text = |length, number: usize| {
+        (0..length).map(move |place| ['/', '.', 'a'][number / 3usize.pow(place) % 3]).collect()
+    };
+    (0..=length)
+        .flat_map(|length| (0..3usize.pow(length)).map(move |it| text(length, it)))
+        .collect()
+}
+
+#[test]
+fn no_path_leads_out_of_a_mount() {
+    let paths = paths(5);
+    for cgroup in &paths {
+        for root in &paths {
+            let below = path_below(cgroup.as_bytes(), root.as_bytes());
+            let Some(below) = below.map(|below| str::from_utf8(below).unwrap()) else {
+                // std's answer is the same, but it takes `a//b` and `a/./b` for `a/b`.
+                let is_plain = |path: &str| !path.contains("//") && !path.contains("/.");
+                let is_below = Path::new(cgroup).strip_prefix(root).is_ok();
+                assert!(!is_below || !is_plain(cgroup) || !is_plain(root) || root.is_empty());
+                continue;
+            };
+            assert!(Path::new(below).components().all(|it| it != Component::ParentDir), "{below}");
+            assert!(below.is_empty() || below.starts_with('/'), "{cgroup} {root}");
+            let joined = format!("{}{below}", root.trim_end_matches('/'));
+            assert_eq!(joined, cgroup.trim_end_matches('/'));
         }
     }
 }
