@@ -8,11 +8,12 @@
 //! an error like any other. Afterwards everything fits into the region, large inputs aside, and whoever
 //! reads those goes on without them ([`super::reserve`]).
 
+use super::memory::{map, unmap};
 use super::reserve::is_fallible;
 use super::stdio::write_stderr;
 use super::system::exit;
 use core::alloc::{GlobalAlloc, Layout};
-use core::ffi::{CStr, c_long, c_void};
+use core::ffi::{CStr, c_void};
 use core::ptr::{copy_nonoverlapping, null_mut};
 use core::sync::atomic::Ordering::{AcqRel, Acquire};
 use core::sync::atomic::{AtomicPtr, AtomicU32};
@@ -222,35 +223,6 @@ pub fn keep_string(string: &CStr) -> Option<&'static CStr> {
         copy_nonoverlapping(bytes.as_ptr(), copy, bytes.len());
         CStr::from_ptr(copy.cast())
     })
-}
-
-/// A new mapping, or null. The raw call, because musl's mmap() is ten times as long, for cases that
-/// do not occur here.
-pub(super) fn map(size: usize) -> *mut u8 {
-    let protection = libc::PROT_READ | libc::PROT_WRITE;
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-    // SAFETY: a new anonymous mapping at an address that the kernel chooses touches nothing.
-    let address = unsafe {
-        libc::syscall(
-            libc::SYS_mmap,
-            null_mut::<u8>(),
-            size,
-            c_long::from(protection),
-            c_long::from(flags),
-            -1 as c_long,
-            0 as c_long,
-        )
-    };
-    if address == -1 { null_mut() } else { address as *mut u8 }
-}
-
-/// Removes a mapping.
-///
-/// # Safety
-/// The mapping was made by `map` with this size, and nothing uses it any more.
-pub(super) unsafe fn unmap(address: *mut u8, size: usize) {
-    // SAFETY: the caller's promise.
-    unsafe { libc::syscall(libc::SYS_munmap, address, size) };
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 mod allocator;
 mod errno;
 mod file;
+mod memory;
 mod poll;
 mod process;
 mod reserve;

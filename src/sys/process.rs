@@ -1,7 +1,6 @@
 //! Starting a process, and replacing this one by another program.
 
-use super::allocator::{map, unmap};
-use super::system::page_size;
+use super::memory::{map, page_size, unmap};
 use super::{Errno, check, file};
 use core::ffi::{CStr, c_char, c_int, c_long, c_void};
 use core::fmt::Write;

@@ -1,5 +1,6 @@
 //! What the machine has, and this process itself: its IDs, its memory and its end.
 
+use super::memory::page_size;
 use core::ffi::{c_long, c_void};
 use core::hint::black_box;
 use core::mem::zeroed;
@@ -127,12 +128,6 @@ fn for_each_segment(visit: &mut dyn FnMut(&libc::Elf64_Phdr, Range<usize>)) {
             visit(header, start..start + header.p_memsz as usize);
         }
     }
-}
-
-/// The size of a page, in bytes.
-pub(super) fn page_size() -> usize {
-    // SAFETY: the call takes an integer.
-    unsafe { libc::getauxval(libc::AT_PAGESZ) as usize }
 }
 
 /// The beginning of the page that an address is in.
