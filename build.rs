@@ -2,7 +2,7 @@
 //! `loadline --version` prints.
 //!
 //! A value in the environment wins: whoever builds from an archive, which has no Git history, can set
-//! one. Without either it is "unknown".
+//! one. In a crate it is the commit that Cargo packed. Without any of them it is "unknown".
 
 use std::path::Path;
 use std::process::Command;
@@ -13,8 +13,15 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
 
     let given = std::env::var("LOADLINE_COMMIT").ok().filter(|commit| !commit.is_empty());
-    let commit = given.or_else(commit).unwrap_or_else(|| "unknown".to_owned());
+    let commit = given.or_else(packed_commit).or_else(commit).unwrap_or_else(|| "unknown".to_owned());
     println!("cargo::rustc-env=LOADLINE_COMMIT={commit}");
+}
+
+/// The commit that Cargo recorded in the crate when it packed it.
+fn packed_commit() -> Option<String> {
+    let record = std::fs::read_to_string(".cargo_vcs_info.json").ok()?;
+    let (_, commit) = record.split_once("\"sha1\": \"")?;
+    commit.get(..12).map(str::to_owned)
 }
 
 /// The commit that is checked out, in twelve digits: always the same length, however many commits
