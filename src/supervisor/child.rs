@@ -99,8 +99,7 @@ impl ChildSetup<'_, '_> {
     /// # Errors
     /// EAGAIN or ENOMEM if there can be no process.
     pub(super) fn spawn(&mut self) -> Result<Pid, FailedCall> {
-        let child = sys::spawn(self, Self::run_child);
-        let child = Pid::from_raw(child.map_err(|cause| FailedCall { name: "clone", cause })?);
+        let child = Pid::from_raw(sys::spawn(self, Self::run_child)?);
         // The child does this itself. If it is a fork, it may not have come to it yet, and the
         // group must exist before the first signal is sent to it. After its exec: EACCES.
         let _ = setpgid(child, child);

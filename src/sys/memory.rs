@@ -9,7 +9,7 @@ pub(super) fn page_size() -> usize {
     unsafe { libc::getauxval(libc::AT_PAGESZ) as usize }
 }
 
-/// A new mapping, or null. The raw call, because musl's mmap() is ten times as long, for cases that
+/// A new mapping, or null with the cause in errno. The raw call, because musl's mmap() is ten times as long, for cases that
 /// do not occur here.
 pub(super) fn map(size: usize) -> *mut u8 {
     let protection = libc::PROT_READ | libc::PROT_WRITE;

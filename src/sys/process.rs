@@ -1,7 +1,7 @@
 //! Starting a process, and replacing this one by another program.
 
 use super::memory::{map, page_size, unmap};
-use super::{Errno, check, file};
+use super::{Errno, FailedCall, check, file};
 use core::ffi::{CStr, c_char, c_int, c_long, c_void};
 use core::fmt::Write;
 use core::marker::PhantomData;
@@ -20,14 +20,12 @@ struct Stack {
 }
 
 impl Stack {
-    /// # Errors
-    /// ENOMEM.
-    fn new() -> Result<Self, Errno> {
+    fn new() -> Result<Self, FailedCall> {
         let guard = page_size();
         let size = CHILD_STACK.saturating_add(guard);
         let mapping = map(size);
         if mapping.is_null() {
-            return Err(Errno(libc::ENOMEM));
+            return Err(FailedCall { name: "mmap", cause: Errno::last() });
         }
         // SAFETY: the first page of the mapping that was just made, which is used for nothing. Should this
         // fail, the stack is there all the same.
@@ -64,7 +62,7 @@ const FLAGS: c_int = libc::SIGCHLD;
 ///
 /// # Errors
 /// EAGAIN if no more processes are allowed, ENOMEM.
-pub fn spawn<T>(context: &mut T, child: fn(&mut T) -> c_int) -> Result<i32, Errno> {
+pub fn spawn<T>(context: &mut T, child: fn(&mut T) -> c_int) -> Result<i32, FailedCall> {
     struct Call<'a, T> {
         context: &'a mut T,
         child: fn(&mut T) -> c_int,
@@ -83,12 +81,13 @@ pub fn spawn<T>(context: &mut T, child: fn(&mut T) -> c_int) -> Result<i32, Errn
     // SAFETY: the stack grows down from its top on every architecture that we build for. Stack and
     // call live longer than the child uses our memory (vfork), or the child has a copy (fork).
     let pid = unsafe { __clone(enter::<T>, stack.top(), FLAGS, call) };
-    match pid {
+    let cause = match pid {
         // glibc's leaves the error in errno, musl's returns it.
-        -1 if cfg!(target_env = "gnu") => Err(Errno::last()),
-        ..0 => Err(Errno(pid.wrapping_neg())),
-        _ => Ok(pid),
-    }
+        -1 if cfg!(target_env = "gnu") => Errno::last(),
+        ..0 => Errno(pid.wrapping_neg()),
+        _ => return Ok(pid),
+    };
+    Err(FailedCall { name: "clone", cause })
 }
 
 unsafe extern "C" {

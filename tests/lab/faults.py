@@ -18,6 +18,7 @@ import collections
 import concurrent.futures
 import copy
 import errno
+import itertools
 import os
 import pathlib
 import platform
@@ -500,6 +501,12 @@ def compare_with_tini(pool):
     return len(jobs), [worse for job in jobs if (worse := job.result())]
 
 
+def before_protection(calls):
+    """The calls before relocated data becomes read-only."""
+    names = {str(number): call for call, number in NUMBERS.items()}
+    return list(itertools.takewhile(lambda call: call != "mprotect", (names[number] for _, number in calls)))
+
+
 def starts(outcome):
     return outcome.is_started and outcome.end == "exit 3"
 
@@ -549,6 +556,11 @@ def main():
             violations += len(wrong)
             for line in wrong:
                 print(f"  tini starts the program, and loadline does not say why it does not: {line}")
+            early = [before_protection(run(MODES[name], ["-r"]).calls) for name in ("init", "exec", "explain")]
+            # The first two are the C library's.
+            is_first = all(calls == ["arch_prctl", "set_tid_address", "rt_sigprocmask"] for calls in early)
+            print(f"{'ok' if is_first else 'FAILED'}: relocated data is protected before anything is read: {early}")
+            violations += not is_first
             print(f"{'FAILED' if wrong else 'ok'}: loadline starts wherever tini starts, or names the call: "
                   f"{count} faults")
     print(f"{total} faults, {missed} not reached, {violations} violations, {time.monotonic() - begin:.0f} seconds")
