@@ -13,7 +13,8 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
 
     let given = std::env::var("LOADLINE_COMMIT").ok().filter(|commit| !commit.is_empty());
-    let commit = given.or_else(packed_commit).or_else(commit).unwrap_or_else(|| "unknown".to_owned());
+    let commit =
+        given.or_else(packed_commit).or_else(commit).unwrap_or_else(|| "unknown".to_owned());
     println!("cargo::rustc-env=LOADLINE_COMMIT={commit}");
 }
 
