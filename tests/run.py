@@ -77,7 +77,7 @@ SUITES = [
     ("docker", "lab", ["tests/lab/containers/docker.py"], on("loadline")),
     ("podman", "lab", ["tests/lab/containers/podman.py"], on("loadline")),
     ("runc", "lab", ["tests/lab/containers/runc.py"], on("loadline")),
-    ("packages", "lab", ["make packages", "tests/lab/packages.py"], {}),
+    ("packages", "lab", ["make packages", "tests/lab/packages.py", "tests/lab/completion.py"], {}),
     ("image", "lab", ["make image", "tests/lab/containers/image.py"], on("loadline")),
     ("oci-runtime", "lab", ["tests/lab/containers/oci_runtime.py"], on("loadline")),
     ("kubernetes", "lab", ["tests/lab/kubernetes/cases.py"], on("loadline")),
