@@ -191,16 +191,18 @@ fn call(named_runtime: &str, arguments: &[&'static CStr]) -> Call {
 }
 
 impl Create {
-    /// Reads the arguments of `create` or `run`: options, and the ID of the container.
+    /// Reads the arguments of `create` or `run`: options, and the ID of the container. runc takes options
+    /// after the ID too.
     fn read_command(&mut self, arguments: &[&'static CStr]) {
         let mut arguments = arguments.iter().map(|it| it.to_bytes());
+        let mut operands = Vec::new();
         while let Some(argument) = arguments.next() {
             let Some(option) = Flag::parse(argument) else {
-                self.id = argument;
-                return;
+                operands.push(argument);
+                continue;
             };
             match option.name {
-                b"" => self.id = arguments.next().unwrap_or_default(),
+                b"" => operands.extend(arguments.by_ref()),
                 b"b" | b"bundle" => {
                     self.bundle = option.value.or_else(|| arguments.next()).unwrap_or_default();
                 }
@@ -214,6 +216,7 @@ impl Create {
                 _ => {}
             }
         }
+        self.id = operands.first().copied().unwrap_or_default();
     }
 }
 

@@ -66,6 +66,7 @@ fn what_is_created_is_found_by_its_options() {
         "--log=/log --log-format=json --systemd-cgroup=true --root=/r run -b /b --console-socket=/c id",
         "-log /log -log-format json -systemd-cgroup create -bundle=/b --no-pivot -- id",
         "--cgroup-manager systemd --log /log --log-format json run -b /b --preserve-fds 3 --keep id",
+        "--systemd-cgroup --log /log --log-format json create id --pid-file /p --bundle /b",
     ] {
         let call = call_of(&format!("loadline-runc {arguments}"));
         assert_eq!(call.create, Some(expected.clone()), "{arguments}");
