@@ -16,9 +16,18 @@ const PREFIX: &[u8] = b"loadline-";
 /// The runtime if no name tells another.
 const DEFAULT_RUNTIME: &str = "runc";
 
-/// The global options of runc and crun that have a value. It may be the next argument.
-const WITH_VALUE: [&[u8]; 6] =
-    [b"log", b"log-format", b"root", b"criu", b"rootless", b"cgroup-manager"];
+/// The global options of runc, crun and youki that have a value. It may be the next argument.
+const WITH_VALUE: [&[u8]; 9] = [
+    b"log",
+    b"l",
+    b"log-level",
+    b"log-format",
+    b"root",
+    b"r",
+    b"criu",
+    b"rootless",
+    b"cgroup-manager",
+];
 
 const VERSION: &str = concat!("loadline-runtime version ", env!("CARGO_PKG_VERSION"), "\n");
 
@@ -180,14 +189,20 @@ fn call(named_runtime: &str, arguments: &[&'static CStr]) -> Call {
         }
         match (option.name, value) {
             (b"runtime", Some(file)) => call.given_runtime = Some(OsStr::from_bytes(file)),
-            (b"log", Some(file)) if !file.is_empty() => create.log = Some(file),
+            (b"log" | b"l", Some(log)) => create.log = log_file(log),
             (b"log-format", Some(format)) => create.logs_json = format == b"json",
-            (b"systemd-cgroup", value) => create.systemd_cgroup = value != Some(b"false"),
+            (b"systemd-cgroup" | b"s", value) => create.systemd_cgroup = value != Some(b"false"),
             (b"cgroup-manager", Some(manager)) => create.systemd_cgroup = manager == b"systemd",
             _ => {}
         }
     }
     call
+}
+
+/// The file that `--log` names. crun also logs to journald and to syslog, which we do not.
+fn log_file(log: &'static [u8]) -> Option<&'static [u8]> {
+    let is_file = !log.starts_with(b"journald:") && !log.starts_with(b"syslog:");
+    Some(log.strip_prefix(b"file:").unwrap_or(log)).filter(|file| is_file && !file.is_empty())
 }
 
 impl Create {

@@ -66,6 +66,8 @@ fn what_is_created_is_found_by_its_options() {
         "--log=/log --log-format=json --systemd-cgroup=true --root=/r run -b /b --console-socket=/c id",
         "-log /log -log-format json -systemd-cgroup create -bundle=/b --no-pivot -- id",
         "--cgroup-manager systemd --log /log --log-format json run -b /b --preserve-fds 3 --keep id",
+        "--log-level debug --systemd-cgroup --log file:/log --log-format json create -b /b id",
+        "-r /r -l /log --log-format json -s create -b /b id",
         "--systemd-cgroup --log /log --log-format json create id --pid-file /p --bundle /b",
     ] {
         let call = call_of(&format!("loadline-runc {arguments}"));
@@ -73,6 +75,14 @@ fn what_is_created_is_found_by_its_options() {
     }
     let call = call_of("loadline-runc create id");
     assert_eq!(call.create, Some(Create { id: b"id", ..Create::default() }));
+}
+
+#[test]
+fn a_log_that_is_no_file_is_none() {
+    for log in ["journald:id", "syslog:id", "file:"] {
+        let call = call_of(&format!("loadline-crun --log {log} create id"));
+        assert_eq!(call.create.unwrap().log, None, "{log}");
+    }
 }
 
 #[test]
