@@ -5,7 +5,7 @@
 //! <https://github.com/opencontainers/runtime-spec/blob/main/config.md>
 
 use crate::replace::{Durability, replace};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -48,6 +48,10 @@ struct Process<'a> {
 }
 
 /// The root filesystem.
+fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<&'de RawValue>, D::Error> {
+    Deserialize::deserialize(value).map(Some)
+}
+
 #[derive(Debug, Deserialize)]
 pub struct Root<'a> {
     /// Its directory, relative to that of the bundle.
@@ -175,12 +179,12 @@ impl<'a> Config<'a> {
         let process = self.process().map_err(invalid)?;
         let Some(Process { args: Some(args), env, cwd }) = process else { return Ok(None) };
         let args: Vec<String> = serde_json::from_str(args.get()).map_err(invalid)?;
-        let env: Vec<&RawValue> = match env {
+        let env: Option<Vec<&RawValue>> = match env {
             Some(env) => serde_json::from_str(env.get()).map_err(invalid)?,
             None => Vec::new(),
         };
         let mut entries = Vec::new();
-        for entry in env {
+        for entry in env.unwrap_or_default() {
             entries.push((serde_json::from_str(entry.get()).map_err(invalid)?, entry.get()));
         }
         let cwd = cwd.map_or_else(|| "/".to_owned(), Cow::into_owned);

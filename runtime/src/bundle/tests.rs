@@ -46,9 +46,13 @@ fn an_environment_is_added_if_there_is_none() {
     let text = r#"{"process":{ "args":["a"]}}"#;
     let edited = config(text).edited(text, &[r#""B=1""#.to_owned()], None).unwrap();
     assert_eq!(edited, r#"{"process":{"env":["B=1"], "args":["a"]}}"#);
-    let text = r#"{"process":{"env":[],"args":["a"]}}"#;
-    let edited = config(text).edited(text, &[r#""B=1""#.to_owned()], None).unwrap();
-    assert_eq!(edited, r#"{"process":{"env":["B=1"],"args":["a"]}}"#);
+    // A second `env` would be the one that counts.
+    for empty in ["[]", "null"] {
+        let text = &format!(r#"{{"process":{{"env":{empty},"args":["a"]}}}}"#);
+        assert_eq!(config(text).command().unwrap().unwrap().env, []);
+        let edited = config(text).edited(text, &[r#""B=1""#.to_owned()], None).unwrap();
+        assert_eq!(edited, r#"{"process":{"env":["B=1"],"args":["a"]}}"#);
+    }
 }
 
 #[test]
