@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::path::Path;
 
 /// The name of the file.
-const CONFIG: &str = "config.json";
+pub const CONFIG: &str = "config.json";
 /// Configurations have some ten kilobytes. A larger file than this takes too long.
 const MAX_CONFIG: u64 = 4 << 20;
 
@@ -41,17 +41,18 @@ pub struct Config<'a> {
 struct Process<'a> {
     #[serde(borrow)]
     args: Option<&'a RawValue>,
-    #[serde(borrow)]
+    /// If it is `null`, that is its text.
+    #[serde(borrow, default, deserialize_with = "present")]
     env: Option<&'a RawValue>,
     #[serde(borrow)]
     cwd: Option<Cow<'a, str>>,
 }
 
-/// The root filesystem.
 fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<&'de RawValue>, D::Error> {
     Deserialize::deserialize(value).map(Some)
 }
 
+/// The root filesystem.
 #[derive(Debug, Deserialize)]
 pub struct Root<'a> {
     /// Its directory, relative to that of the bundle.
@@ -133,16 +134,15 @@ pub struct Command<'a> {
     pub cwd: String,
 }
 
-/// Reads the configuration of a bundle.
+/// Reads a configuration.
 ///
 /// # Errors
 /// If the file cannot be read, or is not of the size that configurations have.
-pub fn read(bundle: &Path) -> Result<String, String> {
-    let path = bundle.join(CONFIG);
+pub fn read(path: &Path) -> Result<String, String> {
     let unreadable = |error: io::Error| format!("cannot read {}: {error}", path.display());
     let mut text = String::new();
     // The runtime opens it as well, so it may be anything that this can read.
-    let file = File::open(&path).map_err(unreadable)?;
+    let file = File::open(path).map_err(unreadable)?;
     file.take(MAX_CONFIG + 1).read_to_string(&mut text).map_err(unreadable)?;
     if text.len() as u64 > MAX_CONFIG {
         return Err(format!("{} has more than {MAX_CONFIG} bytes", path.display()));
@@ -150,14 +150,13 @@ pub fn read(bundle: &Path) -> Result<String, String> {
     Ok(text)
 }
 
-/// Replaces the configuration of a bundle. Its mode and its owner stay.
+/// Replaces a configuration. Its mode and its owner stay.
 ///
 /// # Errors
 /// If the file cannot be written. Then it is as it was.
-pub fn write(bundle: &Path, text: &str) -> Result<(), String> {
-    let path = bundle.join(CONFIG);
+pub fn write(path: &Path, text: &str) -> Result<(), String> {
     // Engines write it anew for each container.
-    replace(&path, text.as_bytes(), 0o600, Durability::Temporary)
+    replace(path, text.as_bytes(), 0o600, Durability::Temporary)
         .map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
@@ -181,7 +180,7 @@ impl<'a> Config<'a> {
         let args: Vec<String> = serde_json::from_str(args.get()).map_err(invalid)?;
         let env: Option<Vec<&RawValue>> = match env {
             Some(env) => serde_json::from_str(env.get()).map_err(invalid)?,
-            None => Vec::new(),
+            None => None,
         };
         let mut entries = Vec::new();
         for entry in env.unwrap_or_default() {

@@ -2,7 +2,7 @@
 //!
 //! Only what matters here is understood. All arguments are passed on, except `--runtime`, which is ours.
 
-use crate::install;
+use crate::{bundle, install};
 use core::ffi::CStr;
 use loadline::options::Format;
 use std::ffi::{CString, OsStr, OsString};
@@ -96,6 +96,8 @@ pub struct Call {
 pub struct Create {
     /// The directory of the bundle; the working directory if it is empty.
     pub bundle: &'static [u8],
+    /// The configuration, if it is another file than that of the bundle (crun).
+    pub config: Option<&'static [u8]>,
     /// The container's ID.
     pub id: &'static [u8],
     /// The file that the runtime logs to.
@@ -221,9 +223,13 @@ impl Create {
                 b"b" | b"bundle" => {
                     self.bundle = option.value.or_else(|| arguments.next()).unwrap_or_default();
                 }
+                // That of the bundle, from whatever directory.
+                b"f" | b"config" => {
+                    let file = option.value.or_else(|| arguments.next());
+                    self.config = file.filter(|file| *file != bundle::CONFIG.as_bytes());
+                }
                 // These have a value, too.
-                b"console-socket" | b"pid-file" | b"preserve-fds" | b"pidfd-socket" | b"f"
-                | b"config"
+                b"console-socket" | b"pid-file" | b"preserve-fds" | b"pidfd-socket"
                     if option.value.is_none() =>
                 {
                     arguments.next();

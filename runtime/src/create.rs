@@ -54,12 +54,14 @@ pub struct Decision {
 /// Edits the bundle of a container before it is created. If that fails, it says so, and the bundle is as
 /// it was.
 pub fn prepare(create: &Create, settings: &Settings, log: &Log) {
-    let bundle = Path::new(OsStr::from_bytes(create.bundle)).to_owned();
+    let path = |bytes| Path::new(OsStr::from_bytes(bytes));
+    let bundle = path(create.bundle);
+    let file = create.config.map_or_else(|| bundle.join(bundle::CONFIG), |file| path(file).into());
     let (sender, receiver) = mpsc::channel();
     let decide = {
-        let (create, bundle, settings) = (create.clone(), bundle.clone(), settings.clone());
+        let (create, file, settings) = (create.clone(), file.clone(), settings.clone());
         move || {
-            let decision = decide_for(&bundle, &settings, create.systemd_cgroup, create.id);
+            let decision = decide_for(bundle, &file, &settings, create.systemd_cgroup, create.id);
             let result = decision.map(|decision| (decision.edited, decision.warnings));
             // Nobody waits for it any more if it took too long.
             let _ = sender.send(result);
@@ -75,7 +77,7 @@ pub fn prepare(create: &Create, settings: &Settings, log: &Log) {
                 log.warn(&warning);
             }
             if let Some(text) = edited
-                && let Err(error) = bundle::write(&bundle, &text)
+                && let Err(error) = bundle::write(&file, &text)
             {
                 log.warn(&error);
             }
@@ -87,21 +89,23 @@ pub fn prepare(create: &Create, settings: &Settings, log: &Log) {
 
 /// Decides for a bundle, whose cgroup is one that runc makes itself, or one of systemd if its path says so.
 pub fn decide(bundle: &Path, settings: &Settings) -> Result<Decision, String> {
-    let text = bundle::read(bundle)?;
+    let file = bundle.join(bundle::CONFIG);
+    let text = bundle::read(&file)?;
     let config = Config::parse(&text)?;
     let path = config.linux.as_ref().and_then(|linux| linux.cgroups_path.as_deref());
     let systemd = path.is_some_and(|path| !path.contains('/') && path.split(':').count() == 3);
-    decide_for(bundle, settings, systemd, b"container")
+    decide_for(bundle, &file, settings, systemd, b"container")
 }
 
 /// What is decided lives until this process becomes the runtime.
 fn decide_for(
     bundle: &Path,
+    file: &Path,
     settings: &Settings,
     systemd: bool,
     id: &[u8],
 ) -> Result<Decision, String> {
-    let text: &'static str = bundle::read(bundle)?.leak();
+    let text: &'static str = bundle::read(file)?.leak();
     let config = Config::parse(text)?;
     let Some(command) = config.command()? else {
         return Err("the container has no program".to_owned());

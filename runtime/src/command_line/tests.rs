@@ -56,6 +56,7 @@ fn all_arguments_are_passed_on_but_that_which_is_ours() {
 fn what_is_created_is_found_by_its_options() {
     let expected = Create {
         bundle: b"/b",
+        config: None,
         id: b"id",
         log: Some(b"/log"),
         logs_json: true,
@@ -66,7 +67,7 @@ fn what_is_created_is_found_by_its_options() {
         "--log=/log --log-format=json --systemd-cgroup=true --root=/r run -b /b --console-socket=/c id",
         "-log /log -log-format json -systemd-cgroup create -bundle=/b --no-pivot -- id",
         "--cgroup-manager systemd --log /log --log-format json run -b /b --preserve-fds 3 --keep id",
-        "--log-level debug --systemd-cgroup --log file:/log --log-format json create -b /b id",
+        "--log-level debug --systemd-cgroup --log file:/log --log-format json create -b /b -f config.json id",
         "-r /r -l /log --log-format json -s create -b /b id",
         "--systemd-cgroup --log /log --log-format json create id --pid-file /p --bundle /b",
     ] {
@@ -75,6 +76,11 @@ fn what_is_created_is_found_by_its_options() {
     }
     let call = call_of("loadline-runc create id");
     assert_eq!(call.create, Some(Create { id: b"id", ..Create::default() }));
+    for arguments in ["-f x.json id", "--config x.json id", "--config=x.json id"] {
+        let call = call_of(&format!("loadline-crun create {arguments}"));
+        let expected = Create { config: Some(b"x.json"), id: b"id", ..Create::default() };
+        assert_eq!(call.create, Some(expected), "{arguments}");
+    }
 }
 
 #[test]

@@ -22,7 +22,9 @@ fn decided(bundle: &TempDir, settings: &Settings) -> Decision {
 /// The environment after the decision, or what was there if nothing changes.
 fn environment(bundle: &TempDir, settings: &Settings) -> Vec<String> {
     let decision = decided(bundle, settings);
-    let text = decision.edited.unwrap_or_else(|| bundle::read(bundle.path()).unwrap());
+    let text = decision
+        .edited
+        .unwrap_or_else(|| bundle::read(&bundle.path().join(bundle::CONFIG)).unwrap());
     let config = Config::parse(&text).unwrap();
     config.command().unwrap().unwrap().env.into_iter().map(|(entry, _)| entry).collect()
 }
@@ -162,15 +164,26 @@ fn an_init_that_is_not_pid_1_adopts_orphans() {
 #[test]
 fn a_bundle_is_edited_in_place_or_not_at_all() {
     let log = tempfile::NamedTempFile::new().unwrap();
-    let name: &'static [u8] = log.path().as_os_str().as_bytes().to_vec().leak();
+    let log_name: &'static [u8] = log.path().as_os_str().as_bytes().to_vec().leak();
     let edit = |bundle: &TempDir| {
         let path: &'static [u8] = bundle.path().as_os_str().as_bytes().to_vec().leak();
-        let create = Create { bundle: path, log: Some(name), ..Create::default() };
+        let create = Create { bundle: path, log: Some(log_name), ..Create::default() };
         prepare(&create, &Settings::default(), &Log::new(&create));
-        bundle::read(bundle.path()).unwrap()
+        bundle::read(&bundle.path().join(bundle::CONFIG)).unwrap()
     };
     assert!(edit(&bundle(SERVICE, "")).contains("GOMEMLIMIT"));
     assert_eq!(fs::read_to_string(log.path()).unwrap(), "");
+    // crun takes another file, by its name.
+    let other = bundle(SERVICE, "");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::copy(other.path().join(bundle::CONFIG), file.path()).unwrap();
+    let name: &'static [u8] = file.path().as_os_str().as_bytes().to_vec().leak();
+    let path: &'static [u8] = other.path().as_os_str().as_bytes().to_vec().leak();
+    let create =
+        Create { bundle: path, config: Some(name), log: Some(log_name), ..Create::default() };
+    prepare(&create, &Settings::default(), &Log::new(&create));
+    assert!(bundle::read(file.path()).unwrap().contains("GOMEMLIMIT"));
+    assert!(!bundle::read(&other.path().join(bundle::CONFIG)).unwrap().contains("GOMEMLIMIT"));
     for text in ["", "{", "{}", r#"{"process":{"args":[]}}"#] {
         let bundle = tempdir().unwrap();
         fs::write(bundle.path().join("config.json"), text).unwrap();
