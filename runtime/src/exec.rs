@@ -14,10 +14,9 @@ const DIRECTORIES: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
 
 /// Executes the runtime in place of this process. Returns only if that fails: why.
 pub fn become_runtime(call: &Call, settings: &Settings) -> String {
-    let given = call.given_runtime.or(settings.runtime.as_deref());
-    let name = given.unwrap_or(OsStr::new(&call.named_runtime));
-    let Some(file) = find(name) else {
-        return format!("cannot find the runtime {}", Quoted(name.as_bytes()));
+    let file = match runtime(call, settings) {
+        Ok(file) => file,
+        Err(error) => return error,
     };
     let Ok(file) = CString::new(file.into_os_string().into_vec()) else {
         return "the name of the runtime contains a NUL".to_owned();
@@ -28,17 +27,45 @@ pub fn become_runtime(call: &Call, settings: &Settings) -> String {
     format!("cannot execute the runtime {}: {}", Quoted(file.as_bytes()), cause.desc())
 }
 
+/// The file of the runtime that a call is for.
+fn runtime(call: &Call, settings: &Settings) -> Result<PathBuf, String> {
+    let given = call.given_runtime.or(settings.runtime.as_deref());
+    let name = given.unwrap_or(OsStr::new(&call.named_runtime));
+    match find(name) {
+        // It would execute itself again and again.
+        Some(file) if call.given_runtime.is_none() && is_own(&file) => {
+            Err(format!("the runtime {} is loadline-runtime itself", Quoted(name.as_bytes())))
+        }
+        Some(file) => Ok(file),
+        None => Err(format!("cannot find the runtime {}", Quoted(name.as_bytes()))),
+    }
+}
+
 /// The file of a runtime: the name itself if it contains a slash, or else the first executable file in
-/// `PATH` that is not our own.
+/// `PATH` that is not our own. The working directory is never searched: as for Go's `exec.LookPath`.
 fn find(name: &OsStr) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    find_in(name, &path)
+}
+
+fn find_in(name: &OsStr, path: &OsStr) -> Option<PathBuf> {
     if name.as_bytes().contains(&b'/') {
         return Some(PathBuf::from(name));
     }
-    let own = std::env::current_exe().ok().and_then(|file| identity(&file));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let directories = std::env::split_paths(&path).chain(std::env::split_paths(DIRECTORIES));
+    let directories = std::env::split_paths(path).chain(std::env::split_paths(DIRECTORIES));
     let mut files = directories.map(|directory| directory.join(name));
-    files.find(|file| access(file, AccessFlags::X_OK).is_ok() && identity(file) != own)
+    files.find(|file| {
+        file.is_absolute()
+            && file.is_file()
+            && access(file, AccessFlags::X_OK).is_ok()
+            && !is_own(file)
+    })
+}
+
+/// Whether a file is the one that this process executes.
+fn is_own(file: &Path) -> bool {
+    let own = std::env::current_exe().ok().and_then(|own| identity(&own));
+    own.is_some() && identity(file) == own
 }
 
 /// What tells a file from all others.
@@ -60,11 +87,33 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_executed_and_the_working_directory_are_passed_over() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("sh")).unwrap();
+        // Where /bin is from the working directory.
+        let relative = format!("{}bin", "../".repeat(64));
+        assert!(Path::new(&relative).join("sh").exists());
+        for search_path in [directory.path().as_os_str(), OsStr::new(&relative), OsStr::new("")] {
+            let found = find_in(OsStr::new("sh"), search_path).unwrap();
+            assert!(found.is_absolute() && found.is_file(), "{found:?}");
+        }
+    }
+
+    #[test]
     fn our_own_file_is_not_the_runtime() {
         let own = std::env::current_exe().unwrap();
         let directory = tempfile::tempdir().unwrap();
-        symlink(&own, directory.path().join("link")).unwrap();
-        assert_eq!(identity(&own), identity(&directory.path().join("link")));
-        assert_ne!(identity(&own), identity(Path::new("/bin/sh")));
+        let link = directory.path().join("loadline-link");
+        symlink(&own, &link).unwrap();
+        assert!(is_own(&link) && !is_own(Path::new("/bin/sh")));
+        assert_eq!(find_in(OsStr::new("loadline-link"), directory.path().as_os_str()), None);
+        let settings = Settings { runtime: Some(link.into()), ..Settings::default() };
+        let call = Call {
+            given_runtime: None,
+            named_runtime: String::new(),
+            arguments: Vec::new(),
+            create: None,
+        };
+        assert!(runtime(&call, &settings).unwrap_err().ends_with("is loadline-runtime itself"));
     }
 }
