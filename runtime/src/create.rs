@@ -18,6 +18,7 @@ use serde_json::json;
 use std::ffi::{CString, OsStr};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
@@ -237,15 +238,20 @@ fn wanted_init(
         return None;
     }
     let program = command.args.first().map(|name| name.rsplit('/').next().unwrap_or_default());
-    let has_dev = mounts
-        .iter()
-        .any(|mount| mount.destination == "/dev" && mount.file_system.as_deref() == Some("tmpfs"));
+    // The last one of several is what the container sees.
+    let dev = mounts.iter().rfind(|mount| mount.destination.trim_end_matches('/') == "/dev");
+    let has_dev = dev.is_some_and(|mount| mount.file_system.as_deref() == Some("tmpfs"));
+    let is_program = |path: &Path| {
+        // The container's user may be any.
+        path.metadata().is_ok_and(|file| file.is_file() && file.mode() & 0o111 == 0o111)
+    };
     let obstacle = if program.is_some_and(|name| SYSTEM_INITS.contains(&name)) {
         Some("its program has to be PID 1".to_owned())
     } else if !has_dev {
         Some("its /dev is not a tmpfs of its own".to_owned())
-    } else if !settings.init_path.is_file() {
-        Some(format!("there is no file {}", settings.init_path.display()))
+    } else if !is_program(&settings.init_path) {
+        let path = settings.init_path.display();
+        Some(format!("there is no file {path} that everybody may execute"))
     } else {
         None
     };

@@ -1,6 +1,7 @@
 use super::*;
-use std::fs;
-use tempfile::{TempDir, tempdir};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use tempfile::{NamedTempFile, TempDir, tempdir};
 
 /// A bundle with this process and more. Its program is unknown.
 fn bundle(process: &str, more: &str) -> TempDir {
@@ -100,9 +101,16 @@ fn sandboxes_are_left_alone() {
     assert!(decided(&bundle(SERVICE, container), &Settings::default()).edited.is_some());
 }
 
+/// A file that can be executed.
+fn init_file() -> NamedTempFile {
+    let file = NamedTempFile::new().unwrap();
+    fs::set_permissions(file.path(), Permissions::from_mode(0o755)).unwrap();
+    file
+}
+
 /// The first arguments after the decision, with an init whose file exists.
 fn arguments(process: &str, more: &str, init: bool) -> (Vec<String>, Vec<String>) {
-    let file = tempfile::NamedTempFile::new().unwrap();
+    let file = init_file();
     let settings = Settings { init, init_path: file.path().into(), ..Settings::default() };
     let bundle = bundle(process, more);
     let decision = decided(&bundle, &settings);
@@ -136,14 +144,48 @@ fn what_has_to_be_pid_1_gets_no_init() {
     let (args, warnings) = arguments(r#"{"args":["/lib/systemd/systemd"]}"#, "", true);
     assert_eq!(args, ["/lib/systemd/systemd"]);
     assert_eq!(warnings, ["the container gets no init: its program has to be PID 1"]);
-    let settings = Settings { init: true, init_path: "/none".into(), ..Settings::default() };
-    let decision = decided(&bundle(SERVICE, ""), &settings);
-    assert_eq!(decision.warnings, ["the container gets no init: there is no file /none"]);
+}
+
+#[test]
+fn an_init_that_could_not_be_executed_is_left_out() {
+    let file = init_file();
+    for (path, mode) in [(Path::new("/none"), 0o755), (Path::new("/"), 0o755), (file.path(), 0o744)]
+    {
+        fs::set_permissions(file.path(), Permissions::from_mode(mode)).unwrap();
+        let settings = Settings { init: true, init_path: path.into(), ..Settings::default() };
+        let decision = decided(&bundle(SERVICE, ""), &settings);
+        let path = path.display();
+        let expected = format!(
+            "the container gets no init: there is no file {path} that everybody may execute"
+        );
+        assert_eq!(decision.warnings, [expected]);
+    }
+}
+
+#[test]
+fn the_last_mount_of_dev_counts() {
+    let file = init_file();
+    let settings = Settings { init: true, init_path: file.path().into(), ..Settings::default() };
+    for (destination, file_system, gets_it) in [
+        ("/dev", "bind", false),
+        ("/dev/", "bind", false),
+        ("/dev/", "tmpfs", true),
+        ("/dev/shm", "bind", true),
+    ] {
+        let bundle = bundle(SERVICE, "");
+        let path = bundle.path().join(bundle::CONFIG);
+        let text = fs::read_to_string(&path).unwrap();
+        let last = r#""type":"cgroup"}"#;
+        let more = format!(r#"{last},{{"destination":"{destination}","type":"{file_system}"}}"#);
+        fs::write(path, text.replace(last, &more)).unwrap();
+        let decision = decided(&bundle, &settings);
+        assert_eq!(decision.warnings.is_empty(), gets_it, "{destination} {file_system}");
+    }
 }
 
 #[test]
 fn an_init_that_is_not_pid_1_adopts_orphans() {
-    let file = tempfile::NamedTempFile::new().unwrap();
+    let file = init_file();
     let settings = Settings { init: true, init_path: file.path().into(), ..Settings::default() };
     for (namespaces, expected) in [
         (r#"[{"type":"pid"}]"#, "--"),
