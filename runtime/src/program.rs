@@ -52,11 +52,23 @@ pub fn find(
             [b'/', ..] => candidate.to_vec(),
             _ => [cwd.as_bytes(), b"/", candidate].concat(),
         };
-        let Some(found) = look_up(directory.as_fd(), &path) else { continue };
-        // Behind links, it may be anywhere.
+        let is_mounted = |mount: &Mount| is_below(&path, mount.destination.as_bytes());
+        let Some(found) = look_up(directory.as_fd(), &path) else {
+            // Not in the image, but perhaps in a volume.
+            if mounts.iter().any(is_mounted) {
+                return None;
+            }
+            continue;
+        };
+        // Behind links, it may be anywhere, and so may the mounts.
         let real = real_path(&found)?;
         let inside = real.strip_prefix(real_path(&directory)?.as_slice())?;
-        if mounts.iter().any(|mount| is_below(inside, mount.destination.as_bytes())) {
+        let is_hidden = |mount: &Mount| {
+            let destination = mount.destination.as_bytes();
+            let place = resolve(directory.as_fd(), destination).and_then(|it| real_path(&it));
+            is_below(inside, destination) || place.is_some_and(|place| is_below(&real, &place))
+        };
+        if mounts.iter().any(is_hidden) {
             return None;
         }
         let file = reopen(&found)?;
@@ -65,13 +77,18 @@ pub fn find(
     None
 }
 
-/// A regular file that may be executed, without opening it.
-fn look_up(root: BorrowedFd<'_>, path: &[u8]) -> Option<OwnedFd> {
+/// A file or a directory in the root filesystem, without opening it.
+fn resolve(root: BorrowedFd<'_>, path: &[u8]) -> Option<OwnedFd> {
     let resolve = ResolveFlag::RESOLVE_IN_ROOT
         | ResolveFlag::RESOLVE_NO_MAGICLINKS
         | ResolveFlag::RESOLVE_NO_XDEV;
     let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(resolve);
-    let found = openat2(root, path, how).ok()?;
+    openat2(root, path, how).ok()
+}
+
+/// A regular file that may be executed, without opening it.
+fn look_up(root: BorrowedFd<'_>, path: &[u8]) -> Option<OwnedFd> {
+    let found = resolve(root, path)?;
     let FileStat { st_mode, .. } = fstat(&found).ok()?;
     let is_regular = SFlag::from_bits_truncate(st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
     (is_regular && st_mode & 0o111 != 0).then_some(found)

@@ -112,6 +112,8 @@ fn a_program_that_a_mount_hides_is_unknown() {
     program(&root, "data/a", "A");
     program(&root, "bin/b", "B");
     symlink("/data/a", root.join("bin/a")).unwrap();
+    symlink("data", root.join("link")).unwrap();
+    symlink("/nowhere", root.join("dangling")).unwrap();
     for (name, destinations, is_found) in [
         (c"/data/a", &["/proc", "/dev"][..], true),
         (c"/data/a", &["/data"], false),
@@ -120,6 +122,13 @@ fn a_program_that_a_mount_hides_is_unknown() {
         (c"/bin/a", &["/data"], false),
         (c"/bin/b", &["/data", "/bi"], true),
         (c"/bin/b", &["/"], false),
+        (c"b", &["/sbin"], false),
+        (c"b", &["/usr/sbin"], true),
+        (c"/data/a", &["/link"], false),
+        (c"/data/a", &["/link/a"], false),
+        (c"/data/a", &["/bin/../data", "/bin"], false),
+        (c"/link/a", &["/link"], false),
+        (c"/bin/b", &["/link", "/dangling", "/new/place", "relative"], true),
     ] {
         let found = found(&root, name, &mounts(destinations));
         assert_eq!(found.is_some(), is_found, "{name:?} {destinations:?}");
