@@ -82,8 +82,8 @@ pub fn read(root: &SysRoot<'_>) -> Limits {
 }
 
 /// Finds the limits above a cgroup that is yet to be made: those of its ancestors, as far as they
-/// exist, and none of its own. `path` is relative to this process's cgroup in each hierarchy, unless it
-/// begins with a slash: then it begins at the root that we see.
+/// exist, and none of its own. `path` is one as a container's configuration has it (OCI runtime
+/// specification): if it begins with a slash, it begins at the root that we see.
 #[must_use]
 pub fn read_above(root: &SysRoot<'_>, path: &[u8]) -> Limits {
     let mut search = Search::new(*root);

@@ -61,21 +61,28 @@ impl<'a> Hierarchy<'a> {
     }
 }
 
-/// The content of `/proc/self/cgroup` with another path in each hierarchy: this one, or one below
-/// the present path if it does not begin with a slash. `.` and `..` are folded.
+/// The content of `/proc/self/cgroup` with another path in each hierarchy: this one, or if it does not
+/// begin with a slash, one below the present path in v1 and one beside it in v2, as runc does it: a cgroup
+/// of v2 that has processes cannot have others below it. `.` and `..` are folded, and lead no higher.
 #[must_use]
 pub fn with_paths(text: &[u8], path: &[u8]) -> Vec<u8> {
+    let mut below = Vec::new();
+    for part in fields(path, b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => drop(below.pop()),
+            part => below.push(part),
+        }
+    }
     let mut changed = Vec::new();
     for Hierarchy { id, controllers, path: own } in lines(text).filter_map(Hierarchy::parse) {
-        let above = if path.starts_with(b"/") { b"" } else { own };
-        let mut parts = Vec::new();
-        for part in fields(above, b'/').chain(fields(path, b'/')) {
-            match part {
-                b"" | b"." => {}
-                b".." => drop(parts.pop()),
-                part => parts.push(part),
-            }
+        let mut parts: Vec<_> = fields(own, b'/').filter(|part| !part.is_empty()).collect();
+        if path.starts_with(b"/") {
+            parts.clear();
+        } else if controllers.is_empty() {
+            parts.pop();
         }
+        parts.extend_from_slice(&below);
         changed.extend([id, b":", controllers, b":/", &parts.join(&b'/'), b"\n"].concat());
     }
     changed

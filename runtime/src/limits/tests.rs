@@ -107,11 +107,21 @@ fn ancestors_on_the_host_count_as_far_as_they_exist() {
 fn a_relative_path_is_below_our_own_cgroup() {
     let own = ("sys/fs/cgroup/memory/engine/memory.limit_in_bytes", "3000\n");
     let files = [V1[0], V1[1], own];
-    for linux in [r#"{"cgroupsPath":"x"}"#, "{}"] {
+    for linux in [r#"{"cgroupsPath":"x"}"#, r#"{"cgroupsPath":"../x"}"#, "{}"] {
         let limits = found(&files, linux, false);
         assert_eq!(memory(&limits).unwrap().0, 3000, "{linux}");
     }
     assert_eq!(memory(&found(&files, r#"{"cgroupsPath":"/x"}"#, false)), None);
+}
+
+#[test]
+fn a_relative_path_is_beside_our_own_cgroup_in_v2() {
+    let own = ("sys/fs/cgroup/system.slice/containerd.service/memory.max", "2000\n");
+    let above = ("sys/fs/cgroup/system.slice/memory.max", "3000\n");
+    for linux in [r#"{"cgroupsPath":"x"}"#, r#"{"cgroupsPath":"../../x"}"#, "{}"] {
+        let limits = found(&[V2[0], V2[1], own, above], linux, false);
+        assert_eq!(memory(&limits).unwrap().0, 3000, "{linux}");
+    }
 }
 
 /// Only the nearest ancestor shows what is above the mount (v1).
