@@ -43,8 +43,8 @@ pub struct RunningProgram {
     pub environment: &'static [&'static CStr],
     /// The environment that the program was started with; none if it cannot be read.
     given: Option<&'static [&'static CStr]>,
-    /// Its directory in proc(5), if it is in other cgroups than we are: in another container.
-    directory: Option<&'static [u8]>,
+    /// What it sees, if it is in other cgroups than we are: in another container.
+    elsewhere: Option<SysRoot<'static>>,
     /// The file that it executes, in that case: we cannot look up the name that it was started by.
     pub file: Option<&'static CStr>,
     /// What cannot be read.
@@ -89,17 +89,18 @@ impl RunningProgram {
         };
         let [arguments, environment] = [arguments, environment].map(Option::unwrap_or_default);
         let is_beside_us = read(pid, "cgroup").ok() == read(sys::process_id(), "cgroup").ok();
-        let directory = (!is_beside_us).then(|| process_dir(pid));
-        let file = directory.map(|_| process_file(pid, "exe"));
+        let elsewhere = (!is_beside_us)
+            .then(|| SysRoot::of_process(process_dir(pid), process_file(pid, "root")));
+        let file = elsewhere.map(|_| process_file(pid, "exe"));
         let warnings = warnings.leak();
-        Ok(Self { pid, go_version, init, arguments, environment, given, directory, file, warnings })
+        Ok(Self { pid, go_version, init, arguments, environment, given, elsewhere, file, warnings })
     }
 
     /// Where its limits are found. `directory` is the one of `--root`, if its loadline has that.
     #[must_use]
     pub const fn sys_root(&self, directory: Option<&'static [u8]>) -> SysRoot<'static> {
-        match (directory, self.directory) {
-            (None, Some(directory)) => SysRoot::of_process(directory),
+        match (directory, self.elsewhere) {
+            (None, Some(root)) => root,
             _ => SysRoot::new(directory),
         }
     }
@@ -132,7 +133,7 @@ impl RunningProgram {
             usage: Usage {
                 memory: counters.memory_use(),
                 peak: counters.peak(),
-                oom_kills: counters.oom_kill_counter().read(),
+                oom_kills: counters.oom_kills(),
                 throttling: counters.throttling(),
             },
             now,
@@ -156,14 +157,16 @@ fn is_loadline(pid: i32) -> bool {
         }
         Ok(())
     };
-    sys::read_parts(process_file(pid, "exe"), b'\n', &mut Vec::new(), &mut find) == Err(FOUND)
+    let file = sys::open(process_file(pid, "exe"));
+    file.and_then(|file| sys::read_parts(file.as_fd(), b'\n', &mut Vec::new(), &mut find))
+        == Err(FOUND)
 }
 
 /// Reads a file about a process.
 fn read(pid: i32, name: &str) -> Result<&'static [u8], Error<'static>> {
     let path = process_file(pid, name);
     let mut content = Vec::new();
-    match sys::read_file(path, &mut content, MAX_FILE) {
+    match sys::open(path).and_then(|file| sys::read_file(file.as_fd(), &mut content, MAX_FILE)) {
         Ok(()) => Ok(content.leak()),
         Err(cause) => Err(Error::UnreadableFile { path: path.to_bytes(), cause }),
     }

@@ -119,12 +119,21 @@ impl<'a> Counters<'a> {
         }
     }
 
+    /// The number of processes that were OOM-killed in the process's own cgroup.
+    pub fn oom_kills(&mut self) -> Option<u64> {
+        self.oom_event(b"oom_kill")
+    }
+
     /// How often all processes of a cgroup were OOM-killed together (`memory.oom.group`). Some
     /// kernels count the first victim of such a kill twice.
     pub fn group_kills(&mut self) -> Option<u64> {
+        self.oom_event(b"oom_group_kill")
+    }
+
+    fn oom_event(&mut self, event: &[u8]) -> Option<u64> {
         let directory = self.limits.memory.controller_dir()?;
         let name = self.oom_events_file()?;
-        procfs::number_field(self.files.read(directory, name).ok()?, b"oom_group_kill")
+        procfs::number_field(self.files.read(directory, name).ok()?, event)
     }
 
     /// The most memory that was ever in use in the cgroup that sets the limit, or in the process's

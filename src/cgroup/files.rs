@@ -2,9 +2,10 @@
 
 use super::limits::{FileProblem, Limit, LimitFile, LimitValue};
 use super::locate::CgroupDirs;
-use super::sysroot::{PathBuffer, SysRoot};
+use super::sysroot::{Location, PathBuffer, SysRoot};
 use crate::sys::{self, Errno};
 use core::ffi::CStr;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// Reads the limit files of a controller in the process's own cgroup and in its ancestors. The first
 /// of the files exists wherever the controller is enabled.
@@ -39,19 +40,20 @@ impl<'a> FileReader<'a> {
 
     /// The path to open for a file in a directory.
     pub fn path(&mut self, directory: &[u8], name: &[u8]) -> Result<&CStr, Errno> {
-        self.path.set_file(directory, name)
+        self.path.set_file(directory, name).map(|location| location.path)
     }
 
     /// Reads a file of a cgroup, without the white space around its content.
     pub fn read(&mut self, directory: &[u8], name: &[u8]) -> Result<&[u8], Errno> {
-        let path = self.path.set_file(directory, name)?;
-        sys::read_file(path, &mut self.content, MAX_CGROUP_FILE)?;
+        let file = open(self.path.set_file(directory, name)?)?;
+        sys::read_file(file.as_fd(), &mut self.content, MAX_CGROUP_FILE)?;
         Ok(self.content.trim_ascii())
     }
 
     /// Reads a file of at most `max` bytes.
     pub fn read_path(&mut self, path: &[u8], max: usize) -> Result<&[u8], Errno> {
-        sys::read_file(self.path.set(path)?, &mut self.content, max)?;
+        let file = open(self.path.set(path)?)?;
+        sys::read_file(file.as_fd(), &mut self.content, max)?;
         Ok(&self.content)
     }
 
@@ -61,13 +63,17 @@ impl<'a> FileReader<'a> {
         path: &[u8],
         visit: &mut dyn FnMut(&[u8]) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
-        sys::read_parts(self.path.set(path)?, b'\n', &mut self.content, visit)
+        let file = open(self.path.set(path)?)?;
+        sys::read_parts(file.as_fd(), b'\n', &mut self.content, visit)
     }
 
     /// Whether a file exists in a directory. Without a name, whether the directory does.
     pub fn exists(&mut self, directory: &[u8], name: &[u8]) -> bool {
         // A path with a slash at its end exists only if it is that of a directory.
-        self.path.set_file(directory, name).is_ok_and(sys::exists)
+        self.path.set_file(directory, name).is_ok_and(|Location { root, path }| match root {
+            Some(root) => sys::find_in_root(root, path).is_ok(),
+            None => sys::exists(path),
+        })
     }
 
     /// Reads the files with this name in a cgroup and in its ancestors, from the leaf up.
@@ -97,6 +103,13 @@ impl<'a> FileReader<'a> {
             Err(error) if error.is_not_found() => LimitValue::Absent,
             Err(error) => LimitValue::Problem(FileProblem::Unreadable(error)),
         }
+    }
+}
+
+fn open(Location { root, path }: Location<'_>) -> Result<OwnedFd, Errno> {
+    match root {
+        Some(root) => sys::open_in_root(root, path),
+        None => sys::open(path),
     }
 }
 

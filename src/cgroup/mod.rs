@@ -149,8 +149,8 @@ pub fn for_each_limit_file(root: &SysRoot<'_>, limits: &Limits, visit: &mut dyn 
         let mut next = leaf_dir;
         while let Some(directory) = next {
             for name in names {
-                if let Ok(path) = path.set_file(directory, name) {
-                    visit(path);
+                if let Ok(location) = path.set_file(directory, name) {
+                    visit(location.path);
                 }
             }
             next = (!directory.is_empty()).then(|| parent_dir(directory));

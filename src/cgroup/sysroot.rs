@@ -50,27 +50,28 @@ pub const DEFAULT_MOUNTINFO: &[u8] = b"1 0 0:1 / /sys/fs/cgroup rw - cgroup2 cgr
 pub struct SysRoot<'a> {
     /// The directory of a captured tree, or that of a process in proc(5).
     directory: Option<&'a [u8]>,
-    is_process: bool,
+    /// The root directory of that process.
+    process_root: Option<&'a CStr>,
 }
 
 impl<'a> SysRoot<'a> {
     /// The running system.
     #[must_use]
     pub const fn system() -> Self {
-        Self { directory: None, is_process: false }
+        Self { directory: None, process_root: None }
     }
 
     /// A captured tree: a directory that contains `proc` and `sys`.
     #[must_use]
     pub const fn at(directory: &'a [u8]) -> Self {
-        Self { directory: Some(directory), is_process: false }
+        Self { directory: Some(directory), process_root: None }
     }
 
-    /// What a process sees that has this directory in proc(5): its own root directory, and itself as
-    /// `/proc/self`.
+    /// What a process sees that has this directory in proc(5): this root directory of its own, and itself
+    /// as `/proc/self`.
     #[must_use]
-    pub const fn of_process(directory: &'a [u8]) -> Self {
-        Self { directory: Some(directory), is_process: true }
+    pub const fn of_process(directory: &'a [u8], root: &'a CStr) -> Self {
+        Self { directory: Some(directory), process_root: Some(root) }
     }
 
     /// A captured tree if there is a directory (`--root`), and the running system otherwise, or if the
@@ -88,6 +89,15 @@ impl<'a> SysRoot<'a> {
     pub const fn is_system(self) -> bool {
         self.directory.is_none()
     }
+}
+
+/// Where to open a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Location<'a> {
+    /// The root directory that the path is in, if that is not ours. Others control what is there.
+    pub root: Option<&'a CStr>,
+    /// The path.
+    pub path: &'a CStr,
 }
 
 /// A path in a [`SysRoot`], in one buffer for file after file.
@@ -110,38 +120,40 @@ impl<'a> PathBuffer<'a> {
     /// # Errors
     /// EINVAL for a path that contains a NUL, as a captured mountinfo can (`\000`). The kernel
     /// never prints one.
-    pub fn set(&mut self, path: &[u8]) -> Result<&CStr, Errno> {
-        self.start(path);
-        self.finish()
+    pub fn set(&mut self, path: &[u8]) -> Result<Location<'_>, Errno> {
+        let root = self.start(path);
+        self.finish(root)
     }
 
     /// The path to open for a file in a directory, or for the directory itself if `name` is empty.
     ///
     /// # Errors
     /// As [`set`](Self::set).
-    pub fn set_file(&mut self, directory: &[u8], name: &[u8]) -> Result<&CStr, Errno> {
-        self.start(directory);
+    pub fn set_file(&mut self, directory: &[u8], name: &[u8]) -> Result<Location<'_>, Errno> {
+        let root = self.start(directory);
         self.bytes.push(b'/');
         self.bytes.extend_from_slice(name);
-        self.finish()
+        self.finish(root)
     }
 
-    fn start(&mut self, path: &[u8]) {
-        let SysRoot { directory, is_process } = self.root;
-        let (between, path) = match path.strip_prefix(SELF) {
-            _ if !is_process => (&b""[..], path),
-            Some(file) => (&b""[..], file),
-            None => (&b"/root"[..], path),
+    fn start(&mut self, path: &[u8]) -> Option<&'a CStr> {
+        let SysRoot { directory, process_root } = self.root;
+        let directory = directory.unwrap_or_default();
+        let (root, directory, path) = match (process_root, path.strip_prefix(SELF)) {
+            (Some(_), Some(file)) => (None, directory, file),
+            (Some(root), None) => (Some(root), &b""[..], path),
+            (None, _) => (None, directory, path),
         };
         self.bytes.clear();
-        for part in [directory.unwrap_or_default(), between, path] {
-            self.bytes.extend_from_slice(part);
-        }
+        self.bytes.extend_from_slice(directory);
+        self.bytes.extend_from_slice(path);
+        root
     }
 
-    fn finish(&mut self) -> Result<&CStr, Errno> {
+    fn finish(&mut self, root: Option<&'a CStr>) -> Result<Location<'_>, Errno> {
         self.bytes.push(0);
-        CStr::from_bytes_with_nul(&self.bytes).map_err(|_| Errno(libc::EINVAL))
+        let path = CStr::from_bytes_with_nul(&self.bytes).map_err(|_| Errno(libc::EINVAL))?;
+        Ok(Location { root, path })
     }
 }
 
@@ -155,14 +167,16 @@ mod tests {
             [(SysRoot::system(), c"/a/b"), (SysRoot::at(b"/captured"), c"/captured/a/b")]
         {
             let mut path = PathBuffer::new(root);
-            assert_eq!(path.set(b"/a/b"), Ok(opened));
-            assert_eq!(path.set_file(b"/a", b"b"), Ok(opened));
+            let expected = Ok(Location { root: None, path: opened });
+            assert_eq!(path.set(b"/a/b"), expected);
+            assert_eq!(path.set_file(b"/a", b"b"), expected);
             assert_eq!(path.set_file(b"/a\0", b"b"), Err(Errno(libc::EINVAL)));
         }
-        let mut path = PathBuffer::new(SysRoot::of_process(b"/proc/7"));
-        assert_eq!(path.set(SELF_CGROUP), Ok(c"/proc/7/cgroup"));
-        assert_eq!(path.set(MEMINFO), Ok(c"/proc/7/root/proc/meminfo"));
-        assert_eq!(path.set_file(b"/sys", b"x"), Ok(c"/proc/7/root/sys/x"));
+        let mut path = PathBuffer::new(SysRoot::of_process(b"/proc/7", c"/proc/7/root"));
+        let location = |root, path| Ok(Location { root, path });
+        assert_eq!(path.set(SELF_CGROUP), location(None, c"/proc/7/cgroup"));
+        assert_eq!(path.set(MEMINFO), location(Some(c"/proc/7/root"), c"/proc/meminfo"));
+        assert_eq!(path.set_file(b"/sys", b"x"), location(Some(c"/proc/7/root"), c"/sys/x"));
         assert!(SysRoot::new(None).is_system() && SysRoot::new(Some(b"/")).is_system());
         assert!(!SysRoot::new(Some(b"/captured")).is_system());
     }

@@ -3,7 +3,7 @@ use super::limits::LimitValue;
 use super::*;
 use crate::sys::Errno;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 const MOUNTINFO: &str = "1 2 0:3 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
@@ -47,6 +47,23 @@ fn an_empty_tree_has_no_limits_and_no_problems() {
     assert_eq!(read_at(tree(&[]).path()), nothing);
     assert_eq!(read_at(Path::new("/nonexistent")), nothing);
     assert_eq!(read_at(tree(&[("proc", "")]).path()), nothing, "ENOTDIR");
+}
+
+#[test]
+fn what_another_process_sees_is_read_in_its_root_directory() {
+    let tree = tree(&[
+        ("7/cgroup", "0::/\n"),
+        ("7/mountinfo", MOUNTINFO),
+        ("root/sys/fs/cgroup/memory.max", "1000\n"),
+        ("secret", "of the host"),
+    ]);
+    let at = |name: &str| tree.path().join(name).into_os_string().into_vec();
+    let high = Path::new("root/sys/fs/cgroup/memory.high");
+    std::os::unix::fs::symlink(tree.path().join("secret"), tree.path().join(high)).unwrap();
+    let (directory, root) = (at("7"), std::ffi::CString::new(at("root")).unwrap());
+    let limits = read(&SysRoot::of_process(&directory, &root));
+    let values: Vec<_> = limits.memory.files.into_iter().map(|it| it.value).collect();
+    assert_eq!(values, [LimitValue::Limit(Bytes(1000)), LimitValue::Absent]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::sys::{self, SignalInfo, is_child};
 use crate::units::parse_integer;
 use core::ffi::c_int;
 use nix::unistd::{Pid, getpgid, getpgrp};
+use std::os::fd::AsFd;
 
 /// The target of a signal to every process that we can see, except for PID 1 (kill(2)).
 pub(super) const ALL: i32 = -1;
@@ -20,7 +21,7 @@ pub(super) const ALL: i32 = -1;
 /// If the kernel has no such list.
 pub(super) fn children() -> Result<Vec<i32>, Error<'static>> {
     let (mut buffer, mut children) = (Vec::new(), Vec::new());
-    let result = sys::read_parts(THREAD_CHILDREN, b' ', &mut buffer, &mut |pid| {
+    let mut add = |pid: &[u8]| {
         // If /proc is of another PID namespace, its numbers are not our children.
         if let Some(pid) = parse_integer(pid).and_then(|pid| i32::try_from(pid).ok())
             && is_child(pid)
@@ -28,7 +29,9 @@ pub(super) fn children() -> Result<Vec<i32>, Error<'static>> {
             children.push(pid);
         }
         Ok(())
-    });
+    };
+    let result = sys::open(THREAD_CHILDREN)
+        .and_then(|file| sys::read_parts(file.as_fd(), b' ', &mut buffer, &mut add));
     let path = THREAD_CHILDREN.to_bytes();
     result.map(|()| children).map_err(|cause| Error::UnreadableFile { path, cause })
 }

@@ -54,14 +54,47 @@ pub fn keep_open(file: OwnedFd) -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(number) }
 }
 
+/// Finds a file below a root directory that others control, without opening it: no link leads out of it.
+///
+/// # Errors
+/// What openat2(2) returns. Linux before 5.6 does not have it (ENOSYS).
+pub fn find_in_root(root: &CStr, path: &CStr) -> Result<OwnedFd, Errno> {
+    let root = open_with(root, libc::O_PATH | libc::O_DIRECTORY)?;
+    // SAFETY: zero is a value of this plain C structure.
+    let mut how: libc::open_how = unsafe { zeroed() };
+    how.flags = c_long::from(libc::O_PATH | libc::O_CLOEXEC).unsigned_abs();
+    how.resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
+    // SAFETY: the path is NUL-terminated, and the structure has the size that is given.
+    let file = unsafe {
+        let (root, size) = (c_long::from(root.as_raw_fd()), size_of_val(&how));
+        libc::syscall(libc::SYS_openat2, root, path.as_ptr(), &raw const how, size)
+    };
+    let file = check(file as c_int)?;
+    // SAFETY: the descriptor is new, so nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(file) })
+}
+
+/// Opens a file for reading below a root directory that others control. Only a regular file is opened: to
+/// open a device may do something.
+///
+/// # Errors
+/// As [`find_in_root`], and what open(2) returns; EINVAL for what is not a regular file.
+pub fn open_in_root(root: &CStr, path: &CStr) -> Result<OwnedFd, Errno> {
+    let file = find_in_root(root, path)?;
+    if file_type(&status(file.as_raw_fd(), c"", libc::AT_EMPTY_PATH)) != libc::S_IFREG {
+        return Err(Errno(libc::EINVAL));
+    }
+    let found = format!("/proc/self/fd/{}\0", file.as_raw_fd());
+    open(CStr::from_bytes_until_nul(found.as_bytes()).unwrap_or_default())
+}
+
 /// Reads a whole file and replaces what is in `buffer`.
 ///
 /// # Errors
-/// What open(2) and read(2) return; EFBIG for a file of more than `limit` bytes; ENOMEM.
-pub fn read_file(path: &CStr, buffer: &mut Vec<u8>, limit: usize) -> Result<(), Errno> {
+/// What read(2) returns; EFBIG for a file of more than `limit` bytes; ENOMEM.
+pub fn read_file(file: BorrowedFd<'_>, buffer: &mut Vec<u8>, limit: usize) -> Result<(), Errno> {
     buffer.clear();
-    let file = open(path)?;
-    while append(file.as_fd(), buffer)? > 0 {
+    while append(file, buffer)? > 0 {
         if buffer.len() > limit {
             return Err(Errno(libc::EFBIG));
         }
@@ -73,9 +106,9 @@ pub fn read_file(path: &CStr, buffer: &mut Vec<u8>, limit: usize) -> Result<(), 
 /// part of more than 64 KiB, it gets the beginning. An empty part at the end is none.
 ///
 /// # Errors
-/// What open(2), read(2) and `visit` return; EFBIG for a file that does not seem to end.
+/// What read(2) and `visit` return; EFBIG for a file that does not seem to end.
 pub fn read_parts(
-    path: &CStr,
+    file: BorrowedFd<'_>,
     separator: u8,
     buffer: &mut Vec<u8>,
     visit: &mut dyn FnMut(&[u8]) -> Result<(), Errno>,
@@ -84,12 +117,11 @@ pub fn read_parts(
     /// More than the largest file has, which is mountinfo: a namespace has at most 100,000 mounts
     /// (fs.mount-max).
     const ENDLESS: usize = 1 << 30;
-    let file = open(path)?;
     let mut part = Vec::new();
     let mut total = 0usize;
     while total < ENDLESS {
         buffer.clear();
-        let read = append(file.as_fd(), buffer)?;
+        let read = append(file, buffer)?;
         if read == 0 {
             return if part.is_empty() { Ok(()) } else { visit(&part) };
         }
@@ -358,6 +390,8 @@ mod tests {
     use std::ffi::CString;
     use std::fs;
     use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
 
     /// The parts of a file with this content.
     fn parts(content: &[u8]) -> Vec<Vec<u8>> {
@@ -366,7 +400,8 @@ mod tests {
         fs::write(&file, content).unwrap();
         let path = CString::new(file.as_os_str().as_bytes()).unwrap();
         let mut found = Vec::new();
-        let result = read_parts(&path, b'\n', &mut b"old".to_vec(), &mut |part| {
+        let file = open(&path).unwrap();
+        let result = read_parts(file.as_fd(), b'\n', &mut b"old".to_vec(), &mut |part| {
             found.push(part.to_vec());
             Ok(())
         });
@@ -387,9 +422,46 @@ mod tests {
     }
 
     #[test]
+    fn nothing_leads_out_of_a_root_directory_and_only_regular_files_are_opened() {
+        let host = tempfile::tempdir().unwrap();
+        let root = host.path().join("root");
+        fs::create_dir_all(root.join("in")).unwrap();
+        fs::write(host.path().join("secret"), "of the host").unwrap();
+        fs::write(root.join("in/file"), "of the container").unwrap();
+        let c_string = |path: &Path| CString::new(path.as_os_str().as_bytes()).unwrap();
+        for (name, target) in [
+            ("absolute", host.path().join("secret")),
+            ("up", "../secret".into()),
+            ("inside", "/in/file".into()),
+            ("magic", "/proc/self/exe".into()),
+        ] {
+            symlink(target, root.join(name)).unwrap();
+        }
+        nix::unistd::mkfifo(&root.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let root = c_string(&root);
+        for (path, content) in [
+            (c"/in/file", Ok("of the container")),
+            (c"/inside", Ok("of the container")),
+            (c"/in/../../secret", Err(libc::ENOENT)),
+            (c"/absolute", Err(libc::ENOENT)),
+            (c"/up", Err(libc::ENOENT)),
+            (c"/magic", Err(libc::ENOENT)),
+            (c"/fifo", Err(libc::EINVAL)),
+            (c"/in", Err(libc::EINVAL)),
+        ] {
+            let mut buffer = [0; 32];
+            let file = open_in_root(&root, path);
+            let found = file.as_ref().map(|file| read_prefix(file.as_fd(), &mut buffer));
+            assert_eq!(found.map_err(|error| error.0), content.map(str::as_bytes), "{path:?}");
+        }
+        assert!(find_in_root(&root, c"/in/").is_ok() && find_in_root(&root, c"/none/").is_err());
+    }
+
+    #[test]
     fn what_the_visitor_returns_ends_the_reading() {
         let mut visits = 0;
-        let result = read_parts(c"/proc/self/status", b'\n', &mut Vec::new(), &mut |_| {
+        let file = open(c"/proc/self/status").unwrap();
+        let result = read_parts(file.as_fd(), b'\n', &mut Vec::new(), &mut |_| {
             visits += 1;
             Err(Errno(libc::EFBIG))
         });
