@@ -96,12 +96,13 @@ impl RunningProgram {
         Ok(Self { pid, go_version, init, arguments, environment, given, elsewhere, file, warnings })
     }
 
-    /// Where its limits are found. `directory` is the one of `--root`, if its loadline has that.
+    /// Where its limits are found. `directory` is the one of `--root`, if its loadline has that. In another
+    /// container, that names a directory there, and nobody may choose one of ours.
     #[must_use]
     pub const fn sys_root(&self, directory: Option<&'static [u8]>) -> SysRoot<'static> {
-        match (directory, self.elsewhere) {
-            (None, Some(root)) => root,
-            _ => SysRoot::new(directory),
+        match self.elsewhere {
+            Some(root) => root,
+            None => SysRoot::new(directory),
         }
     }
 
@@ -180,4 +181,24 @@ fn parse_pid(text: &[u8]) -> Option<i32> {
 fn c_strings(text: &'static [u8]) -> &'static [&'static CStr] {
     let strings = text.split_inclusive(|byte| *byte == 0);
     strings.filter_map(|string| CStr::from_bytes_with_nul(string).ok()).collect::<Vec<_>>().leak()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_container_chooses_no_directory_of_ours() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid: &'static CStr =
+            Box::leak(CString::new(child.id().to_string()).unwrap().into_boxed_c_str());
+        let found = RunningProgram::find(&[pid], "");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let Ok(mut running) = found else { panic!("{pid:?} is not found") };
+        assert_eq!(running.sys_root(Some(b"/x")), SysRoot::at(b"/x"));
+        let elsewhere = SysRoot::of_process(b"/proc/7", c"/proc/7/root");
+        running.elsewhere = Some(elsewhere);
+        assert_eq!(running.sys_root(Some(b"/x")), elsewhere);
+    }
 }

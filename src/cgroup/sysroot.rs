@@ -46,7 +46,7 @@ pub const DEFAULT_MOUNTINFO: &[u8] = b"1 0 0:1 / /sys/fs/cgroup rw - cgroup2 cgr
 
 /// The root directory for `/proc` and `/sys`: that of the running system, a captured tree, or what
 /// another process sees.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SysRoot<'a> {
     /// The directory of a captured tree, or that of a process in proc(5).
     directory: Option<&'a [u8]>,
