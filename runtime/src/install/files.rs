@@ -74,7 +74,7 @@ impl Files {
         directory: &Path,
         is_wanted: impl Fn(&[u8]) -> bool,
     ) -> Result<Vec<Document>, String> {
-        let entries = match fs::read_dir(self.below_root(directory)) {
+        let entries = match self.resolve(directory).and_then(fs::read_dir) {
             Ok(entries) => entries.collect::<io::Result<Vec<_>>>(),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error),
@@ -93,10 +93,11 @@ impl Files {
         self.replace(path, text.as_bytes(), NEW_FILE)
     }
 
-    /// Copies a program that is none of these files to be one of them.
-    pub fn copy_program(&self, program: &Path, to: &Path) -> Result<(), String> {
+    /// Copies a program that is none of these files to be one of them. Returns where it is.
+    pub fn copy_program(&self, program: &Path, to: &Path) -> Result<PathBuf, String> {
         let content = fs::read(program).map_err(|error| failed("read", program, &error))?;
-        self.replace(to, &content, NEW_PROGRAM)
+        self.replace(to, &content, NEW_PROGRAM)?;
+        self.locate(to).map_err(|error| failed("find", to, &error))
     }
 
     fn replace(&self, path: &Path, content: &[u8], new_mode: u32) -> Result<(), String> {
@@ -110,35 +111,44 @@ impl Files {
 
     /// Deletes a file, or the link to it.
     pub fn delete(&self, path: &Path) -> Result<(), String> {
-        fs::remove_file(self.below_root(path)).map_err(|error| failed("delete", path, &error))
+        let remove = || fs::remove_file(self.locate(path)?);
+        remove().map_err(|error| failed("delete", path, &error))
     }
 
-    /// Where a path of the host is. As for the host, there is nothing above the root directory.
-    pub fn below_root(&self, path: &Path) -> PathBuf {
-        let mut below = PathBuf::new();
-        for component in path.components() {
+    /// Where a path of the host is, with all links followed but the last one.
+    pub fn locate(&self, path: &Path) -> io::Result<PathBuf> {
+        let parent = self.resolve(path.parent().unwrap_or(path))?;
+        Ok(path.file_name().map_or(parent.clone(), |name| parent.join(name)))
+    }
+
+    /// Follows symbolic links to the file that they stand for, as the host does: an absolute one begins at
+    /// our root, and there is nothing above that.
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        let mut links = 0;
+        let mut resolved = PathBuf::new();
+        let mut rest = path.to_owned();
+        while let Some(component) = rest.components().next() {
+            let after: PathBuf = rest.components().skip(1).collect();
             match component {
-                Component::Normal(name) => below.push(name),
-                Component::ParentDir => _ = below.pop(),
+                Component::Normal(name) => {
+                    let file = self.root.join(&resolved).join(name);
+                    if file.is_symlink() {
+                        links += 1;
+                        if links > MAX_LINKS {
+                            return Err(io::Error::from_raw_os_error(libc::ELOOP));
+                        }
+                        rest = fs::read_link(file)?.join(after);
+                        continue;
+                    }
+                    resolved.push(name);
+                }
+                Component::ParentDir => _ = resolved.pop(),
+                Component::RootDir => resolved.clear(),
                 _ => {}
             }
+            rest = after;
         }
-        self.root.join(below)
-    }
-
-    /// Follows symbolic links to the file that they stand for. The target of a link is a path on the
-    /// host too, so an absolute one is below our root.
-    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
-        let mut path = path.to_owned();
-        for _ in 0..MAX_LINKS {
-            let file = self.below_root(&path);
-            if !file.is_symlink() {
-                return Ok(file);
-            }
-            path.pop();
-            path.push(fs::read_link(&file)?);
-        }
-        Err(io::Error::from_raw_os_error(libc::ELOOP))
+        Ok(self.root.join(resolved))
     }
 }
 

@@ -133,23 +133,22 @@ pub fn run(command: Command, arguments: &[OsString], own_file: &Path) -> Result<
     let root = canonical(&options.root)?;
     let files = Files::new(root.clone());
     // In a container that sees the host's files in a directory, our file has to be copied there.
-    let copy = files.below_root(Path::new(PLACE_ON_HOST));
     let is_on_host = own_file.starts_with(&root);
-    let own_on_host = if is_on_host { own_file } else { &copy };
-    let program = own_on_host.with_file_name(PROGRAM);
-    let runtime =
-        Runtime { path: path_on_host(&program, &root)?, make_default: options.make_default };
+    let path = if is_on_host { own_file } else { Path::new(PLACE_ON_HOST) };
+    let path = path_on_host(&path.with_file_name(PROGRAM), &root)?;
+    let runtime = Runtime { path, make_default: options.make_default };
     let mut plans = Vec::new();
     for engine in options.engines {
         plans.push((engine, engine.plan(command, &files, &runtime)?));
     }
     let mut output = String::new();
     if options.write && command == Command::Install {
+        let mut own_on_host = own_file.to_owned();
         if !is_on_host {
-            files.copy_program(own_file, Path::new(PLACE_ON_HOST))?;
-            output += &format!("copied to {}\n", escaped(own_on_host));
+            own_on_host = files.copy_program(own_file, Path::new(PLACE_ON_HOST))?;
+            output += &format!("copied to {}\n", escaped(&own_on_host));
         }
-        output += &link_program(own_on_host, &program)?;
+        output += &link_program(&own_on_host, &own_on_host.with_file_name(PROGRAM))?;
     }
     for (engine, plan) in &plans {
         output += &if options.write {

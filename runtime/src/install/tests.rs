@@ -853,6 +853,42 @@ fn a_link_is_followed_and_mode_and_owner_stay() {
 }
 
 #[test]
+fn links_of_directories_are_those_of_the_host() {
+    for target in ["/srv/etc", "../../../../../srv/etc", "/link/../etc"] {
+        let host = Host::with(&[("/srv/etc/conf.d/x", ""), ("/srv/deep/x", "")]);
+        symlink("/srv/deep", host.at("/link")).unwrap();
+        for directory in ["/etc/docker", "/etc/crio", "/etc/containers"] {
+            fs::create_dir_all(host.at(directory).parent().unwrap()).unwrap();
+            symlink(target, host.at(directory)).unwrap();
+        }
+        host.write("/srv/etc/daemon.json", "{}");
+        host.write(
+            "/srv/etc/crio.conf",
+            "[crio.runtime.runtimes.runc]\nmonitor_path = \"/monitor\"\n",
+        );
+        host.install("--docker --crio --podman");
+        assert!(host.read("/srv/etc/daemon.json").unwrap().contains("loadline"), "{target}");
+        let crio = host.read("/srv/etc/crio.conf.d/10-loadline.conf").unwrap();
+        assert!(crio.contains("/monitor"), "{crio}");
+        host.uninstall("--crio --podman");
+        assert!(host.read("/srv/etc/crio.conf.d/10-loadline.conf").is_none());
+        assert!(host.read("/srv/etc/containers.conf.d/loadline.conf").is_none());
+    }
+    // The program is copied to where the host finds it.
+    let host = Host(tempfile::tempdir().unwrap());
+    host.write("/var/usrlocal/bin/x", "");
+    fs::create_dir(host.at("/usr")).unwrap();
+    symlink("/var/usrlocal", host.at("/usr/local")).unwrap();
+    let own = tempfile::NamedTempFile::new().unwrap();
+    let root = host.0.path().as_os_str().to_owned();
+    let arguments = ["--docker".into(), "--write".into(), "--root".into(), root];
+    run(Command::Install, &arguments, own.path()).unwrap();
+    let copied = host.at("/var/usrlocal/bin/loadline-runtime");
+    assert!(copied.is_file() && copied.with_file_name(PROGRAM).is_symlink());
+    assert!(host.read(DOCKER).unwrap().contains(LINK));
+}
+
+#[test]
 fn links_that_lead_nowhere_are_an_error() {
     let host = Host::with(&[]);
     fs::create_dir_all(host.at("/etc/docker")).unwrap();
