@@ -13,6 +13,7 @@ use loadline::cgroup::limits::{CgroupVersion, Limits, RuntimeError, RuntimeQuota
 use loadline::options::Options;
 use loadline::policy::{self, Plan};
 use loadline::report::{ExplainedProgram, Explanation};
+use loadline::text::{Escaped, Quoted};
 use loadline::{cli, env, golang, wrapped};
 use serde_json::json;
 use std::ffi::{CString, OsStr};
@@ -209,7 +210,10 @@ fn annotated(
         }
         match settings::variable(option, value) {
             Ok(variable) => variables.push(variable),
-            Err(problem) => warnings.push(format!("annotation {key}: {problem}")),
+            Err(problem) => {
+                // Kubernetes and engines restrict what it is, but a bundle need not come from them.
+                warnings.push(format!("annotation {}: {problem}", Escaped(key.as_bytes())));
+            }
         }
     }
     c_strings(variables.into_iter())
@@ -229,8 +233,8 @@ fn wanted_init(
         Some("true") => true,
         Some("false") => false,
         Some(value) => {
-            warnings
-                .push(format!("annotation {annotation}: expected true or false, not {value:?}"));
+            let value = Quoted(value.as_bytes());
+            warnings.push(format!("annotation {annotation}: expected true or false, not {value}"));
             settings.init
         }
     };

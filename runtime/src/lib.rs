@@ -76,6 +76,12 @@ fn explain(bundle: &Path, format: Format) -> u8 {
         Ok(decision) => decision,
         Err(error) => return fail(&error),
     };
+    // The explanation has the others.
+    let explained = &decision.explanation.plan.warnings;
+    let explained: Vec<_> = explained.iter().map(ToString::to_string).collect();
+    for warning in decision.warnings.iter().filter(|warning| !explained.contains(warning)) {
+        warn(warning);
+    }
     if let Some(reason) = decision.left_alone {
         warn(&format!("{}: left as it is: {reason}", bundle.display()));
     }

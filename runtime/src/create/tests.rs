@@ -90,6 +90,20 @@ fn a_bad_annotation_is_a_warning() {
 }
 
 #[test]
+fn an_annotation_fakes_no_line() {
+    let annotated =
+        r#","annotations":{"loadline.a\nb\u001b[31m":"1","loadline.init":"\u001b\u202e\n"}"#;
+    let warnings = decided(&bundle(SERVICE, annotated), &Settings::default()).warnings;
+    assert_eq!(
+        warnings,
+        [
+            r"annotation loadline.a\x0ab\x1b[31m: there is no such setting",
+            r#"annotation loadline.init: expected true or false, not "\x1b\u{202e}\x0a""#,
+        ]
+    );
+}
+
+#[test]
 fn sandboxes_are_left_alone() {
     for (name, value) in SANDBOX {
         let annotation = format!(r#","annotations":{{"{name}":"{value}"}}"#);

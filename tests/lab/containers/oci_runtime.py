@@ -177,7 +177,7 @@ def bundle(name, change=lambda spec: None):
 
 
 def passed_on():
-    """All other calls are runc's."""
+    """All other calls are runc's, and so is the order of the arguments."""
     for arguments in (["--version"], ["--help"], ["list"], ["state", "none"], ["nope"]):
         ours, theirs = (subprocess.run([runtime, *arguments], capture_output=True, text=True, cwd=HOME)
                         for runtime in (LINK, "runc"))
@@ -185,6 +185,12 @@ def passed_on():
         said = [times.sub("", it.stdout.replace("loadline-runc", "runc") + it.stderr) for it in (ours, theirs)]
         yield (ours.returncode == theirs.returncode and said[0].splitlines()[-1:] == said[1].splitlines()[-1:],
                f"runc {' '.join(arguments)}: the same exit code {ours.returncode} and output")
+    directory = bundle("after")
+    call = [LINK, "run", f"{CGROUP}-after", "--bundle", directory]
+    ran = subprocess.Popen(call, stdout=subprocess.PIPE, text=True, cwd=HOME)
+    report = json.loads(ran.stdout.readline() or "{}")
+    subprocess.run([LINK, "kill", f"{CGROUP}-after", "TERM"])
+    yield equal((report.get("Environment"), ran.wait()), (EXPECTED, STATUS), "runc run ID --bundle DIR: is given the variables")
 
 
 def never_in_the_way():
@@ -299,6 +305,10 @@ def explained():
     subprocess.run([LINK, "kill", f"{CGROUP}-explained", "TERM"], check=True)
     yield equal(report["Environment"], EXPECTED, f"{title}: what the program gets from runc run")
     yield equal(ran.wait(), STATUS, f"{title}: the exit code is the program's")
+    directory = bundle("annotated", lambda spec: spec.update(annotations={"loadline.nope": "1"}))
+    said = subprocess.run([INSTALLED, "explain", directory], capture_output=True, text=True)
+    yield equal(said.stderr, "loadline-runtime: annotation loadline.nope: there is no such setting\n",
+                f"{title}: what is wrong with an annotation")
 
 
 def installed_by_a_daemonset():
