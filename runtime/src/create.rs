@@ -10,7 +10,7 @@ use core::time::Duration;
 use loadline::cgroup::SysRoot;
 use loadline::cgroup::go_runtime::MountRule;
 use loadline::cgroup::limits::{CgroupVersion, Limits, RuntimeError, RuntimeQuota};
-use loadline::options::Options;
+use loadline::options::{OnResize, Options};
 use loadline::policy::{self, Plan};
 use loadline::report::{ExplainedProgram, Explanation};
 use loadline::text::{Escaped, Quoted};
@@ -45,7 +45,7 @@ const SANDBOX: [(&str, &str); 3] = [
 pub struct Decision {
     /// The configuration with what was decided; none if it stays as it is.
     pub edited: Option<String>,
-    /// Why the configuration stays as it is, whatever was decided.
+    /// Why the variables stay as they are, whatever was decided.
     pub left_alone: Option<String>,
     /// What to tell the user.
     pub warnings: Vec<String>,
@@ -116,7 +116,8 @@ fn decide_for(
     let mut warnings = Vec::new();
 
     // The first entry for a variable counts: the container's, then its annotations', then the host's.
-    let mut variables = c_strings(command.env.iter().map(|(entry, _)| entry.clone()));
+    let own_variables = c_strings(command.env.iter().map(|(entry, _)| entry.clone()));
+    let mut variables = own_variables.clone();
     let go_env = env::go_env(&variables);
     let search_path = env::lookup(&variables, "PATH");
     variables.extend(annotated(&config, settings, &mut warnings));
@@ -125,8 +126,8 @@ fn decide_for(
     let args = c_strings(command.args.iter().cloned());
     let is_loadline = args.first().is_some_and(|name| file_name(name) == "loadline");
     let arguments = args.get(1..).filter(|_| is_loadline).unwrap_or_default();
-    let cli::Request { options, warnings: invalid, .. } =
-        cli::parse(arguments.to_vec().leak(), &variables);
+    let arguments = &*arguments.to_vec().leak();
+    let cli::Request { options, warnings: invalid, .. } = cli::parse(arguments, &variables);
     let Options { tuning, .. } = options;
 
     let root = SysRoot::system();
@@ -157,25 +158,33 @@ fn decide_for(
         },
         oom_group: None,
     };
-    let left_alone = sandbox(&config);
-    let edited = if left_alone.is_some() {
-        None
-    } else {
-        let init = wanted_init(&config, settings, &command, &mounts, &mut warnings);
-        edit(text, &config, &command, plan, init.as_ref())
-    };
+    let mut left_alone = sandbox(&config);
+    let mut init = None;
+    let mut assignments = Vec::new();
+    if left_alone.is_none() {
+        init = wanted_init(&config, settings, &command, &mounts, &mut warnings);
+        // Of the host's settings and the annotations it knows nothing.
+        let in_container = cli::parse(arguments, &own_variables).options;
+        let acts = matches!(in_container.on_resize, OnResize::Signal(_) | OnResize::Exit);
+        if acts && (is_loadline || init.is_some()) {
+            // What is set already is not its own, and it does not act if that does not fit any more.
+            left_alone = Some("its loadline sets the variables, because of --on-resize".to_owned());
+        } else {
+            assignments = env::assignments(plan);
+        }
+    }
+    let edited = edit(text, &config, &command, &assignments, init.as_ref());
     Ok(Decision { edited, left_alone, warnings, explanation })
 }
 
-/// The configuration with the variables of a plan, and with an init. None if neither changes it.
+/// The configuration with these variables, and with an init. None if neither changes it.
 fn edit(
     text: &str,
     config: &Config<'_>,
     command: &Command<'_>,
-    plan: &Plan<'_>,
+    assignments: &[CString],
     init: Option<&Init>,
 ) -> Option<String> {
-    let assignments = env::assignments(plan);
     if assignments.is_empty() && init.is_none() {
         return None;
     }

@@ -75,6 +75,31 @@ fn options_of_loadline_in_the_container_count() {
     assert_eq!(environment(&bundle(process, ""), &Settings::default()), ["GOMEMLIMIT=209715200"]);
 }
 
+/// It would take the values for the user's, and do nothing if limits change.
+#[test]
+fn a_loadline_that_acts_on_new_limits_sets_the_variables_itself() {
+    let file = init_file();
+    let with_init = Settings { init: true, init_path: file.path().into(), ..Settings::default() };
+    let on_host =
+        Settings { variables: vec![c"LOADLINE_ON_RESIZE=exit".to_owned()], ..Settings::default() };
+    let without = Settings::default();
+    for (args, env, settings, count) in [
+        (r#""/loadline","--on-resize=exit","--","/x""#, "A=1", &without, 1),
+        (r#""/loadline","/x""#, "LOADLINE_ON_RESIZE=signal:USR1", &without, 1),
+        (r#""/loadline","/x""#, "LOADLINE_ON_RESIZE=log", &without, 3),
+        (r#""/loadline","/x""#, "A=1", &on_host, 3),
+        (r#""/x""#, "LOADLINE_ON_RESIZE=exit", &without, 3),
+        (r#""/x""#, "LOADLINE_ON_RESIZE=exit", &with_init, 1),
+    ] {
+        let process = format!(r#"{{"args":[{args}],"env":["{env}"]}}"#);
+        let bundle = bundle(&process, "");
+        assert_eq!(environment(&bundle, settings).len(), count, "{process}");
+        let decision = decided(&bundle, settings);
+        assert_eq!(decision.left_alone.is_some(), count == 1);
+        assert_eq!(decision.edited.is_some(), count > 1 || settings.init);
+    }
+}
+
 #[test]
 fn a_bad_annotation_is_a_warning() {
     let annotated = r#","annotations":{"loadline.nope":"1","loadline.memory-ratio":"x"}"#;
