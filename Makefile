@@ -49,8 +49,10 @@ SMALL := RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zunstable-options -Cpanic=immediate-abort
 # The plain build uses the standard library as it comes. Any stable toolchain can make it.
 PLAIN := RUSTFLAGS="$(LINK) $(STARTUP) $(REMAP)" $(CARGO) build --release --locked \
          --target $(TRIPLE) --target-dir target/plain-build --bin loadline
-# The OCI runtime runs on hosts for some milliseconds, so its size matters little.
+# The OCI runtime runs on hosts for some milliseconds, so its size matters little. A panic must not keep a
+# container from starting, so it ends one thread only.
 RUNTIME := RUSTFLAGS="$(LINK) $(REMAP)" $(CARGO) build --release --locked --target $(TRIPLE) \
+           --config 'profile.release.panic="unwind"' \
            --target-dir target/runtime-build --package loadline-runtime --bin loadline-runtime
 
 .NOTPARALLEL:

@@ -49,6 +49,8 @@ def check(file, machine, small):
     yield fits(headers, LARGEST_PAGE[machine]), f"may be mapped in pages of {LARGEST_PAGE[machine]:,} bytes"
     yield b".symtab\0" not in data, "stripped"
     yield b"/.cargo/" not in data and b"/.rustup/" not in data, "no path of the building machine"
+    if "runtime" in file.name:
+        yield b"\0.gcc_except_table\0" in data, "a panic ends one thread only (unwinding)"
     if small:
         code = [size for k, f, _, _, _, size, *_ in headers if k == PT_LOAD and f & PF_X]
         yield len(code) == 2, f"code that an idle init does not need is in a segment of its own: {code} bytes"

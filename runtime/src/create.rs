@@ -20,6 +20,7 @@ use std::ffi::{CString, OsStr};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
@@ -59,34 +60,48 @@ pub fn prepare(create: &Create, settings: &Settings, log: &Log) {
     let path = |bytes| Path::new(OsStr::from_bytes(bytes));
     let bundle = path(create.bundle);
     let file = create.config.map_or_else(|| bundle.join(bundle::CONFIG), |file| path(file).into());
-    let (sender, receiver) = mpsc::channel();
-    let decide = {
+    let decision = in_time({
         let (create, file, settings) = (create.clone(), file.clone(), settings.clone());
         move || {
-            let decision = decide_for(bundle, &file, &settings, create.systemd_cgroup, create.id);
-            let result = decision.map(|decision| (decision.edited, decision.warnings));
-            // Nobody waits for it any more if it took too long.
-            let _ = sender.send(result);
+            let decision = decide_for(bundle, &file, &settings, create.systemd_cgroup, create.id)?;
+            Ok((decision.edited, decision.warnings))
         }
+    });
+    let (edited, warnings) = match decision {
+        Ok(decision) => decision,
+        Err(error) => return log.warn(&error),
     };
-    // A file system that does not answer must not keep the container from starting.
-    if let Err(error) = thread::Builder::new().spawn(decide) {
-        return log.warn(&format!("cannot start a thread: {error}"));
+    for warning in warnings {
+        log.warn(&warning);
     }
-    match receiver.recv_timeout(PATIENCE) {
-        Ok(Ok((edited, warnings))) => {
-            for warning in warnings {
-                log.warn(&warning);
-            }
-            if let Some(text) = edited
-                && let Err(error) = bundle::write(&file, &text)
-            {
-                log.warn(&error);
-            }
-        }
-        Ok(Err(error)) => log.warn(&error),
-        Err(_) => log.warn(&format!("no decision within {} ms", PATIENCE.as_millis())),
+    if let Some(text) = edited
+        && let Err(error) = bundle::write(&file, &text)
+    {
+        log.warn(&error);
     }
+}
+
+/// Makes a decision in a thread. Neither a file system that does not answer nor a panic must keep the
+/// container from starting.
+fn in_time<T: Send + 'static>(
+    decide: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    let (sender, receiver) = mpsc::channel();
+    let decide = move || {
+        let result = catch_unwind(AssertUnwindSafe(decide)).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or(panic.downcast_ref::<&str>().copied());
+            Err(format!("internal error: {}", text.unwrap_or_default()))
+        });
+        // Nobody waits for it any more if it took too long.
+        let _ = sender.send(result);
+    };
+    thread::Builder::new()
+        .spawn(decide)
+        .map_err(|error| format!("cannot start a thread: {error}"))?;
+    receiver
+        .recv_timeout(PATIENCE)
+        .map_err(|_| format!("no decision within {} ms", PATIENCE.as_millis()))?
 }
 
 /// Decides for a bundle, whose cgroup is one that runc makes itself, or one of systemd if its path says so.

@@ -56,6 +56,8 @@ pub fn run(arguments: &[&'static CStr]) -> u8 {
             let (settings, problems) = Settings::read(Path::new(settings::FILE));
             if let Some(create) = &call.create {
                 let log = log::Log::new(create);
+                // What it says is in the log, and standard error is the runtime's.
+                std::panic::set_hook(Box::new(|_| {}));
                 for problem in &problems {
                     log.warn(problem);
                 }

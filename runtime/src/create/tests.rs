@@ -243,6 +243,20 @@ fn an_init_that_is_not_pid_1_adopts_orphans() {
 }
 
 #[test]
+fn a_decision_that_takes_too_long_or_panics_is_an_error() {
+    let late = in_time(|| {
+        thread::sleep(2 * PATIENCE);
+        Ok(())
+    });
+    assert_eq!(late, Err("no decision within 500 ms".to_owned()));
+    let panicked = in_time::<()>(|| panic!("in a test"));
+    assert_eq!(panicked, Err("internal error: in a test".to_owned()));
+    let panicked = in_time::<()>(|| Err(format!("{:?}", Vec::<u8>::new().remove(0))));
+    assert!(panicked.unwrap_err().starts_with("internal error: removal index"));
+    assert_eq!(in_time(|| Ok(1)), Ok(1));
+}
+
+#[test]
 fn a_bundle_is_edited_in_place_or_not_at_all() {
     let log = tempfile::NamedTempFile::new().unwrap();
     let log_name: &'static [u8] = log.path().as_os_str().as_bytes().to_vec().leak();
