@@ -31,8 +31,9 @@ use command_line::Request;
 use core::ffi::CStr;
 use loadline::options::Format;
 use loadline::report::{JsonReport, TextReport};
+use loadline::sys;
 use settings::Settings;
-use std::io::{Write, stderr, stdout};
+use std::io::{Write, stdout};
 use std::path::Path;
 
 /// The exit code of an error of our own.
@@ -100,9 +101,14 @@ fn print(text: &str) -> u8 {
     }
 }
 
+/// Writes a line to standard error, or drops it: a pipe that is full or that nobody reads must not keep a
+/// container from starting.
 fn warn(message: &str) {
+    // The SIGPIPE of a failed write is taken back only while it is blocked.
+    let Ok(mask) = sys::block_all_signals() else { return };
     // There is nowhere else to say it.
-    let _ = writeln!(stderr(), "loadline-runtime: {message}");
+    let _ = sys::write_stderr(format!("loadline-runtime: {message}\n").as_bytes());
+    let _ = sys::set_signal_mask(mask);
 }
 
 fn fail(message: &str) -> u8 {

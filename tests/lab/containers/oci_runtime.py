@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """loadline-runtime as the OCI runtime of Docker, Podman and runc's own bundles: the images are as they are."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -254,6 +255,24 @@ def never_in_the_way():
            f"{title}: a bundle on a read-only file system: {done.stderr.strip()}")
 
 
+def nobody_reads():
+    """Standard error is a pipe without a reader, or full. There is something to say, and then runc is to run."""
+    for title in ("nobody reads standard error", "standard error is full"):
+        reader, writer = os.pipe()
+        if title.startswith("nobody"):
+            os.close(reader)
+        else:
+            os.set_blocking(writer, False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    os.write(writer, b"x")
+            os.set_blocking(writer, True)
+        call = [LINK, "--runtime", "/bin/echo", "create", "--bundle", "/none", "id"]
+        done = subprocess.run(call, stdout=subprocess.PIPE, stderr=writer, text=True, timeout=60)
+        os.close(writer)
+        yield equal((done.returncode, done.stdout), (0, "create --bundle /none id\n"), f"{title}: the runtime is executed")
+
+
 def without_root():
     """As rootless engines call it: another user, whose bundle it is."""
     title = "another user"
@@ -354,5 +373,5 @@ if __name__ == "__main__":
     suite.main("oci-runtime", {"dockerd": "docker.io", "docker": "docker-cli", "podman": "podman", "runc": "runc",
                                "strace": "strace"}, [
         unchanged_image, values_that_are_set, limit_of_the_pod, restarted, with_podman, with_an_init, passed_on,
-        never_in_the_way, without_root, opens_nothing_else, explained, installed_by_a_daemonset,
+        never_in_the_way, nobody_reads, without_root, opens_nothing_else, explained, installed_by_a_daemonset,
         uninstalled], prepare)
