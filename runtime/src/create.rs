@@ -26,7 +26,7 @@ use std::sync::mpsc;
 use std::thread;
 
 /// How long a decision may take. It takes a millisecond, unless a file system does not answer.
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where loadline is in a container that gets it as its init. /dev is a tmpfs in every container, so this
 /// works with a read-only root filesystem, and leaves no empty file in the image.
@@ -60,7 +60,7 @@ pub fn prepare(create: &Create, settings: &Settings, log: &Log) {
     let path = |bytes| Path::new(OsStr::from_bytes(bytes));
     let bundle = path(create.bundle);
     let file = create.config.map_or_else(|| bundle.join(bundle::CONFIG), |file| path(file).into());
-    let decision = in_time({
+    let decision = in_time(PATIENCE, {
         let (create, file, settings) = (create.clone(), file.clone(), settings.clone());
         move || {
             let decision = decide_for(bundle, &file, &settings, create.systemd_cgroup, create.id)?;
@@ -84,6 +84,7 @@ pub fn prepare(create: &Create, settings: &Settings, log: &Log) {
 /// Makes a decision in a thread. Neither a file system that does not answer nor a panic must keep the
 /// container from starting.
 fn in_time<T: Send + 'static>(
+    patience: Duration,
     decide: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
     let (sender, receiver) = mpsc::channel();
@@ -100,8 +101,8 @@ fn in_time<T: Send + 'static>(
         .spawn(decide)
         .map_err(|error| format!("cannot start a thread: {error}"))?;
     receiver
-        .recv_timeout(PATIENCE)
-        .map_err(|_| format!("no decision within {} ms", PATIENCE.as_millis()))?
+        .recv_timeout(patience)
+        .map_err(|_| format!("no decision within {} ms", patience.as_millis()))?
 }
 
 /// Decides for a bundle, whose cgroup is one that runc makes itself, or one of systemd if its path says so.
