@@ -56,7 +56,7 @@ RUNTIME := RUSTFLAGS="$(LINK) $(REMAP)" $(CARGO) build --release --locked --targ
            --target-dir target/runtime-build --package loadline-runtime --bin loadline-runtime
 
 .NOTPARALLEL:
-.PHONY: help artifact plain fork runtime demo check test lint bench release image packages clean
+.PHONY: help artifact plain fork runtime demo check test lint bench release image packages sbom checksums notes clean
 
 help:
 	@sed -n '1,3s/^# *//p' Makefile
@@ -108,7 +108,6 @@ release: $(RELEASED:%=dist/loadline-linux-%) $(RELEASED:%=dist/loadline-runtime-
 dist/loadline-runtime-linux-%: FORCE
 	@$(MAKE) --no-print-directory runtime ARCH=$* OUT=target/artifact/$*
 	@tests/lab/install-atomic target/artifact/$*/loadline-runtime $@
-	@cd dist && sha256sum $(@F) > $(@F).sha256
 
 # The small build if the standard library's source can be had, otherwise the plain build.
 dist/loadline-linux-%: FORCE
@@ -119,8 +118,7 @@ dist/loadline-linux-%: FORCE
 	    echo 'release: the plain build, because the source of the standard library is missing'; \
 	fi && \
 	$(MAKE) --no-print-directory $$build ARCH=$* OUT=target/artifact/$* && \
-	tests/lab/install-atomic target/artifact/$*/$$built $@ && \
-	cd dist && sha256sum $(@F) > $(@F).sha256
+	tests/lab/install-atomic target/artifact/$*/$$built $@
 
 # An image with nothing but /loadline, for COPY --from and for init containers.
 image: $(RELEASED:%=dist/loadline-linux-%)
@@ -128,6 +126,18 @@ image: $(RELEASED:%=dist/loadline-linux-%)
 
 packages: release
 	@for arch in $(RELEASED); do packaging/build $$arch || exit; done
+
+# What the released files consist of, for users and for scanners.
+sbom: release image packages
+	@packaging/sbom.py dist/loadline.cdx.json
+
+# One file for all others in dist, which is everything that is published.
+checksums: sbom
+	@cd dist && sha256sum $$(LC_ALL=C ls | grep --invert-match '^SHA256SUMS') > SHA256SUMS
+
+# The section of the changelog, which the release on GitHub shows.
+notes:
+	@packaging/notes.py target/notes.md
 
 FORCE:
 

@@ -61,7 +61,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("reproducible: stopped by SIGTERM"))
     # Packages are built again by their own suite.
     released = sorted(file for file in (TOP / "dist").iterdir()
-                      if "-linux-" in file.name and file.suffix != ".sha256" or file.name == "loadline-image.tar")
+                      if "-linux-" in file.name or file.name == "loadline-image.tar")
     if not released:
         sys.exit("reproducible: dist is empty: `make release image` fills it")
     with tempfile.TemporaryDirectory(prefix="loadline-built-elsewhere-") as scratch:
