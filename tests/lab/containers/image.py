@@ -4,26 +4,16 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
-import time
-import urllib.error
-import urllib.request
 
+import registry
 import suite
 from container import CPUS, LIMITS, MEMORY, equal, variables
 from docker import Docker, docker as run_docker, start_daemon
-from suite import HOME, INSIDE, LAB, PATIENCE, TOP
+from suite import HOME, INSIDE, TOP
 
 ARCHIVE = TOP / "dist/loadline-image.tar"
-REGISTRY_PROGRAM = LAB / "docker-registry/usr/bin/docker-registry"
 RELEASED = {"amd64": TOP / "dist/loadline-linux-amd64", "arm64": TOP / "dist/loadline-linux-arm64"}
-REGISTRY_CONFIG = """
-version: 0.1
-log: {{level: error}}
-storage: {{filesystem: {{rootdirectory: {root}}}}}
-http: {{addr: "{address}"}}
-"""
 
 # Set by `prepare`.
 image = None
@@ -39,24 +29,7 @@ class FromTheRegistry(Docker):
 
 def prepare():
     global image
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    config = HOME / "registry.yml"
-    config.write_text(REGISTRY_CONFIG.format(root=HOME / "registry", address=address), encoding="utf-8")
-    with open(HOME / "registry.log", "w", encoding="utf-8") as log:
-        subprocess.Popen([REGISTRY_PROGRAM, "serve", config], stdout=log, stderr=log)
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            urllib.request.urlopen(f"http://{address}/v2/", timeout=PATIENCE).close()
-            break
-        except (urllib.error.URLError, ConnectionError):
-            # It has no other way to tell that it listens.
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-    image = f"{address}/loadline:1.0"
+    image = f"{registry.start(HOME)}/loadline:1.0"
     start_daemon(HOME)
 
 
@@ -65,8 +38,10 @@ def skopeo(*arguments):
 
 
 def pushed():
-    skopeo("copy", "--all", "--preserve-digests", "--dest-tls-verify=false", f"oci-archive:{ARCHIVE}", f"docker://{image}")
-    index = json.loads(skopeo("inspect", "--raw", "--tls-verify=false", f"docker://{image}"))
+    name, _, tag = image.rpartition(":")
+    # In capitals, as the name of an owner may be.
+    done = subprocess.run([TOP / "packaging/push", name.upper(), tag], check=True, stdout=subprocess.PIPE, text=True)
+    index = json.loads(skopeo("inspect", "--raw", f"docker://{image}"))
     platforms = [it["platform"] for it in index["manifests"]]
     yield equal(platforms, [{"architecture": name, "os": "linux"} for name in RELEASED],
                 "the registry has the image of each architecture")
@@ -74,9 +49,10 @@ def pushed():
     layout.mkdir()
     subprocess.run(["tar", "--extract", "--file", ARCHIVE, "--directory", layout], check=True)
     digest = json.loads((layout / "index.json").read_text())["manifests"][0]["digest"]
-    found = skopeo("inspect", "--format={{.Digest}}", "--tls-verify=false", f"docker://{image}").strip()
+    found = skopeo("inspect", "--format={{.Digest}}", f"docker://{image}").strip()
     yield equal(found, digest, "the digest is that of the archive")
-    labels = json.loads(skopeo("inspect", "--config", "--tls-verify=false", f"docker://{image}"))["config"]
+    yield equal(done.stdout, f"name={name}\ndigest={digest}\n", "packaging/push prints the name in lower case and the digest")
+    labels = json.loads(skopeo("inspect", "--config", f"docker://{image}"))["config"]
     yield equal(labels["Entrypoint"], ["/loadline"], "the entry point is loadline")
     yield equal(labels["Labels"]["org.opencontainers.image.licenses"], "MIT", "a label names the license")
 
@@ -127,4 +103,4 @@ def installed():
 if __name__ == "__main__":
     suite.main("image", {"dockerd": "docker.io", "docker": "docker-cli", "skopeo": "skopeo"},
                [pushed, pulled, copied_from, installed], prepare,
-               setup=[TOP / "tests/lab/unpack", "docker-registry", "usr/bin/docker-registry"])
+               setup=registry.SETUP)
