@@ -148,7 +148,8 @@ def describe(dist):
                 of_file(file, ComponentType.APPLICATION, version), [*linked.values(), *libraries])
     released = [*programs.values()]
     for archive in dist.glob("loadline-image.tar"):
-        of_image = of_file(archive, ComponentType.CONTAINER, version, purl=PackageURL("oci", None, "loadline", digest(archive)))
+        purl = PackageURL("oci", None, "loadline", digest(archive))
+        of_image = of_file(archive, ComponentType.CONTAINER, version, purl=purl)
         released.append(add(of_image, [it for (name, _), it in programs.items() if name == "loadline"]))
     for package in sorted(it for it in dist.iterdir() if it.suffix in (".deb", ".rpm", ".apk")):
         released.append(add(of_file(package, ComponentType.FILE, version), [program_in(package, programs)]))

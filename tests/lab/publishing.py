@@ -61,7 +61,8 @@ def names(directory):
 
 def sums():
     listed = [line.split()[1] for line in (DIST / SUMS).read_text(encoding="utf-8").splitlines()]
-    yield equal(listed, [it for it in names(DIST) if not it.startswith(SUMS)], "SHA256SUMS has every other file in dist")
+    others = [it for it in names(DIST) if not it.startswith(SUMS)]
+    yield equal(listed, others, "SHA256SUMS has every other file in dist")
     good, text = said("sha256sum", "--check", "--strict", SUMS, cwd=DIST)
     yield good, "sha256sum --check" if good else text
     with tempfile.TemporaryDirectory() as scratch:
@@ -160,18 +161,23 @@ def lock_file():
         subprocess.run(["cargo", "--quiet", "update", "--package", crate, "--precise", other], cwd=copy, check=True)
         subprocess.run(["packaging/sbom.py", f"dist/{SBOM}"], cwd=copy, check=True, stdout=subprocess.DEVNULL)
         after = dict(in_sbom(read_sbom(copy / "dist"), program)[0])
-        yield equal(after, before | {crate: other}, f"a version in Cargo.lock changes the SBOM: {crate} {before[crate]}")
+        yield before[crate] != other, f"{crate} has the version {before[crate]}"
+        yield equal(after, before | {crate: other}, f"with {crate} {other} in Cargo.lock, the SBOM has that")
 
 
+ONE = "## {0} - 2026-01-02\n\nIt.\n"
+HEADINGS = 'CHANGELOG.md has {1} headings "## {0} - YEAR-MONTH-DAY", not one'
+# The changelog for the version {0}, arguments, and the notes or the error.
 NOTES = {
-    "the section of the version": ("# Changelog\n\n## 0.2.0 - 2026-02-01\n\nNew.\n\n## {0} - 2026-01-02\n\n### Added\n\n- It.\n"
-                                   "\n## 0.0.1 - 2026-01-01\n\nOld.\n", [], "### Added\n\n- It.\n"),
-    "the tag": ("## {0} - 2026-01-02\n\nIt.\n", ["--tag", "v{0}"], "It.\n"),
-    "another tag": ("## {0} - 2026-01-02\n\nIt.\n", ["--tag", "{0}"], "the tag is {0}, but Cargo.toml has the version {0}"),
-    "no section": ("## Unreleased\n\nIt.\n", [], 'CHANGELOG.md has 0 headings "## {0} - YEAR-MONTH-DAY", not one'),
-    "a section without a date": ("## {0}\n\nIt.\n", [], 'CHANGELOG.md has 0 headings "## {0} - YEAR-MONTH-DAY", not one'),
-    "two sections": ("## {0} - 2026-01-02\n\nIt.\n" * 2, [], 'CHANGELOG.md has 2 headings "## {0} - YEAR-MONTH-DAY", not one'),
-    "an empty section": ("## {0} - 2026-01-02\n\n## 0.0.1 - 2026-01-01\n", [], "the section for {0} in CHANGELOG.md is empty"),
+    "the section of the version": (f"# Changelog\n\n## 9.0.0 - 2026-02-01\n\nNew.\n\n{ONE}\n### Added\n\n- That.\n"
+                                   "\n## 0.0.1 - 2026-01-01\n\nOld.\n", [], "It.\n\n### Added\n\n- That.\n"),
+    "the tag": (ONE, ["--tag", "v{0}"], "It.\n"),
+    "another tag": (ONE, ["--tag", "{0}"], "the tag is {0}, but Cargo.toml has the version {0}"),
+    "no section": ("## Unreleased\n\nIt.\n", [], HEADINGS.format("{0}", 0)),
+    "a section without a date": ("## {0}\n\nIt.\n", [], HEADINGS.format("{0}", 0)),
+    "two sections": (ONE + ONE, [], HEADINGS.format("{0}", 2)),
+    "an empty section": ("## {0} - 2026-01-02\n\n## 0.0.1 - 2026-01-01\n", [],
+                         "the section for {0} in CHANGELOG.md is empty"),
 }
 
 

@@ -15,7 +15,8 @@ GITHUB = TOP / ".github"
 CANNOT = 2
 
 
-setup = subprocess.run(["tests/lab/pypi", "tests/lab/workflows/requirements.txt"], cwd=TOP, stdout=subprocess.PIPE, text=True)
+setup = subprocess.run(["tests/lab/pypi", "tests/lab/workflows/requirements.txt"], cwd=TOP,
+                       stdout=subprocess.PIPE, text=True)
 if setup.returncode:
     print("workflows: not run: the tools cannot be downloaded from PyPI")
     sys.exit(CANNOT)

@@ -6,10 +6,10 @@ The job that builds runs in this directory, below an overlay that is thrown away
 already is used. The other jobs run in clones, with the files that the first has handed over. The image is
 pushed to a registry on this machine.
 
-Steps that only GitHub can run, and those that CI itself consists of, are listed with the reason. With --clone the
-job that builds runs in a clone too, which takes minutes.
+Steps that only GitHub can run, and those that CI itself consists of, are listed with the reason.
 """
 
+import argparse
 import json
 import os
 import pathlib
@@ -18,9 +18,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent.parent
-INSIDE = "--inside"
 CANNOT = 2
 # Seconds for one step.
 PATIENCE = 1200
@@ -29,7 +29,8 @@ sys.path[:0] = [str(TOP / "tests"), str(TOP / "tests/lab/containers")]
 import registry  # noqa: E402
 import run as suites  # noqa: E402
 
-setup = subprocess.run(["tests/lab/pypi", "tests/lab/workflows/requirements.txt"], cwd=TOP, stdout=subprocess.PIPE, text=True)
+setup = subprocess.run(["tests/lab/pypi", "tests/lab/workflows/requirements.txt"], cwd=TOP,
+                       stdout=subprocess.PIPE, text=True)
 if setup.returncode:
     print("steps: not run: a reader of YAML cannot be downloaded from PyPI")
     sys.exit(CANNOT)
@@ -42,11 +43,15 @@ LEFT_OUT = {
     "tests/run.py": "the suites of CI",
     "bash .ci/run": "the suites of CI",
     "make check": "the suites rustfmt, clippy, unit and integration",
-    "cosign": "a signature without a key needs the identity that GitHub gives to a job",
+    "cosign sign-blob": "a signature without a key needs the identity that GitHub gives to a job",
     "gh": "it needs GitHub",
 }
 # What runs in place of a step.
-INSTEAD = {"cargo publish --locked --workspace": "cargo publish --locked --workspace --dry-run"}
+INSTEAD = {
+    "cargo publish --locked --workspace": "cargo publish --locked --workspace --dry-run",
+    # A signature needs the same as below, but the image must be there.
+    'cosign sign --yes "$NAME@$DIGEST"': 'skopeo inspect "docker://$NAME@$DIGEST"',
+}
 # The actions that hand over what the next steps need. All others are left out.
 CHECKOUT, UPLOAD, DOWNLOAD = "actions/checkout", "actions/upload-artifact", "actions/download-artifact"
 EXPRESSION = re.compile(r"\$\{\{ *([\w.]+) *\}\}")
@@ -55,73 +60,77 @@ EXPRESSION = re.compile(r"\$\{\{ *([\w.]+) *\}\}")
 class Workflow:
     """A run of all jobs of a workflow, in the order of the file."""
 
-    def __init__(self, file, release, address, scratch):
-        self.name, self.release, self.scratch = file.stem, release, scratch
+    def __init__(self, file, release, address, scratch, clone):
+        self.name, self.release, self.scratch, self.clone = file.stem, release, scratch, clone
         self.content = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
         self.address = address
         self.handed_over = scratch / "artifact"
 
-    def values(self, outputs):
-        """The values of the expressions that the workflows use."""
-        return {"github.token": "token", "steps.auth.outputs.token": "token",
-                **{f"steps.{step}.outputs.{name}": value for (step, name), value in outputs.items()}}
-
     def run(self):
         for name, job in self.content["jobs"].items():
             if "uses" in job:
-                print(f"{self.name}: {name}: not run: another workflow: {job['uses']}")
+                print(f"not run: {self.name}: {name}: another workflow: {job['uses']}")
                 continue
-            yield from self.run_job(name, job)
+            for step in job["steps"]:
+                step["run"] = " ".join(step.get("run", "").split())
+            builds = any(UPLOAD in step.get("uses", "") for step in job["steps"])
+            directory = TOP if builds and not self.clone else self.scratch / f"{self.name}-{name}"
+            outputs = {"github.token": "token", "steps.auth.outputs.token": "token"}
+            for step in job["steps"]:
+                for good, what in self.run_step(job, step, directory, outputs):
+                    yield good, f"{self.name}: {name}: {what}"
 
-    def run_job(self, name, job):
-        builds = any(UPLOAD in step.get("uses", "") for step in job["steps"])
-        directory = TOP if builds and "--clone" not in sys.argv else self.scratch / f"{self.name}-{name}"
-        outputs = {}
-        for step in job["steps"]:
-            if "uses" in step:
-                self.use(name, step, directory)
-                continue
-            command = " ".join(step["run"].split())
-            reason = next((reason for begin, reason in LEFT_OUT.items() if f"{command} ".startswith(f"{begin} ")), None)
-            if reason:
-                print(f"{self.name}: {name}: not run: {command}: {reason}")
-                continue
-            instead = INSTEAD.get(command, command)
-            variables = {**self.content.get("env", {}), **job.get("env", {}), **step.get("env", {})}
-            good, text = self.run_step(instead, directory / step.get("working-directory", ""), variables, outputs,
-                                       step.get("id"))
-            yield good, f"{self.name}: {name}: {instead}" + ("" if good else f":\n{text}")
+    def run_step(self, job, step, directory, outputs):
+        """Runs one step. `outputs` are the values of the expressions that the workflows use."""
+        def resolve(variables):
+            return {name: EXPRESSION.sub(lambda match: outputs[match[1]], str(value))
+                    for name, value in variables.items()}
 
-    def use(self, job, step, directory):
-        action = step["uses"].partition("@")[0]
-        if action == CHECKOUT:
-            if directory != TOP:
-                git("clone", "--quiet", f"--branch=v{self.release}", f"file://{TOP}", str(directory))
-        elif action == UPLOAD:
-            shutil.copytree(directory / step["with"]["path"], self.handed_over, copy_function=shutil.copyfile)
-        elif action == DOWNLOAD:
-            # What was handed over has lost its modes, as on GitHub.
-            shutil.copytree(self.handed_over, directory / step["with"]["path"])
+        command = step["run"]
+        variables = resolve({**self.content.get("env", {}), **job.get("env", {}), **step.get("env", {})})
+        reason = next((reason for begin, reason in LEFT_OUT.items() if f"{command} ".startswith(f"{begin} ")), None)
+        if "uses" in step:
+            self.use(step["uses"].partition("@")[0], resolve(step.get("with", {})), directory)
+        elif reason:
+            print(f"not run: {self.name}: {command}: {reason}")
         else:
-            print(f"{self.name}: {job}: not run: {action}: an action, which only GitHub runs")
+            self.check_out(directory)
+            instead = INSTEAD.get(command, command)
+            begin = time.monotonic()
+            done, added = self.execute(instead, directory / step.get("working-directory", ""), variables)
+            outputs.update((f"steps.{step.get('id')}.outputs.{name}", value) for name, value in added)
+            what = command if instead == command else f"{instead} (in place of {command})"
+            what += f": {time.monotonic() - begin:.0f} s"
+            yield not done.returncode, what if not done.returncode else f"{what}:\n{done.stdout}"
 
-    def run_step(self, command, directory, variables, outputs, step):
-        values = self.values(outputs)
-        file = self.scratch / "output"
-        file.write_text("", encoding="utf-8")
-        environment = {**os.environ, "HOME": str(self.scratch), "GITHUB_OUTPUT": str(file), "GITHUB_ACTOR": "somebody",
-                       "GITHUB_REF_NAME": f"v{self.release}", "GITHUB_REPOSITORY": "Somebody/loadline"}
-        for name, value in variables.items():
-            environment[name] = EXPRESSION.sub(lambda match: values[match[1]], str(value))
-        if "REGISTRY" in environment:
+    def use(self, action, parameters, directory):
+        if action == UPLOAD:
+            shutil.copytree(directory / parameters["path"], self.handed_over, copy_function=shutil.copyfile)
+        elif action == DOWNLOAD:
+            self.check_out(directory)
+            # What was handed over has lost its modes, as on GitHub.
+            shutil.copytree(self.handed_over, directory / parameters["path"])
+        elif action != CHECKOUT:
+            print(f"not run: {self.name}: {action}: an action, which only GitHub runs")
+
+    def check_out(self, directory):
+        if not directory.exists():
+            git("-c", "advice.detachedHead=false", "clone", "--quiet", "--depth=1", f"--branch=v{self.release}",
+                f"file://{TOP}", str(directory))
+
+    def execute(self, command, directory, variables):
+        """Runs a command as GitHub does. Returns how it ended, and the outputs that it adds."""
+        output = self.scratch / "output"
+        output.write_text("", encoding="utf-8")
+        environment = {**os.environ, "HOME": str(self.scratch), "GITHUB_OUTPUT": str(output),
+                       "GITHUB_ACTOR": "somebody", "GITHUB_REPOSITORY": "Somebody/loadline",
+                       "GITHUB_REF_NAME": f"v{self.release}", **variables}
+        if "REGISTRY" in variables:
             environment["REGISTRY"] = self.address
         done = subprocess.run(["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", command], cwd=directory,
                               env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, timeout=PATIENCE)
-        for line in file.read_text(encoding="utf-8").splitlines():
-            name, _, value = line.partition("=")
-            outputs[step, name] = value
-        return done.returncode == 0, done.stdout
+        return done, [line.split("=", 1) for line in output.read_text(encoding="utf-8").splitlines()]
 
 
 def git(*arguments):
@@ -136,7 +145,8 @@ def make_release():
     version = metadata["packages"][0]["version"]
     changelog = TOP / "CHANGELOG.md"
     text = changelog.read_text(encoding="utf-8")
-    changelog.write_text(re.sub("^## Unreleased$", f"## {version} - 2026-01-01", text, flags=re.MULTILINE), encoding="utf-8")
+    released = re.sub("^## Unreleased$", f"## {version} - 2026-01-01", text, flags=re.MULTILINE)
+    changelog.write_text(released, encoding="utf-8")
     git("add", "--all")
     who = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.org")
     git(*who, "commit", "--quiet", "--allow-empty", "--no-verify", "--message=A release")
@@ -147,14 +157,18 @@ def make_release():
 def coverage():
     """What is left out because suites run it must be what suites run."""
     run_by_suites = {command for _, _, commands, _ in suites.SUITES for command in commands}
-    check = subprocess.run(["make", "--dry-run", "check"], cwd=TOP, check=True, stdout=subprocess.PIPE, text=True).stdout
+    check = subprocess.run(["make", "--dry-run", "check"], cwd=TOP, check=True, stdout=subprocess.PIPE,
+                           text=True).stdout
     # All tests of cargo are those of the library, of the documentation and of one integration test.
-    parts = {"cargo test --locked": ["cargo test --locked --lib", "cargo test --locked --doc", "cargo test --locked --test tests"]}
+    parts = {"cargo test --locked": [f"cargo test --locked {it}" for it in ("--lib", "--doc", "--test tests")]}
     missing = [part for line in check.splitlines() for part in parts.get(line, [line]) if part not in run_by_suites]
     yield not missing, "suites run all that make check runs" + (f", but not {missing}" if missing else "")
+    known = {it for name, group, *_ in suites.SUITES for it in (name, group)}
+    picked = re.findall(r"--only (\S+)", (TOP / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    yield set(picked) <= known, f"there are suites for {' and '.join(picked)}"
 
 
-def inside(scratch):
+def inside(scratch, names, clone):
     address = registry.start(scratch)
     release = make_release()
     passed = True
@@ -166,9 +180,13 @@ def inside(scratch):
 
     for good, what in coverage():
         report(good, what)
-    for file in sorted((TOP / ".github/workflows").glob("*.yml")):
-        for good, what in Workflow(file, release, address, scratch).run():
-            report(good, what)
+    for name in names:
+        file = TOP / f".github/workflows/{name}.yml"
+        try:
+            for good, what in Workflow(file, release, address, scratch, clone).run():
+                report(good, what)
+        except (OSError, LookupError, subprocess.SubprocessError) as error:
+            report(False, f"{name}: {error!r}")
     return 0 if passed else 1
 
 
@@ -181,7 +199,7 @@ def outside():
             print("steps: not run: skopeo and docker-registry cannot be had from Debian's packages")
             return CANNOT
     namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    return subprocess.run([*namespaces, sys.executable, __file__, INSIDE, *sys.argv[1:]]).returncode
+    return subprocess.run([*namespaces, sys.executable, __file__, "--inside", *sys.argv[1:]]).returncode
 
 
 def overlay(directory, scratch):
@@ -192,7 +210,15 @@ def overlay(directory, scratch):
 
 
 def main():
-    if INSIDE not in sys.argv:
+    names = sorted(it.stem for it in (TOP / ".github/workflows").glob("*.yml"))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clone", action="store_true",
+                        help="let the job that builds run in a clone too, which takes minutes")
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("workflow", nargs="*", choices=[[], *names], metavar="WORKFLOW",
+                        help=f"one of {', '.join(names)}")
+    arguments = parser.parse_args()
+    if not arguments.inside:
         return outside()
     # In memory, so it ends with the namespaces. Cargo and rustup are used as they are.
     scratch = pathlib.Path("/run/workflows")
@@ -203,7 +229,7 @@ def main():
     for directory in (TOP, pathlib.Path("/etc")):
         overlay(directory, scratch)
     os.chdir(TOP)
-    return inside(scratch)
+    return inside(scratch, arguments.workflow or names, arguments.clone)
 
 
 if __name__ == "__main__":
