@@ -79,6 +79,8 @@ class Workflow:
             for step in job["steps"]:
                 for good, what in self.run_step(job, step, directory, outputs):
                     yield good, f"{self.name}: {name}: {what}"
+                    if not good:
+                        return
 
     def run_step(self, job, step, directory, outputs):
         """Runs one step. `outputs` are the values of the expressions that the workflows use."""
