@@ -107,12 +107,14 @@ def digest(archive):
         return json.load(files.extractfile("index.json"))["manifests"][0]["digest"]
 
 
-def program_in(package, programs):
-    """The program that a package contains, by the names in the file's name."""
-    fits = [it for it in programs if re.match(rf"{it[0]}[-_]\d", package.name)
+def program_in(package, programs, version):
+    """The program that a package contains, by the names in the file's name. Packages of an older version may be left
+    over. What follows a hyphen in a version is written in another way in each kind of package."""
+    number = re.escape(version.partition("-")[0])
+    fits = [it for it in programs if re.match(rf"{it[0]}[-_]{number}\D", package.name)
             and re.search(rf"[._]({it[1]}|{KERNEL.get(it[1], it[1])})\.\w+$", package.name)]
     if len(fits) != 1:
-        sys.exit(f"sbom: {package.name} is a package of no program in {package.parent}")
+        sys.exit(f"sbom: {package.name} is a package of no program in {package.parent}, or of another version")
     return programs[fits[0]]
 
 
@@ -152,7 +154,7 @@ def describe(dist):
         of_image = of_file(archive, ComponentType.CONTAINER, version, purl=purl)
         released.append(add(of_image, [it for (name, _), it in programs.items() if name == "loadline"]))
     for package in sorted(it for it in dist.iterdir() if it.suffix in (".deb", ".rpm", ".apk")):
-        released.append(add(of_file(package, ComponentType.FILE, version), [program_in(package, programs)]))
+        released.append(add(of_file(package, ComponentType.FILE, version), [program_in(package, programs, version)]))
 
     bom.components.update(known.values())
     bom.register_dependency(root, released)

@@ -148,8 +148,8 @@ def make_release():
     version = metadata["packages"][0]["version"]
     changelog = TOP / "CHANGELOG.md"
     text = changelog.read_text(encoding="utf-8")
-    released = re.sub("^## Unreleased$", f"## {version} - 2026-01-01", text, flags=re.MULTILINE)
-    changelog.write_text(released, encoding="utf-8")
+    if f"\n## {version} - " not in text:
+        changelog.write_text(text.replace("\n## Unreleased\n", f"\n## {version} - 2026-01-01\n"), encoding="utf-8")
     git("add", "--all")
     who = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.org")
     git(*who, "commit", "--quiet", "--allow-empty", "--no-verify", "--message=A release")
