@@ -99,6 +99,12 @@ def files():
     before = (DIST / SBOM).read_bytes()
     subprocess.run(["packaging/sbom.py", DIST / SBOM], cwd=TOP, check=True, stdout=subprocess.DEVNULL)
     yield (DIST / SBOM).read_bytes() == before, "the same bytes each time"
+    with tempfile.TemporaryDirectory() as scratch:
+        program, old = "loadline-linux-amd64", "loadline_0.0.1_amd64.deb"
+        (pathlib.Path(scratch) / program).write_bytes((DIST / program).read_bytes())
+        (pathlib.Path(scratch) / old).touch()
+        good, text = said("packaging/sbom.py", f"{scratch}/{SBOM}")
+        yield not good and f"sbom: {old} is a package of no program" in text, "a package of another version is refused"
 
 
 def in_sbom(sbom, file):
