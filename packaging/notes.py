@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""packaging/notes.py [--tag TAG] FILE: writes the section of CHANGELOG.md for the version in Cargo.toml to FILE,
-as the notes of its release. It fails if there is no such section, or if TAG is not "v" and that version."""
+"""packaging/notes.py [--tag TAG] [--address URL] FILE: writes the section of CHANGELOG.md for the version in Cargo.toml to FILE,
+as the notes of its release. It fails if there is no such section, if TAG is not "v" and that version, or if URL is
+not the address of the repository in Cargo.toml."""
 
 import argparse
 import pathlib
@@ -12,9 +13,9 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 HEADING = "## {version} - YEAR-MONTH-DAY"
 
 
-def version():
+def package():
     manifest = tomllib.loads((TOP / "Cargo.toml").read_text(encoding="utf-8"))
-    return manifest["workspace"]["package"]["version"]
+    return manifest["workspace"]["package"]
 
 
 def section(changelog, wanted):
@@ -32,11 +33,14 @@ def section(changelog, wanted):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tag", help="the tag that is released")
+    parser.add_argument("--address", help="the address of the repository that it is released from")
     parser.add_argument("file", type=pathlib.Path)
     arguments = parser.parse_args()
-    wanted = version()
+    wanted, address = package()["version"], package()["repository"]
     if arguments.tag not in (None, f"v{wanted}"):
         sys.exit(f"notes: the tag is {arguments.tag}, but Cargo.toml has the version {wanted}")
+    if arguments.address not in (None, address):
+        sys.exit(f"notes: the repository is {arguments.address}, but Cargo.toml names {address}")
     try:
         text = section((TOP / "CHANGELOG.md").read_text(encoding="utf-8"), wanted)
     except ValueError as error:

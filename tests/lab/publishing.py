@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 DIST = TOP / "dist"
@@ -179,6 +180,8 @@ NOTES = {
                                    "\n## 0.0.1 - 2026-01-01\n\nOld.\n", [], "It.\n\n### Added\n\n- That.\n"),
     "the tag": (ONE, ["--tag", "v{0}"], "It.\n"),
     "another tag": (ONE, ["--tag", "{0}"], "the tag is {0}, but Cargo.toml has the version {0}"),
+    "another address": (ONE, ["--address", "https://example.org/other"],
+                        "the repository is https://example.org/other, but Cargo.toml names {1}"),
     "no section": ("## Unreleased\n\nIt.\n", [], HEADINGS.format("{0}", 0)),
     "a section without a date": ("## {0}\n\nIt.\n", [], HEADINGS.format("{0}", 0)),
     "two sections": (ONE + ONE, [], HEADINGS.format("{0}", 2)),
@@ -194,11 +197,12 @@ def notes():
             (scratch / name).parent.mkdir(exist_ok=True)
             (scratch / name).write_bytes((TOP / name).read_bytes())
         version = read_sbom()["metadata"]["component"]["version"]
+        package = tomllib.loads((TOP / "Cargo.toml").read_text(encoding="utf-8"))["workspace"]["package"]
         for what, (changelog, arguments, expected) in NOTES.items():
             (scratch / "CHANGELOG.md").write_text(changelog.format(version), encoding="utf-8")
             good, text = said(sys.executable, "packaging/notes.py", *[it.format(version) for it in arguments],
                               "target/notes.md", cwd=scratch)
-            expected = expected.format(version)
+            expected = expected.format(version, package["repository"])
             if good:
                 yield equal((scratch / "target/notes.md").read_text(encoding="utf-8"), expected, f"notes: {what}")
             else:

@@ -73,7 +73,7 @@ MISTAKES = [
     (zizmor, "@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1", "@v7.0.1", "unpinned-uses"),
     (zizmor, "permissions: {}", "permissions: write-all", "excessive-permissions"),
     (zizmor, "persist-credentials: false", "persist-credentials: true", "artipacked"),
-    (zizmor, '"$GITHUB_REF_NAME" target', '"${{ github.ref_name }}" target', "template-injection"),
+    (zizmor, '"$GITHUB_REF_NAME" --address', '"${{ github.ref_name }}" --address', "template-injection"),
     (zizmor, "cooldown:\n      default-days: 7", "open-pull-requests-limit: 5", "dependabot-cooldown"),
     (schema, "timeout-minutes", "timeout_minutes", "timeout_minutes"),
     (schema, "interval: weekly", "interval: often", "often"),

@@ -55,14 +55,18 @@ INSTEAD = {
 }
 # The actions that hand over what the next steps need. All others are left out.
 CHECKOUT, UPLOAD, DOWNLOAD = "actions/checkout", "actions/upload-artifact", "actions/download-artifact"
+# The only architecture that is built. The suites release, image and packages build all.
+ARCHITECTURE = "amd64"
 EXPRESSION = re.compile(r"\$\{\{ *([\w.]+) *\}\}")
 
 
 class Workflow:
     """A run of all jobs of a workflow, in the order of the file."""
 
-    def __init__(self, file, release, address, scratch, clone):
-        self.name, self.release, self.scratch, self.clone = file.stem, release, scratch, clone
+    def __init__(self, file, package, address, scratch, clone):
+        self.server, *repository = package["repository"].rsplit("/", 2)
+        self.repository = "/".join(repository)
+        self.name, self.release, self.scratch, self.clone = file.stem, package["version"], scratch, clone
         self.content = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
         self.address = address
         self.handed_over = scratch / "artifact"
@@ -126,8 +130,9 @@ class Workflow:
         output = self.scratch / "output"
         output.write_text("", encoding="utf-8")
         environment = {**os.environ, "HOME": str(self.scratch), "GITHUB_OUTPUT": str(output),
-                       "GITHUB_ACTOR": "somebody", "GITHUB_REPOSITORY": "Somebody/loadline",
-                       "GITHUB_REF_NAME": f"v{self.release}", **variables}
+                       "GITHUB_ACTOR": "somebody", "GITHUB_SERVER_URL": self.server,
+                       "GITHUB_REPOSITORY": self.repository,
+                       "GITHUB_REF_NAME": f"v{self.release}", "MAKEFLAGS": f"RELEASED={ARCHITECTURE}", **variables}
         if "REGISTRY" in variables:
             environment["REGISTRY"] = self.address
         done = subprocess.run(["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", command], cwd=directory,
@@ -141,11 +146,12 @@ def git(*arguments):
 
 
 def make_release():
-    """Commits and tags a release of what is in this directory, and returns its version."""
+    """Commits and tags a release of what is in this directory, and returns what Cargo.toml says."""
     shutil.rmtree(TOP / "dist", ignore_errors=True)
     metadata = json.loads(subprocess.run(["cargo", "metadata", "--no-deps", "--format-version=1", "--locked"], cwd=TOP,
                                          check=True, stdout=subprocess.PIPE).stdout)
-    version = metadata["packages"][0]["version"]
+    package = metadata["packages"][0]
+    version = package["version"]
     changelog = TOP / "CHANGELOG.md"
     text = changelog.read_text(encoding="utf-8")
     if f"\n## {version} - " not in text:
@@ -154,7 +160,7 @@ def make_release():
     who = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.org")
     git(*who, "commit", "--quiet", "--allow-empty", "--no-verify", "--message=A release")
     git("tag", "--force", f"v{version}")
-    return version
+    return package
 
 
 def coverage():
@@ -174,7 +180,7 @@ def coverage():
 
 def inside(scratch, names, clone):
     address = registry.start(scratch)
-    release = make_release()
+    package = make_release()
     passed = True
 
     def report(good, what):
@@ -187,7 +193,7 @@ def inside(scratch, names, clone):
     for name in names:
         file = TOP / f".github/workflows/{name}.yml"
         try:
-            for good, what in Workflow(file, release, address, scratch, clone).run():
+            for good, what in Workflow(file, package, address, scratch, clone).run():
                 report(good, what)
         except (OSError, LookupError, subprocess.SubprocessError) as error:
             report(False, f"{name}: {error!r}")
