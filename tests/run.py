@@ -82,6 +82,7 @@ SUITES = [
     ("publishing", "lab", ["make checksums", "tests/lab/publishing.py"], {}),
     ("image", "lab", ["make image", "tests/lab/containers/image.py"], on("loadline")),
     ("workflow-steps", "lab", ["tests/lab/workflows/steps.py"], {}),
+    ("dockerfile", "lab", ["make artifact release", "tests/lab/containers/dockerfile.py"], on("loadline")),
     ("oci-runtime", "lab", ["tests/lab/containers/oci_runtime.py"], on("loadline")),
     ("kubernetes", "lab", ["tests/lab/kubernetes/cases.py"], on("loadline")),
     ("golang", "lab", [f"tests/lab/golang/{script}.py" for script in ("buildinfo", "matrix", "readers", "oci")],

@@ -406,42 +406,13 @@ def memory_is_not_watched():
 
 
 class Service(Docker):
-    """An image of Dockerfile.example. The service logs to stderr."""
+    """An image with examples/service, which logs to stderr."""
 
     stderr = subprocess.STDOUT
 
     def __init__(self, image):
         super().__init__("--memory=400m", "--memory-swap=400m", "--cpus=0.5")
         self.image = image
-
-
-# These take the place of make and go in the first two stages of Dockerfile.example, because the image has
-# no compiler. They copy files that were built before.
-MAKE = """#!/bin/sh -e
-[ "$1" = artifact ] && [ -f Cargo.toml ] && [ -f src/main.rs ]
-case $2 in ARCH= | ARCH=amd64 | ARCH=arm64) ;; *) exit 2 ;; esac
-busybox mkdir -p "${3#OUT=}"
-busybox cp /bin/loadline "${3#OUT=}"
-"""
-GO = """#!/bin/sh -e
-[ "$1" = build ] && [ "$CGO_ENABLED" = 0 ] && [ -f main.go ]
-while [ "$1" != -o ]; do shift; done
-busybox mkdir -p "$(busybox dirname "$2")"
-busybox cp /bin/service "$2"
-"""
-
-
-def busybox():
-    """The static busybox of Debian, below target/lab."""
-    if not (LAB / "busybox").exists():
-        print("setup: unpacking Debian's busybox-static below target/lab", file=sys.stderr)
-        draft = HOME / "busybox"
-        draft.mkdir()
-        subprocess.run([TOP / "tests/lab/apt", "download", "busybox-static"], cwd=draft, check=True)
-        package, = draft.glob("*.deb")
-        subprocess.run(["dpkg-deb", "--extract", package, draft], check=True)
-        shutil.copy(next(draft.rglob("bin/busybox")), LAB / "busybox")
-    return LAB / "busybox"
 
 
 class Leaving(Docker):
@@ -489,21 +460,6 @@ def drained_of_what_was_executed():
         yield equal(other.returncode, STATUS, f"{title}: it keeps its own exit code")
 
 
-def dockerfile_example():
-    for name, script in (("make", MAKE), ("go", GO)):
-        (HOME / name).write_text(script)
-        (HOME / name).chmod(0o755)
-    build_image("stand-in", [LOADLINE, LAB / "service", HOME / "make", HOME / "go", busybox()],
-                'RUN ["/bin/busybox", "ln", "/bin/busybox", "/bin/sh"]', to="/bin/")
-    build_image("not-root", ["/etc/passwd"], "USER 65532:65532")
-    for target in ("distroless", "from-scratch"):
-        docker("build", "--quiet", "--network=none", "--file", str(TOP / "Dockerfile.example"),
-               "--build-arg=RUST_IMAGE=stand-in", "--build-arg=GO_IMAGE=stand-in",
-               "--build-arg=FINAL_IMAGE=not-root", "--target", target, "--tag", target, str(TOP))
-        with Service(target) as container:
-            yield from check_service(f"Dockerfile.example, {target}", container)
-
-
 def image_of_loadline():
     """examples/kubernetes/Dockerfile, with `dist` as `make release` leaves it."""
     architecture = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
@@ -549,6 +505,6 @@ if __name__ == "__main__":
         private_cgroup_namespace, read_only, another_user, no_capabilities, host_pids,
         init_of_the_daemon, inspected, version_for_the_daemon, init_of_every_container, composed, every_signal,
         drained, drained_among_the_processes_of_the_host, drained_of_what_was_executed,
-        termination_message, terminal, dockerfile_example, image_of_loadline,
+        termination_message, terminal, image_of_loadline,
         resized, resized_for_go, resized_to_end, resized_and_ignored, memory_is_not_watched,
     ], prepare)

@@ -1,35 +1,56 @@
 #!/usr/bin/env python3
-"""The image of `make image`: pushed to a registry on this machine, pulled by Docker, and copied from."""
+"""The image of `make image`: pushed to a registry on this machine, pulled by Docker, and copied from.
+
+The suite has a network of its own, which reaches nothing but the registry.
+"""
 
 import json
-import os
 import shutil
 import subprocess
+import tarfile
 
 import registry
 import suite
-from container import CPUS, LIMITS, MEMORY, equal, variables
-from docker import Docker, docker as run_docker, start_daemon
-from suite import HOME, INSIDE, TOP
+from container import equal
+from docker import Service, check_service, docker as run_docker, start_daemon
+from suite import HOME, LAB, TOP
 
 ARCHIVE = TOP / "dist/loadline-image.tar"
 RELEASED = {"amd64": TOP / "dist/loadline-linux-amd64", "arm64": TOP / "dist/loadline-linux-arm64"}
+
+# A Dockerfile of a user.
+DOCKERFILE = """
+FROM scratch
+COPY --from={image} /loadline /loadline
+COPY service /service
+USER 65532:65532
+ENTRYPOINT ["/loadline", "--"]
+CMD ["/service"]
+"""
+# As in the README, with the limits of `Service` in place of those there.
+EXPLAINED = """\
+memory
+  limit       400 MiB (419430400 bytes)
+  source      "/sys/fs/cgroup/memory/memory.limit_in_bytes"
+  GOMEMLIMIT  335544320
+  reason      80% of the limit
+cpu
+  limit       0.5 CPU
+  source      "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"
+  GOMAXPROCS  1
+  reason      the quota rounded up
+"""
 
 # Set by `prepare`.
 image = None
 
 
-class FromTheRegistry(Docker):
-    """A container of an image that was built with COPY --from."""
-
-    def __init__(self):
-        super().__init__(*LIMITS)
-        self.image = "copied"
-
-
 def prepare():
     global image
-    image = f"{registry.start(HOME)}/loadline:1.0"
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    with tarfile.open(ARCHIVE) as archive:
+        index = json.load(archive.extractfile("index.json"))["manifests"][0]
+    image = f"{registry.start(HOME)}/loadline:{index['annotations']['org.opencontainers.image.ref.name']}"
     start_daemon(HOME)
 
 
@@ -77,18 +98,15 @@ def pulled():
 
 
 def copied_from():
-    """As in a Dockerfile of a user."""
     context = HOME / "context"
     context.mkdir()
-    shutil.copy(INSIDE, context)
-    (context / "Dockerfile").write_text(
-        f'FROM scratch\nCOPY --from={image} /loadline /loadline\nCOPY inside /inside\n'
-        'ENTRYPOINT ["/loadline", "--"]\nCMD ["/inside"]\n', encoding="utf-8")
+    shutil.copy(LAB / "service", context)
+    (context / "Dockerfile").write_text(DOCKERFILE.format(image=image), encoding="utf-8")
     run_docker("build", "--quiet", "--network=none", "--tag=copied", str(context))
-    with FromTheRegistry() as container:
-        yield equal(container.report["Parent"], 1, "COPY --from: loadline is PID 1")
-        yield equal(container.report["Environment"], variables(MEMORY, CPUS, len(os.sched_getaffinity(0))),
-                    "COPY --from: the program is given the variables")
+    with Service("copied") as container:
+        yield equal(container.execute("/loadline", "--explain").stdout, EXPLAINED,
+                    "COPY --from: --explain says what the README does")
+        yield from check_service("COPY --from", container)
 
 
 def installed():
@@ -101,6 +119,5 @@ def installed():
 
 
 if __name__ == "__main__":
-    suite.main("image", {"dockerd": "docker.io", "docker": "docker-cli", "skopeo": "skopeo"},
-               [pushed, pulled, copied_from, installed], prepare,
-               setup=registry.SETUP)
+    suite.main("image", {"dockerd": "docker.io", "docker": "docker-cli", "skopeo": "skopeo", "ip": "iproute2"},
+               [pushed, pulled, copied_from, installed], prepare, namespaces=("--net",), setup=registry.SETUP)

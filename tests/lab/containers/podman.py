@@ -36,7 +36,7 @@ class Podman(Container):
 
 
 def podman(command):
-    return ["podman", "--root", HOME / "podman", "--storage-driver=vfs", "--runtime=runc",
+    return ["podman", "--root", HOME / "podman", "--storage-driver=overlay", "--runtime=runc",
             "--cgroup-manager=cgroupfs", "--events-backend=file", command]
 
 

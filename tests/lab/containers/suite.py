@@ -37,14 +37,14 @@ class Cannot(Exception):
     """This machine cannot run the suite."""
 
 
-def main(name, commands, cases, prepare, setup=None, namespaces=()):
+def main(name, commands, cases, prepare, setup=None, namespaces=(), patience=PATIENCE):
     """Runs a suite. `commands` are the commands that it needs, and the packages that contain them. A
     case is a function that yields (passed, description) pairs. `setup` is a command, with its arguments, that provides
     more files. `namespaces` are options of unshare(1) for more namespaces; with that for cgroups, CGROUP is
-    what the suite sees as the root of each hierarchy. With --fixtures, the captured trees replace the
+    what the suite sees as the root of each hierarchy. `patience` is the time for one case, in seconds. With --fixtures, the captured trees replace the
     fixtures."""
     if CGROUP:
-        sys.exit(inside(name, cases, prepare))
+        sys.exit(inside(name, cases, prepare, patience))
     try:
         sys.exit(outside(name, commands, setup, namespaces))
     except Cannot as reason:
@@ -130,9 +130,9 @@ def mount_private():
         subprocess.run(["mount", "-t", "overlay", "-o", options, "none", directory], check=True)
 
 
-def inside(name, cases, prepare):
+def inside(name, cases, prepare, patience):
     def hangs(*_):
-        raise TimeoutError(f"no result within {PATIENCE} seconds")
+        raise TimeoutError(f"no result within {patience} seconds")
 
     signal.signal(signal.SIGALRM, hangs)
     for variable in OFF:
@@ -145,7 +145,7 @@ def inside(name, cases, prepare):
 
     passed = True
     for case in cases:
-        signal.alarm(PATIENCE)
+        signal.alarm(patience)
         try:
             for good, what in case():
                 print(f"{'ok' if good else 'FAILED'}: {name}: {what}", flush=True)
