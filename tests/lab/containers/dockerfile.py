@@ -115,8 +115,8 @@ def by_podman():
         run_podman("load", "--quiet", f"--input={archive}")
         archive.unlink()
     for target in TARGETS:
-        run_podman("build", "--quiet", *arguments("localhost/built"), f"--target={target}", f"--tag={target}",
-                   f"--cgroup-parent=/{CGROUP}", "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024", str(TOP))
+        run_podman("build", "--quiet", *arguments("localhost/built"), f"--build-arg=BUILDPLATFORM=linux/{NATIVE}",
+                   f"--target={target}", f"--tag={target}", f"--cgroup-parent=/{CGROUP}", "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024", str(TOP))
         yield from check_image(f"Podman, {target}", run_podman, target, target)
         with ServiceInPodman(target) as container:
             yield from check_service(f"Podman, {target}", container)
