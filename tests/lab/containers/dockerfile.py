@@ -56,6 +56,9 @@ def toolchains():
 
 def prepare():
     start_daemon(HOME)
+    # Podman reads Docker's configuration, and insists on the file.
+    (HOME / "config").mkdir(exist_ok=True)
+    (HOME / "config/config.json").write_text("{}")
     changes = [f"--change=ENV {name}={value}" for name, value in VARIABLES.items()]
     docker("import", *changes, f"{toolchains()}/root.tar", "toolchains")
     (HOME / "Dockerfile.static").write_text(STATIC)
@@ -114,9 +117,11 @@ def by_podman():
         docker("save", f"--output={archive}", image)
         run_podman("load", "--quiet", f"--input={archive}")
         archive.unlink()
+    # The cgroup is that of the commands themselves, so it may not have others below it.
+    options = [*arguments("localhost/built"), f"--build-arg=BUILDPLATFORM=linux/{NATIVE}",
+               f"--cgroup-parent=/{CGROUP}/build", "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"]
     for target in TARGETS:
-        run_podman("build", "--quiet", *arguments("localhost/built"), f"--build-arg=BUILDPLATFORM=linux/{NATIVE}",
-                   f"--target={target}", f"--tag={target}", f"--cgroup-parent=/{CGROUP}", "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024", str(TOP))
+        run_podman("build", "--quiet", *options, f"--target={target}", f"--tag={target}", str(TOP))
         yield from check_image(f"Podman, {target}", run_podman, target, target)
         with ServiceInPodman(target) as container:
             yield from check_service(f"Podman, {target}", container)

@@ -84,7 +84,8 @@ def pulled():
         run_docker("create", "--name", architecture, f"--platform=linux/{architecture}", image)
         copy = HOME / architecture
         run_docker("cp", f"{architecture}:/loadline", str(copy))
-        yield equal(copy.read_bytes() == file.read_bytes(), True, f"docker pull --platform linux/{architecture}: that file")
+        yield equal(copy.read_bytes() == file.read_bytes(), True,
+                    f"docker pull --platform linux/{architecture}: that file")
         archive = HOME / f"{architecture}.tar"
         run_docker("export", "--output", str(archive), architecture)
         names = subprocess.run(["tar", "--list", "--file", archive], check=True, capture_output=True, text=True).stdout

@@ -39,10 +39,10 @@ class Cannot(Exception):
 
 def main(name, commands, cases, prepare, setup=None, namespaces=(), patience=PATIENCE):
     """Runs a suite. `commands` are the commands that it needs, and the packages that contain them. A
-    case is a function that yields (passed, description) pairs. `setup` is a command, with its arguments, that provides
-    more files. `namespaces` are options of unshare(1) for more namespaces; with that for cgroups, CGROUP is
-    what the suite sees as the root of each hierarchy. `patience` is the time for one case, in seconds. With --fixtures, the captured trees replace the
-    fixtures."""
+    case is a function that yields (passed, description) pairs. `setup` is a command, with its arguments, that
+    provides more files. `namespaces` are options of unshare(1) for more namespaces; with that for cgroups,
+    CGROUP is what the suite sees as the root of each hierarchy. `patience` is the time for one case, in
+    seconds. With --fixtures, the captured trees replace the fixtures."""
     if CGROUP:
         sys.exit(inside(name, cases, prepare, patience))
     try:
