@@ -18,7 +18,8 @@ pub fn open(path: &CStr) -> Result<OwnedFd, Errno> {
 
 /// The raw call, because musl's open() adds an fcntl(2) for O_CLOEXEC.
 pub(super) fn open_with(path: &CStr, flags: c_int) -> Result<OwnedFd, Errno> {
-    let flags = flags | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
+    // Without O_LARGEFILE, 32-bit machines refuse a file of 2 GiB.
+    let flags = flags | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC | libc::O_LARGEFILE;
     let no_mode: c_long = 0;
     // SAFETY: the path is NUL-terminated.
     let file = unsafe {
@@ -62,7 +63,7 @@ pub fn find_in_root(root: &CStr, path: &CStr) -> Result<OwnedFd, Errno> {
     let root = open_with(root, libc::O_PATH | libc::O_DIRECTORY)?;
     // SAFETY: zero is a value of this plain C structure.
     let mut how: libc::open_how = unsafe { zeroed() };
-    how.flags = c_long::from(libc::O_PATH | libc::O_CLOEXEC).unsigned_abs();
+    how.flags = (libc::O_PATH | libc::O_CLOEXEC).unsigned_abs().into();
     how.resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
     // SAFETY: the path is NUL-terminated, and the structure has the size that is given.
     let file = unsafe {
@@ -272,17 +273,23 @@ pub(super) fn is_fifo(file: BorrowedFd<'_>) -> bool {
     file_type(&status(file.as_raw_fd(), c"", libc::AT_EMPTY_PATH)) == libc::S_IFIFO
 }
 
+/// fstatat(2), as the kernel has it.
+#[cfg(target_pointer_width = "64")]
+const SYS_FSTATAT: c_long = libc::SYS_newfstatat;
+#[cfg(target_pointer_width = "32")]
+const SYS_FSTATAT: c_long = libc::SYS_fstatat64;
+
 /// The status of a file, relative to a directory; all zero if it cannot be read.
 ///
 /// Not statx(2): Linux before 4.11 does not have it, and older seccomp profiles refuse it. The raw
 /// call, because musl's fstatat() would convert the kernel's structure to its own, which is the same.
 fn status(directory: c_int, path: &CStr, flags: c_int) -> libc::stat {
-    // SAFETY: zero is a value of the plain C structure `stat`; the path is NUL-terminated. On 64-bit
-    // machines both C libraries lay out `stat` as the kernel does, which writes at most that.
+    // SAFETY: zero is a value of the plain C structure `stat`; the path is NUL-terminated. musl lays
+    // out `stat` as the kernel does, which writes at most that; glibc does so on 64-bit machines.
     unsafe {
         let mut status: libc::stat = zeroed();
         libc::syscall(
-            libc::SYS_newfstatat,
+            SYS_FSTATAT,
             c_long::from(directory),
             path.as_ptr(),
             &raw mut status,

@@ -9,6 +9,12 @@ pub(super) fn page_size() -> usize {
     unsafe { libc::getauxval(libc::AT_PAGESZ) as usize }
 }
 
+/// mmap(2). On 32-bit machines the older call has other arguments.
+#[cfg(target_pointer_width = "64")]
+const SYS_MMAP: c_long = libc::SYS_mmap;
+#[cfg(target_pointer_width = "32")]
+const SYS_MMAP: c_long = libc::SYS_mmap2;
+
 /// A new mapping, or null with the cause in errno. The raw call, because musl's mmap() is ten times as long, for cases that
 /// do not occur here.
 pub(super) fn map(size: usize) -> *mut u8 {
@@ -17,7 +23,7 @@ pub(super) fn map(size: usize) -> *mut u8 {
     // SAFETY: a new anonymous mapping at an address that the kernel chooses touches nothing.
     let address = unsafe {
         libc::syscall(
-            libc::SYS_mmap,
+            SYS_MMAP,
             null_mut::<u8>(),
             size,
             c_long::from(protection),

@@ -81,16 +81,16 @@ pub enum Disposition {
 }
 
 /// The kernel's structure for a disposition (rt_sigaction(2)), at least as long as on any
-/// architecture. Only its first word, the handler, matters here. sigaction(3) would bring the C
-/// library's code for handlers.
-type KernelAction = [libc::sighandler_t; 4];
+/// architecture: three words and a set. Only its first word, the handler, matters here. sigaction(3)
+/// would bring the C library's code for handlers.
+type KernelAction = [libc::sighandler_t; 3 + SET_SIZE / size_of::<usize>()];
 
 /// The disposition of a signal. This program installs no handlers.
 ///
 /// # Errors
 /// What a seccomp filter returns.
 pub fn disposition(signal: c_int) -> Result<Disposition, FailedCall> {
-    let mut action: KernelAction = [libc::SIG_DFL; 4];
+    let mut action = KernelAction::default();
     rt_sigaction(signal, null(), &raw mut action)?;
     let [handler, ..] = action;
     Ok(if handler == libc::SIG_IGN { Disposition::Ignored } else { Disposition::Default })
@@ -101,11 +101,11 @@ pub fn disposition(signal: c_int) -> Result<Disposition, FailedCall> {
 /// # Errors
 /// What a seccomp filter returns.
 pub fn set_disposition(signal: c_int, disposition: Disposition) -> Result<(), FailedCall> {
-    let handler = match disposition {
+    let mut action = KernelAction::default();
+    action[0] = match disposition {
         Disposition::Default => libc::SIG_DFL,
         Disposition::Ignored => libc::SIG_IGN,
     };
-    let action: KernelAction = [handler, 0, 0, 0];
     rt_sigaction(signal, &raw const action, null_mut())
 }
 
@@ -182,9 +182,14 @@ pub fn wait_signal(set: SignalSet, timeout: Option<Duration>) -> Option<SignalIn
     (result > 0).then(|| SignalInfo(unsafe { info.assume_init() }))
 }
 
-/// A duration as the kernel takes it.
-pub(super) fn timespec(duration: Duration) -> libc::timespec {
-    libc::timespec { tv_sec: duration.as_secs() as _, tv_nsec: duration.subsec_nanos().into() }
+/// The kernel's `timespec`. 32-bit machines have a wider one too, for calls that are newer than Linux
+/// 5.0 and that older seccomp profiles refuse.
+pub(super) type Timespec = [c_long; 2];
+
+/// A duration as the kernel takes it, at most as long as it takes it.
+pub(super) fn timespec(duration: Duration) -> Timespec {
+    let seconds = duration.as_secs().try_into().unwrap_or(c_long::MAX);
+    [seconds, duration.subsec_nanos() as _]
 }
 
 /// Takes a pending signal in `set` from the queue, if there is one.

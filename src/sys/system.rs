@@ -6,6 +6,10 @@ use core::hint::black_box;
 use core::mem::zeroed;
 use core::ops::Range;
 use core::time::Duration;
+#[cfg(target_pointer_width = "32")]
+use libc::{Elf32_Ehdr as ElfHeader, Elf32_Phdr as SegmentHeader};
+#[cfg(target_pointer_width = "64")]
+use libc::{Elf64_Ehdr as ElfHeader, Elf64_Phdr as SegmentHeader};
 
 /// Our process ID.
 ///
@@ -39,14 +43,14 @@ pub fn exit(code: u8) -> ! {
 #[must_use]
 pub fn memory_total() -> Option<u64> {
     let info = sysinfo();
-    info.totalram.checked_mul(info.mem_unit.into()).filter(|bytes| *bytes > 0)
+    u64::checked_mul(info.totalram as _, info.mem_unit.into()).filter(|bytes| *bytes > 0)
 }
 
 /// The bytes of free swap on this machine (sysinfo(2)).
 #[must_use]
 pub fn free_swap() -> u64 {
     let info = sysinfo();
-    info.freeswap.saturating_mul(info.mem_unit.into())
+    u64::saturating_mul(info.freeswap as _, info.mem_unit.into())
 }
 
 /// All zero if the call is denied.
@@ -91,8 +95,8 @@ pub fn children_cpu_time() -> [Duration; 2] {
         usage
     };
     [usage.ru_utime, usage.ru_stime].map(|time| {
-        let seconds = Duration::from_secs(time.tv_sec.unsigned_abs());
-        seconds.saturating_add(Duration::from_micros(time.tv_usec.unsigned_abs()))
+        let seconds = Duration::from_secs(time.tv_sec.unsigned_abs() as _);
+        seconds.saturating_add(Duration::from_micros(time.tv_usec.unsigned_abs() as _))
     })
 }
 
@@ -111,17 +115,17 @@ pub fn prefault_stack() {
 
 unsafe extern "C" {
     /// The header of this program's ELF file, as it lies in memory (defined by the linker).
-    static __ehdr_start: libc::Elf64_Ehdr;
+    static __ehdr_start: ElfHeader;
 }
 
 #[expect(clippy::arithmetic_side_effects, reason = "the linker wrote the numbers")]
 /// Calls `visit` for each segment of this program, with its header and its addresses.
-fn for_each_segment(visit: &mut dyn FnMut(&libc::Elf64_Phdr, Range<usize>)) {
+fn for_each_segment(visit: &mut dyn FnMut(&SegmentHeader, Range<usize>)) {
     // SAFETY: the ELF header says where the program headers are, and addresses in them are relative to
     // it.
     unsafe {
         let base = (&raw const __ehdr_start).cast::<u8>();
-        let headers = base.add(__ehdr_start.e_phoff as usize).cast::<libc::Elf64_Phdr>();
+        let headers = base.add(__ehdr_start.e_phoff as usize).cast::<SegmentHeader>();
         for index in 0..__ehdr_start.e_phnum {
             let header = &*headers.add(index.into());
             let start = base as usize + header.p_vaddr as usize;

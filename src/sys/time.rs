@@ -1,5 +1,6 @@
 //! The clock.
 
+use super::signal::Timespec;
 use super::system::sysinfo;
 use core::ffi::c_long;
 use core::time::Duration;
@@ -48,11 +49,13 @@ pub fn since_epoch() -> Option<Duration> {
 }
 
 fn read_clock(clock: libc::clockid_t) -> Option<Duration> {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = Timespec::default();
     // SAFETY: the kernel writes the structure.
     let result =
         unsafe { libc::syscall(libc::SYS_clock_gettime, c_long::from(clock), &raw mut time) };
-    let seconds = Duration::from_secs(time.tv_sec.unsigned_abs());
-    let time = seconds.saturating_add(Duration::from_nanos(time.tv_nsec.unsigned_abs()));
+    // Without a sign, a 32-bit number of seconds lasts until 2106.
+    let [seconds, nanoseconds] = time.map(c_long::cast_unsigned);
+    let seconds = Duration::from_secs(seconds as _);
+    let time = seconds.saturating_add(Duration::from_nanos(nanoseconds as _));
     (result != -1).then_some(time)
 }

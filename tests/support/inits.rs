@@ -2,6 +2,8 @@
 
 use super::machine::not_applicable;
 use std::env;
+use std::fs;
+use std::ops::Range;
 use std::path::PathBuf;
 
 /// What a test asks of an init.
@@ -111,6 +113,12 @@ impl Init {
     /// Whether it is tini, which logs to stdout, except for warnings.
     pub fn is_tini(&self) -> bool {
         self.family == Family::Tini
+    }
+
+    /// Whether its file is for 386 (elf(5), `EM_386`), which the kernel of an amd64 machine runs too.
+    pub fn is_for_386(&self) -> bool {
+        const E_MACHINE: Range<usize> = 18..20;
+        fs::read(&self.path).unwrap().get(E_MACHINE) == Some(&[3, 0])
     }
 
     /// Ends the test for other inits: it is about options or messages of loadline.
