@@ -69,12 +69,19 @@ def layer(program, time):
     return content.getvalue()
 
 
+def platform(architecture):
+    """An architecture in the words of the specification, which has those of Go: `armv7` is arm, variant v7."""
+    if architecture.startswith("armv"):
+        return {"architecture": "arm", "os": "linux", "variant": architecture.removeprefix("arm")}
+    return {"architecture": architecture, "os": "linux"}
+
+
 def manifest(layout, architecture, program, time, labels):
     """Adds the image for one architecture. Returns its descriptor."""
     data = layer(program, time)
     created = datetime.datetime.fromtimestamp(time, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     config = layout.document({
-        "created": created, "architecture": architecture, "os": "linux",
+        "created": created, **platform(architecture),
         "config": {"Entrypoint": [f"/{PROGRAM}"], "Labels": labels},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(data).hexdigest()}"]},
         "history": [{"created": created, "created_by": f"COPY {PROGRAM} /{PROGRAM}"}],
@@ -82,7 +89,7 @@ def manifest(layout, architecture, program, time, labels):
     layers = [layout.blob(data, f"{OCI}.layer.v1.tar")]
     return layout.document(
         {"schemaVersion": 2, "mediaType": f"{OCI}.manifest.v1+json", "config": config, "layers": layers},
-        f"{OCI}.manifest.v1+json", platform={"architecture": architecture, "os": "linux"})
+        f"{OCI}.manifest.v1+json", platform=platform(architecture))
 
 
 def main():
@@ -98,10 +105,8 @@ def main():
         "org.opencontainers.image.revision": output("git", "rev-parse", "HEAD"),
     }
     layout = Layout()
-    manifests = []
-    for argument in sys.argv[2:]:
-        architecture, _, program = argument.partition("=")
-        manifests.append(manifest(layout, architecture, pathlib.Path(program), time, labels))
+    programs = [argument.partition("=") for argument in sys.argv[2:]]
+    manifests = [manifest(layout, name, pathlib.Path(program), time, labels) for name, _, program in programs]
     index = layout.document(
         {"schemaVersion": 2, "mediaType": f"{OCI}.index.v1+json", "manifests": manifests, "annotations": labels},
         f"{OCI}.index.v1+json", annotations={"org.opencontainers.image.ref.name": about["version"]})
@@ -112,7 +117,7 @@ def main():
         for name, data in sorted(layout.files.items()):
             add(archive, name, data, time)
     draft.rename(image)
-    print(f"{image}: {index['digest']}, {', '.join(it['platform']['architecture'] for it in manifests)}")
+    print(f"{image}: {index['digest']}, {', '.join(name for name, *_ in programs)}")
 
 
 if __name__ == "__main__":

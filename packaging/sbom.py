@@ -31,8 +31,8 @@ from cyclonedx.schema import OutputFormat, SchemaVersion  # noqa: E402
 from packageurl import PackageURL  # noqa: E402
 
 PROGRAMS = ["loadline", "loadline-runtime"]
-# The kernel's names of architectures, where they differ from those of container images.
-KERNEL = {"amd64": "x86_64", "arm64": "aarch64"}
+# The names of architectures in packages, where they differ from those of container images.
+PACKAGED = {"amd64": "x86_64", "arm64": "aarch64", "armv7": "armhf|armv7hl", "386": "i386|x86", "ppc64le": "ppc64el"}
 AUTHORS = "The loadline authors"
 
 
@@ -40,8 +40,10 @@ def sha256(file):
     return HashType(alg=HashAlgorithm.SHA_256, content=hashlib.sha256(file.read_bytes()).hexdigest())
 
 
-def triple(architecture):
-    return f"{KERNEL.get(architecture, architecture)}-unknown-linux-musl"
+def target_of(architecture):
+    """What Rust calls an architecture, and the directory of its musl."""
+    target, musl = output("make", "--silent", "target", f"ARCH={architecture}").split()
+    return target, TOP / musl
 
 
 def crates(program, target):
@@ -86,14 +88,17 @@ def of_standard_library():
         licenses=[LicenseExpression("MIT OR Apache-2.0")])
 
 
-def of_musl(target):
-    """The C library that Rust's target brings along. Its archive contains the version."""
-    archive = f"{output('rustc', '--print', 'sysroot')}/lib/rustlib/{target}/lib/self-contained/libc.a"
-    member = subprocess.run(["ar", "p", archive, "version.lo"], check=True, stdout=subprocess.PIPE).stdout
-    version, = set(re.findall(rb"\0(\d+\.\d+\.\d+)\0", member))
+def of_musl(directory):
+    """The C library that Rust's target brings along, or Debian's. Its archive contains the version."""
+    member = subprocess.run(["ar", "p", directory / "libc.a", "version.lo"], check=True, stdout=subprocess.PIPE).stdout
+    version, = set(re.findall(rb"[\0-\x1f](\d+\.\d+\.\d+)\0", member))
     version = version.decode()
+    purl = None
+    if (directory / "version").exists():
+        full = (directory / "version").read_text(encoding="utf-8").strip()
+        purl = PackageURL("deb", "debian", "musl", full, {"arch": "source"})
     return Component(
-        type=ComponentType.LIBRARY, name="musl", version=version, bom_ref=f"musl@{version}",
+        type=ComponentType.LIBRARY, name="musl", version=version, bom_ref=str(purl or f"musl@{version}"), purl=purl,
         cpe=f"cpe:2.3:a:musl-libc:musl:{version}:*:*:*:*:*:*:*", licenses=[LicenseExpression("MIT")])
 
 
@@ -112,7 +117,7 @@ def program_in(package, programs, version):
     over. What follows a hyphen in a version is written in another way in each kind of package."""
     number = re.escape(version.partition("-")[0])
     fits = [it for it in programs if re.match(rf"{it[0]}[-_]{number}\D", package.name)
-            and re.search(rf"[._]({it[1]}|{KERNEL.get(it[1], it[1])})\.\w+$", package.name)]
+            and re.search(rf"[._]({it[1]}|{PACKAGED.get(it[1], it[1])})\.\w+$", package.name)]
     if len(fits) != 1:
         sys.exit(f"sbom: {package.name} is a package of no program in {package.parent}, or of another version")
     return programs[fits[0]]
@@ -140,12 +145,12 @@ def describe(dist):
     for name in PROGRAMS:
         for file in sorted(dist.glob(f"{name}-linux-*")):
             architecture = file.name.removeprefix(f"{name}-linux-")
-            target = triple(architecture)
+            target, musl = target_of(architecture)
             graph = crates(name, target)
             linked = {crate: of_crate(crate, sums) for crate in graph}
             for crate, needs in graph.items():
                 add(linked[crate], [linked[it] for it in needs])
-            libraries = [add(it, []) for it in (of_standard_library(), of_musl(target))]
+            libraries = [add(it, []) for it in (of_standard_library(), of_musl(musl))]
             programs[name, architecture] = add(
                 of_file(file, ComponentType.APPLICATION, version), [*linked.values(), *libraries])
     released = [*programs.values()]

@@ -2,7 +2,7 @@
 """Checks a built loadline: what kind of ELF file it is and, with --small, that its size is within the
 budget.
 
-`--machine amd64|arm64` names the architecture that it must be built for, by default this machine's.
+`--machine ARCHITECTURE` names what it must be built for, by default this machine.
 """
 
 import argparse
@@ -10,13 +10,29 @@ import pathlib
 import platform
 import struct
 import sys
+from typing import NamedTuple
 
-# The most bytes that the small build may have.
-BUDGET = {"amd64": 122_880, "arm64": 122_880}
-# The machine numbers of elf(5), and the largest page size that a kernel for each machine uses.
-EM = {"amd64": 62, "arm64": 183}
-LARGEST_PAGE = {"amd64": 4096, "arm64": 65_536}
-MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+class Machine(NamedTuple):
+    """An architecture: the class, byte order and machine number of elf(5), the largest page size that a
+    kernel for it uses, and the most bytes that the small build may have."""
+    bits: int
+    order: str
+    number: int
+    page: int
+    budget: int
+
+
+MACHINES = {
+    "amd64": Machine(64, "<", 62, 4096, 122_880),
+    "arm64": Machine(64, "<", 183, 65_536, 122_880),
+    "armv7": Machine(32, "<", 40, 4096, 98_304),
+    "386": Machine(32, "<", 3, 4096, 135_168),
+    "riscv64": Machine(64, "<", 243, 4096, 110_592),
+    "ppc64le": Machine(64, "<", 21, 65_536, 167_936),
+    "s390x": Machine(64, ">", 22, 4096, 143_360),
+}
+OWN = {"x86_64": "amd64", "aarch64": "arm64"}
 PT_LOAD, PT_DYNAMIC, PT_INTERP = 1, 2, 3
 PT_GNU_STACK, PT_GNU_RELRO = 0x6474E551, 0x6474E552
 PF_X, PF_W = 1, 2
@@ -24,37 +40,61 @@ DT_NEEDED, DT_TEXTREL = 1, 22
 ET_DYN = 3
 
 
-def check(file, machine, small):
+class Segment(NamedTuple):
+    """An entry of the program header table."""
+    kind: int
+    flags: int
+    offset: int
+    address: int
+    in_file: int
+    in_memory: int
+
+
+def segments(data, machine):
+    """The entries of the program header table, whose fields are in another order in 32-bit files."""
+    header, entry = ("Q", "IIQQQQQQ") if machine.bits == 64 else ("I", "IIIIIIII")
+    where, = struct.unpack_from(machine.order + header, data, 32 if machine.bits == 64 else 28)
+    size, count = struct.unpack_from(machine.order + "HH", data, 54 if machine.bits == 64 else 42)
+    for n in range(count):
+        fields = struct.unpack_from(machine.order + entry, data, where + n * size)
+        if machine.bits == 64:
+            kind, flags, offset, address, _, in_file, in_memory, _ = fields
+        else:
+            kind, offset, address, _, in_file, in_memory, flags, _ = fields
+        yield Segment(kind, flags, offset, address, in_file, in_memory)
+
+
+def check(file, name, small):
     data = file.read_bytes()
-    # elf(5): e_type, e_machine, e_phoff, e_phentsize and e_phnum of a 64-bit little-endian file.
-    kind, made_for = struct.unpack_from("<HH", data, 16)
-    offset, = struct.unpack_from("<Q", data, 32)
-    size, count, = struct.unpack_from("<HH", data, 54)
-    headers = [struct.unpack_from("<IIQQQQQQ", data, offset + n * size) for n in range(count)]
-    flags = {kind: flags for kind, flags, *_ in headers}
+    machine = MACHINES[name]
+    kind, made_for = struct.unpack_from(machine.order + "HH", data, 16)
+    like = data[:6] == b"\x7fELF" + bytes([machine.bits // 32, "<>".index(machine.order) + 1])
+    yield like and made_for == machine.number, f"a {machine.bits}-bit ELF file for {name}"
+    if not like:
+        return
+    headers = list(segments(data, machine))
+    flags = {it.kind: it.flags for it in headers}
+    entry = machine.order + ("qQ" if machine.bits == 64 else "iI")
+    tags = [tag for it in headers if it.kind == PT_DYNAMIC
+            for tag, _ in struct.iter_unpack(entry, data[it.offset:it.offset + it.in_file])]
 
-    tags = []
-    for kind_of, _, start, _, _, length, *_ in headers:
-        if kind_of == PT_DYNAMIC:
-            tags += [tag for tag, _ in struct.iter_unpack("<qQ", data[start:start + length])]
-
-    yield data[:6] == b"\x7fELF\2\1" and made_for == EM[machine], f"a 64-bit ELF file for {machine}"
     yield PT_INTERP not in flags and DT_NEEDED not in tags, "static: no interpreter, no library"
     yield kind == ET_DYN, "may be loaded anywhere (static PIE)"
     yield not flags.get(PT_GNU_STACK, PF_X) & PF_X, "no executable stack"
-    yield PT_GNU_RELRO in flags, "relocated data is read-only after start (RELRO)"
+    whole = [(it.address + it.in_memory) % machine.page == 0 for it in headers if it.kind == PT_GNU_RELRO]
+    yield whole == [True], "relocated data is read-only after start (RELRO), all pages of it"
     yield DT_TEXTREL not in tags, "no text relocations"
-    yield not any(k == PT_LOAD and f & PF_X and f & PF_W for k, f, *_ in headers), \
-        "nothing both writable and executable"
-    yield fits(headers, LARGEST_PAGE[machine]), f"may be mapped in pages of {LARGEST_PAGE[machine]:,} bytes"
+    loaded = [it for it in headers if it.kind == PT_LOAD]
+    yield not any(it.flags & PF_X and it.flags & PF_W for it in loaded), "nothing both writable and executable"
+    yield fits(loaded, machine.page), f"may be mapped in pages of {machine.page:,} bytes"
     yield b".symtab\0" not in data, "stripped"
     yield b"/.cargo/" not in data and b"/.rustup/" not in data, "no path of the building machine"
     if "runtime" in file.name:
         yield b"\0.gcc_except_table\0" in data, "a panic ends one thread only (unwinding)"
     if small:
-        code = [size for k, f, _, _, _, size, *_ in headers if k == PT_LOAD and f & PF_X]
+        code = [it.in_memory for it in loaded if it.flags & PF_X]
         yield len(code) == 2, f"code that an idle init does not need is in a segment of its own: {code} bytes"
-        yield len(data) <= BUDGET[machine], size_against(BUDGET[machine], len(data))
+        yield len(data) <= machine.budget, size_against(machine.budget, len(data))
 
 
 def size_against(budget, size):
@@ -63,21 +103,20 @@ def size_against(budget, size):
     return f"{size:,} bytes of {budget:,}: {room}"
 
 
-def fits(headers, page):
+def fits(loaded, page):
     """Whether no two segments share a page, and each has the same offset within a page in the file as
     in memory."""
     ends = -1
-    for kind, _, offset, address, _, _, size, _ in headers:
-        if kind == PT_LOAD:
-            if offset % page != address % page or address // page <= ends:
-                return False
-            ends = (address + size - 1) // page
+    for segment in loaded:
+        if segment.offset % page != segment.address % page or segment.address // page <= ends:
+            return False
+        ends = (segment.address + segment.in_memory - 1) // page
     return True
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--machine", choices=list(EM), default=MACHINES.get(platform.machine()))
+    parser.add_argument("--machine", choices=list(MACHINES), default=OWN.get(platform.machine()))
     parser.add_argument("--small", action="store_true", help="check the size budget of the small build")
     parser.add_argument("file", type=pathlib.Path)
     arguments = parser.parse_args()

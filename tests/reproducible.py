@@ -1,12 +1,17 @@
 #!/usr/bin/env python3
 """Builds the release and its image again in another place, and checks that every file in dist has the same bytes.
 
-The other place is a shallow clone with the changes of this tree, in a directory with a longer name.
-The paths of the Rust toolchain and of Cargo's home differ too, as on another machine.
+    tests/reproducible.py [ARCHITECTURE...]
+
+The other place is a shallow clone with the changes of this tree, in a directory with a longer name. The paths
+of the Rust toolchain and of Cargo's home differ too, as on another machine. If it can, root builds there as the
+user nobody. Given architectures, only the files of these are built again, and the image contains the others as
+they are.
 """
 
 import os
 import pathlib
+import pwd
 import shutil
 import signal
 import subprocess
@@ -51,10 +56,45 @@ def copy_toolchain(to):
 
 def copy_home(to):
     """Puts Cargo's home at another path, with all downloads."""
-    to.mkdir()
-    for entry in pathlib.Path(os.environ.get("CARGO_HOME", pathlib.Path.home() / ".cargo")).iterdir():
-        (to / entry.name).symlink_to(entry)
+    home = pathlib.Path(os.environ.get("CARGO_HOME", pathlib.Path.home() / ".cargo"))
+    for name in ("registry/cache", "registry/index"):
+        shutil.copytree(home / name, to / name)
+    for name in ("config.toml", "config"):
+        if (home / name).exists():
+            shutil.copy(home / name, to)
     return {"CARGO_HOME": str(to)}
+
+
+def give(user, *trees):
+    """Makes a user the owner of some trees, and the only one who can write there."""
+    for tree in trees:
+        for path in [tree, *tree.rglob("*")]:
+            os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
+
+
+def build(there, architectures, released):
+    """Builds the files of some architectures there, and the image with the released files of the others."""
+    scratch = there.parent
+    toolchain, home = scratch / "rust", scratch / "cargo"
+    # Variables of this make or of this directory must not reach the other build.
+    environment = {name: value for name, value in os.environ.items()
+                   if not name.startswith(("MAKE", "MFLAGS", "LOADLINE_", "CARGO_TARGET"))}
+    environment |= copy_toolchain(toolchain) | copy_home(home)
+    (there / "dist").mkdir()
+    others = [file for file in released if "-linux-" in file.name and file.name.rpartition("-")[2] not in architectures]
+    for file in others:
+        shutil.copy2(file, there / "dist")
+    command = ["make", "--no-print-directory", *(f"--old-file=dist/{file.name}" for file in others), "release", "image"]
+    options = {}
+    if os.geteuid() == 0 and toolchain.exists():
+        user = pwd.getpwnam("nobody")
+        give(user, there, home)
+        scratch.chmod(0o755)
+        environment |= {"HOME": str(scratch), "USER": user.pw_name}
+        options = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    print(f"building {', '.join(architectures)} as {'nobody' if options else 'the same user'} in {there}", flush=True)
+    subprocess.run(command, cwd=there, env=environment, check=True, **options)
+    return [file for file in released if file not in others]
 
 
 def main():
@@ -64,16 +104,12 @@ def main():
                       if "-linux-" in file.name or file.name == "loadline-image.tar")
     if not released:
         sys.exit("reproducible: dist is empty: `make release image` fills it")
+    names = [file.name.rpartition("-")[2] for file in released if file.name.startswith("loadline-linux-")]
     with tempfile.TemporaryDirectory(prefix="loadline-built-elsewhere-") as scratch:
         there = pathlib.Path(scratch) / "sources"
         copy_sources(there)
-        # Variables of this make or of this directory must not reach the other build.
-        environment = {name: value for name, value in os.environ.items()
-                       if not name.startswith(("MAKE", "MFLAGS", "LOADLINE_", "CARGO_TARGET"))}
-        environment |= copy_toolchain(there.with_name("rust")) | copy_home(there.with_name("cargo"))
-        subprocess.run(["make", "--no-print-directory", "release", "image"], cwd=there, env=environment, check=True)
         good = True
-        for file in released:
+        for file in build(there, sys.argv[1:] or names, released):
             same = file.read_bytes() == (there / "dist" / file.name).read_bytes()
             print(f"{'ok' if same else 'FAILED'}: {file.name} has the same bytes if built elsewhere")
             good = good and same

@@ -45,6 +45,11 @@ def on(artifact):
 SETUP = ["tests/lab/rust --lint", "tests/lab/apt install bash libc6-dev util-linux"]
 INTEGRATION = "cargo test --locked --test tests"
 
+# The modules of the integration tests that run for every architecture. All of them run where the words are of
+# 32 bits or the bytes in the other order.
+PART = "limits,command_line,exit,signals,program,report"
+RELEASED = ("amd64", "arm64", "armv7", "386", "riscv64", "ppc64le", "s390x")
+
 # name, group, commands, variables. The numbers of cases come from the output of cargo and of our own
 # checkers. A command that prints neither is one case.
 SUITES = [
@@ -53,11 +58,12 @@ SUITES = [
     ("runtime", "build", ["make runtime", "tests/artifact.py target/artifact/loadline-runtime"], {}),
     ("fork", "build", ["make fork", "tests/artifact.py --small target/artifact/fork/loadline"], {}),
     ("release", "build", ["make release",
-                          "tests/artifact.py --small --machine amd64 dist/loadline-linux-amd64",
-                          "tests/artifact.py --small --machine arm64 dist/loadline-linux-arm64",
+                          *(f"tests/artifact.py --small --machine {name} dist/loadline-linux-{name}"
+                            for name in RELEASED),
                           "tests/artifact.py --machine amd64 dist/loadline-runtime-linux-amd64",
                           "tests/artifact.py --machine arm64 dist/loadline-runtime-linux-arm64"], {}),
-    ("reproducible", "build", ["make release image", "tests/reproducible.py"], {}),
+    # `make reproduce` builds all architectures twice. These three are of every kind.
+    ("reproducible", "build", ["make release image", "tests/reproducible.py amd64 arm64 s390x"], {}),
     ("rustfmt", "lint", ["cargo fmt --all --check", "cargo fmt --check --manifest-path fuzz/Cargo.toml"], {}),
     ("clippy", "lint", ["cargo clippy --locked --all-targets -- -D warnings"], {}),
     ("rustdoc", "lint", ["cargo doc --locked --no-deps"], {"RUSTDOCFLAGS": "-D warnings"}),
@@ -68,7 +74,8 @@ SUITES = [
     ("unit", "cargo", ["cargo test --locked --lib", "cargo test --locked --doc"], {}),
     ("integration", "cargo", [INTEGRATION], on("loadline")),
     ("integration-plain", "cargo", [INTEGRATION], on("plain/loadline")),
-    ("integration-arm64", "cargo", ["make release", "tests/lab/arm64.py"], {}),
+    ("integration-arm64", "cargo", ["make release", "tests/lab/architectures.py arm64"], {}),
+    ("integration-others", "cargo", ["make release", f"tests/lab/architectures.py 386 armv7 s390x riscv64:{PART} ppc64le:{PART}"], {}),
     ("crate", "cargo", ["tests/lab/crate"], {}),
     ("fuzz", "cargo", ["fuzz/run.py"], {}),
     ("demo-go1.19", "demo", ["make demo GO=1.19"], {}),

@@ -17,9 +17,16 @@ TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 DIST = TOP / "dist"
 CANNOT = 2
 NAMES = ["loadline", "loadline-runtime"]
-# The names of the architectures in each kind of package.
-ARCHITECTURES = {"deb": {"amd64": "amd64", "arm64": "arm64"}, "rpm": {"amd64": "x86_64", "arm64": "aarch64"},
-                 "apk": {"amd64": "x86_64", "arm64": "aarch64"}}
+KINDS = ("deb", "rpm", "apk")
+# The name of each architecture in each kind of package.
+ARCHITECTURES = {
+    "amd64": ("amd64", "x86_64", "x86_64"), "arm64": ("arm64", "aarch64", "aarch64"),
+    "armv7": ("armhf", "armv7hl", "armv7"), "386": ("i386", "i386", "x86"),
+    "riscv64": ("riscv64", "riscv64", "riscv64"), "ppc64le": ("ppc64el", "ppc64le", "ppc64le"),
+    "s390x": ("s390x", "s390x", "s390x"),
+}
+# Those for which there is an OCI runtime.
+RUNTIMES = ("amd64", "arm64")
 OWN = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
 
 
@@ -33,11 +40,17 @@ def equal(found, expected, what):
 
 def version():
     metadata = json.loads(output("cargo", "metadata", "--no-deps", "--format-version=1", "--locked", cwd=TOP))
-    return metadata["packages"][0]["version"]
+    return next(it["version"] for it in metadata["packages"] if it["name"] == "loadline")
+
+
+def released():
+    """Each architecture, with the names of the programs that are released for it."""
+    for architecture in ARCHITECTURES:
+        yield architecture, NAMES if architecture in RUNTIMES else NAMES[:1]
 
 
 def file(name, kind, architecture):
-    own = ARCHITECTURES[kind][architecture]
+    own = ARCHITECTURES[architecture][KINDS.index(kind)]
     return DIST / (f"{name}-{version()}-1.{own}.rpm" if kind == "rpm" else f"{name}_{version()}_{own}.{kind}")
 
 
@@ -62,10 +75,10 @@ def contents(path):
 
 
 def what_they_contain():
-    for architecture in ("amd64", "arm64"):
-        for name in NAMES:
+    for architecture, names in released():
+        for name in names:
             program = hashlib.sha256((DIST / f"{name}-linux-{architecture}").read_bytes()).hexdigest()
-            for kind in ARCHITECTURES:
+            for kind in KINDS:
                 path = file(name, kind, architecture)
                 found = contents(path)
                 own = {it for it in found if it.startswith("/usr/") and "/lintian/" not in it}
@@ -74,12 +87,11 @@ def what_they_contain():
 
 
 def lintian():
-    for name in NAMES:
-        for architecture in ("amd64", "arm64"):
-            path = file(name, "deb", architecture)
-            done = subprocess.run(["lintian", "--allow-root", "--fail-on", "error,warning", path], capture_output=True,
-                                  text=True)
-            yield done.returncode == 0, f"lintian {path.name} {done.stdout}{done.stderr}".strip()
+    for architecture, names in released():
+        paths = [file(name, "deb", architecture) for name in names]
+        done = subprocess.run(["lintian", "--allow-root", "--fail-on", "error,warning", *paths], capture_output=True,
+                              text=True)
+        yield done.returncode == 0, f"lintian: {architecture} {done.stdout}{done.stderr}".strip()
 
 
 def installed_and_removed():
@@ -102,8 +114,8 @@ def installed_and_removed():
 
 def reproducible():
     before = {it.name: it.read_bytes() for it in DIST.iterdir() if it.suffix in (".deb", ".rpm", ".apk")}
-    for architecture in ("amd64", "arm64"):
-        output("packaging/build", architecture, cwd=TOP)
+    for architecture, names in released():
+        output("packaging/build", architecture, *names, cwd=TOP)
     for name, data in sorted(before.items()):
         yield (DIST / name).read_bytes() == data, f"{name}: the same bytes each time"
 

@@ -100,9 +100,9 @@ def build():
     return [m["executable"] for m in messages if m.get("executable") and m["target"]["name"] == "tests"][0]
 
 
-def run(tests, init, cases=("init::",)):
+def run(tests, init, cases=("init::",), name=None):
     """Runs all cases with an init, or those whose names contain one of these."""
-    name = pathlib.Path(init).name
+    name = name or pathlib.Path(init).name
     log, not_run, not_applicable = (HOME / f"{name}.{kind}" for kind in ("log", "not-run", "n-a"))
     for notes in (not_run, not_applicable):
         notes.write_text("")

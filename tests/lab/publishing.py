@@ -17,7 +17,6 @@ import tomllib
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 DIST = TOP / "dist"
 SUMS, SBOM = "SHA256SUMS", "loadline.cdx.json"
-KERNEL = {"amd64": "x86_64", "arm64": "aarch64"}
 # How `make` builds each program.
 TARGETS = {"loadline": "artifact", "loadline-runtime": "runtime"}
 # Passes Cargo's messages on, which name each crate that is compiled or was.
@@ -125,10 +124,12 @@ def compiled(program, architecture, scratch):
         ["make", "--silent", TARGETS[program], f"ARCH={architecture}", f"OUT=target/artifact/{architecture}",
          f"CARGO={cargo}"], cwd=TOP, check=True, stdout=subprocess.PIPE, text=True).stdout
     messages = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+    target, _ = subprocess.run(["make", "--silent", "target", f"ARCH={architecture}"], cwd=TOP, check=True,
+                               stdout=subprocess.PIPE, text=True).stdout.split()
     for message in messages:
         if message["reason"] != "compiler-artifact" or message["target"]["kind"] != ["lib"]:
             continue
-        for_target = f"/{KERNEL[architecture]}-unknown-linux-musl/" in message["filenames"][0]
+        for_target = f"/{target}/" in message["filenames"][0]
         # The crates of the standard library are one component.
         of_std = "rustc-dep-of-std" in message["features"] or "/rustlib/src/" in message["package_id"]
         if for_target and not of_std:

@@ -16,7 +16,9 @@ from docker import Service, check_service, docker as run_docker, start_daemon
 from suite import HOME, LAB, TOP
 
 ARCHIVE = TOP / "dist/loadline-image.tar"
-RELEASED = {"amd64": TOP / "dist/loadline-linux-amd64", "arm64": TOP / "dist/loadline-linux-arm64"}
+# The architectures of the image, by Docker's names.
+RELEASED = {name: TOP / f"dist/loadline-linux-{name.replace('/', '')}"
+            for name in ("amd64", "arm64", "arm/v7", "386", "riscv64", "ppc64le", "s390x")}
 
 # A Dockerfile of a user.
 DOCKERFILE = """
@@ -64,8 +66,8 @@ def pushed():
     done = subprocess.run([TOP / "packaging/push", name.upper(), tag], check=True, stdout=subprocess.PIPE, text=True)
     index = json.loads(skopeo("inspect", "--raw", f"docker://{image}"))
     platforms = [it["platform"] for it in index["manifests"]]
-    yield equal(platforms, [{"architecture": name, "os": "linux"} for name in RELEASED],
-                "the registry has the image of each architecture")
+    yield equal(["/".join([it["os"], it["architecture"], *filter(None, [it.get("variant")])]) for it in platforms],
+                [f"linux/{name}" for name in RELEASED], "the registry has the image of each architecture")
     layout = HOME / "layout"
     layout.mkdir()
     subprocess.run(["tar", "--extract", "--file", ARCHIVE, "--directory", layout], check=True)
@@ -80,22 +82,25 @@ def pushed():
 
 def pulled():
     for architecture, file in RELEASED.items():
+        name = file.name
         run_docker("pull", "--quiet", f"--platform=linux/{architecture}", image)
-        run_docker("create", "--name", architecture, f"--platform=linux/{architecture}", image)
-        copy = HOME / architecture
-        run_docker("cp", f"{architecture}:/loadline", str(copy))
+        run_docker("create", "--name", name, f"--platform=linux/{architecture}", image)
+        copy = HOME / name
+        run_docker("cp", f"{name}:/loadline", str(copy))
         yield equal(copy.read_bytes() == file.read_bytes(), True,
                     f"docker pull --platform linux/{architecture}: that file")
-        archive = HOME / f"{architecture}.tar"
-        run_docker("export", "--output", str(archive), architecture)
+        archive = HOME / f"{name}.tar"
+        run_docker("export", "--output", str(archive), name)
         names = subprocess.run(["tar", "--list", "--file", archive], check=True, capture_output=True, text=True).stdout
         # Docker adds these to every container.
         own = [it for it in names.split() if it.split("/")[0] not in (".dockerenv", "dev", "etc", "proc", "sys")]
         yield equal(own, ["loadline"], f"linux/{architecture}: the image contains nothing else")
-        run_docker("rm", architecture)
-    run_docker("pull", "--quiet", "--platform=linux/amd64", image)
-    said = run_docker("run", "--rm", "--network=none", image, "--version")
-    yield said.startswith("loadline version "), f"docker run: {said}"
+        run_docker("rm", name)
+    # The kernel runs the 386 file itself.
+    for architecture in ("386", "amd64"):
+        run_docker("pull", "--quiet", f"--platform=linux/{architecture}", image)
+        said = run_docker("run", "--rm", "--network=none", f"--platform=linux/{architecture}", image, "--version")
+        yield said.startswith("loadline version "), f"docker run: linux/{architecture}: {said}"
 
 
 def copied_from():

@@ -2,12 +2,13 @@
 //! if the machine behaves as the kernel does. This program contains no code of loadline.
 
 use std::env;
-use std::ffi::c_int;
+use std::ffi::{c_int, c_long};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, Stdio, id};
 use std::ptr::null_mut;
 
-/// A set of signals in the format of the C library: bit n-1 of the first word is signal n.
+/// A set of signals in the format of the C library: bit n-1 of the first word is signal n. (No machine with
+/// words of 32 bits has them in another order.)
 type Set = [u64; 16];
 
 const SIG_SETMASK: c_int = 2;
@@ -19,7 +20,7 @@ unsafe extern "C" {
     fn clone(child: extern "C" fn(*mut u8) -> c_int, stack: *mut u8, flags: c_int, ...) -> c_int;
     fn prctl(option: c_int, ...) -> c_int;
     fn sigprocmask(how: c_int, new: *const Set, old: *mut Set) -> c_int;
-    fn sigtimedwait(set: *const Set, info: *mut u8, timeout: *const [i64; 2]) -> c_int;
+    fn sigtimedwait(set: *const Set, info: *mut u8, timeout: *const [c_long; 2]) -> c_int;
 }
 
 fn main() -> ExitCode {
