@@ -101,6 +101,7 @@ def main():
         "org.opencontainers.image.title": about["name"],
         "org.opencontainers.image.description": about["description"],
         "org.opencontainers.image.licenses": about["license"],
+        "org.opencontainers.image.source": about["repository"],
         "org.opencontainers.image.version": about["version"],
         "org.opencontainers.image.revision": output("git", "rev-parse", "HEAD"),
     }

@@ -15,8 +15,8 @@ const SYS_MMAP: c_long = libc::SYS_mmap;
 #[cfg(target_pointer_width = "32")]
 const SYS_MMAP: c_long = libc::SYS_mmap2;
 
-/// A new mapping, or null with the cause in errno. The raw call, because musl's mmap() is ten times as long, for cases that
-/// do not occur here.
+/// A new mapping, or null with the cause in errno. The raw call, because musl's mmap() is ten times as
+/// long, for cases that do not occur here.
 pub(super) fn map(size: usize) -> *mut u8 {
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;

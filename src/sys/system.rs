@@ -118,8 +118,8 @@ unsafe extern "C" {
     static __ehdr_start: ElfHeader;
 }
 
-#[expect(clippy::arithmetic_side_effects, reason = "the linker wrote the numbers")]
 /// Calls `visit` for each segment of this program, with its header and its addresses.
+#[expect(clippy::arithmetic_side_effects, reason = "the linker wrote the numbers")]
 fn for_each_segment(visit: &mut dyn FnMut(&SegmentHeader, Range<usize>)) {
     // SAFETY: the ELF header says where the program headers are, and addresses in them are relative to
     // it.

@@ -55,8 +55,11 @@ def file(name, kind, architecture):
 
 
 def expected(name):
+    completion = {f"/usr/share/{it}" for it in ("bash-completion/completions/loadline",
+                                               "zsh/vendor-completions/_loadline",
+                                               "fish/vendor_completions.d/loadline.fish")}
     return {f"/usr/bin/{name}", f"/usr/share/doc/{name}/copyright", f"/usr/share/doc/{name}/changelog.gz",
-            f"/usr/share/man/man1/{name}.1.gz"}
+            f"/usr/share/man/man1/{name}.1.gz", *(completion if name == "loadline" else ())}
 
 
 def contents(path):
