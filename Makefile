@@ -24,8 +24,9 @@ RUNTIMES := $(filter amd64 arm64,$(RELEASED))
 OUT      := target/artifact
 # The toolchain of the demo's Go service, as in `make demo GO=1.27`. If empty, the oldest available.
 GO       ?=
-CARGO    := cargo --quiet
-SYSROOT  := $(shell rustc --print sysroot)
+# Without the job server of make, which only other makes can reach.
+CARGO    := env -u MAKEFLAGS -u MFLAGS cargo --quiet
+SYSROOT  := $(shell env -u MAKEFLAGS -u MFLAGS rustc --print sysroot)
 
 # The file contains no path of the machine that built it, so two machines with the same compiler
 # build the same bytes.
@@ -60,23 +61,24 @@ STARTUP := -Clink-arg=-Tsrc/startup.ld
 # tables, with direct access to data (nothing here comes from a shared library), and with functions folded
 # that are the same (nothing compares their addresses), the file is a kilobyte smaller.
 SETUP = $(if $(SHIPPED),tests/lab/rust $(TRIPLE),tests/lab/rust && tests/lab/musl $(TARGETED) >/dev/null)
-NO_UNWINDER := mkdir -p target/link && ar rc target/link/libunwind.a
+# Each architecture has directories of its own, so that `make --jobs=2 release` builds two at a time: much of a build
+# has work for one CPU only.
+NO_UNWINDER = mkdir -p target/link/$(TARGETED) && ar rc target/link/$(TARGETED)/libunwind.a
 SMALL = RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zunstable-options -Cpanic=immediate-abort \
          -Cforce-unwind-tables=no -Cjump-tables=no -Zdirect-access-external-data=yes \
-         -Clink-arg=--icf=all -Lnative=target/link $(LINK) $(STARTUP) $(REMAP)" \
-         $(CARGO) build --release --locked --target $(TRIPLE) --target-dir target/artifact-build \
+         -Clink-arg=--icf=all -Lnative=target/link/$(TARGETED) $(LINK) $(STARTUP) $(REMAP)" \
+         $(CARGO) build --release --locked --target $(TRIPLE) --target-dir target/artifact-build/$(TARGETED) \
          -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size
 # The plain build uses the standard library as it comes. Any stable toolchain can make it, for the
 # architectures that Rust ships one for.
 PLAIN = RUSTFLAGS="$(LINK) $(STARTUP) $(REMAP)" $(CARGO) build --release --locked \
-         --target $(TRIPLE) --target-dir target/plain-build --bin loadline
+         --target $(TRIPLE) --target-dir target/plain-build/$(TARGETED) --bin loadline
 # The OCI runtime runs on hosts for some milliseconds, so its size matters little. A panic must not keep a
 # container from starting, so it ends one thread only.
 RUNTIME = RUSTFLAGS="$(LINK) $(REMAP)" $(CARGO) build --release --locked --target $(TRIPLE) \
           --config 'profile.release.panic="unwind"' \
-          --target-dir target/runtime-build --package loadline-runtime --bin loadline-runtime
+          --target-dir target/runtime-build/$(TARGETED) --package loadline-runtime --bin loadline-runtime
 
-.NOTPARALLEL:
 .PHONY: help artifact plain fork emulator runtime target demo check test lint bench release image reproduce packages \
         sbom checksums notes clean
 
@@ -88,33 +90,33 @@ artifact:
 	@echo 'building the small file for $(TARGETED), with the standard library rebuilt'
 	@$(NO_UNWINDER)
 	@$(SMALL) --bin loadline
-	@tests/lab/install-atomic target/artifact-build/$(TRIPLE)/release/loadline $(OUT)/loadline
+	@tests/lab/install-atomic target/artifact-build/$(TARGETED)/$(TRIPLE)/release/loadline $(OUT)/loadline
 
 # For tests only: starts the program with fork instead of vfork, as emulators do.
 fork:
 	@$(SETUP)
 	@$(NO_UNWINDER)
 	@$(SMALL) --bin loadline --features test-fork
-	@tests/lab/install-atomic target/artifact-build/$(TRIPLE)/release/loadline $(OUT)/fork/loadline
+	@tests/lab/install-atomic target/artifact-build/$(TARGETED)/$(TRIPLE)/release/loadline $(OUT)/fork/loadline
 
 # For tests only: shows what an emulator does differently from the kernel.
 emulator:
 	@$(SETUP)
 	@$(NO_UNWINDER)
 	@$(SMALL) --package emulator
-	@tests/lab/install-atomic target/artifact-build/$(TRIPLE)/release/emulator $(OUT)/emulator
+	@tests/lab/install-atomic target/artifact-build/$(TARGETED)/$(TRIPLE)/release/emulator $(OUT)/emulator
 
 plain:
 	@$(if $(SHIPPED),,$(error there is no plain build for $(TARGETED)))
 	@tests/lab/rust --plain $(TRIPLE)
 	@$(PLAIN)
-	@tests/lab/install-atomic target/plain-build/$(TRIPLE)/release/loadline $(OUT)/plain/loadline
+	@tests/lab/install-atomic target/plain-build/$(TARGETED)/$(TRIPLE)/release/loadline $(OUT)/plain/loadline
 
 runtime:
 	@$(if $(SHIPPED),,$(error there is no OCI runtime for $(TARGETED)))
 	@tests/lab/rust --plain $(TRIPLE)
 	@$(RUNTIME)
-	@tests/lab/install-atomic target/runtime-build/$(TRIPLE)/release/loadline-runtime $(OUT)/loadline-runtime
+	@tests/lab/install-atomic target/runtime-build/$(TARGETED)/$(TRIPLE)/release/loadline-runtime $(OUT)/loadline-runtime
 
 # For scripts: what Rust calls the architecture, and where its musl is.
 target:

@@ -57,13 +57,13 @@ SUITES = [
     ("plain", "build", ["make plain", "tests/artifact.py target/artifact/plain/loadline"], {}),
     ("runtime", "build", ["make runtime", "tests/artifact.py target/artifact/loadline-runtime"], {}),
     ("fork", "build", ["make fork", "tests/artifact.py --small target/artifact/fork/loadline"], {}),
-    ("release", "build", ["make release",
+    ("release", "build", ["make --jobs=2 release",
                           *(f"tests/artifact.py --small --machine {name} dist/loadline-linux-{name}"
                             for name in RELEASED),
                           "tests/artifact.py --machine amd64 dist/loadline-runtime-linux-amd64",
                           "tests/artifact.py --machine arm64 dist/loadline-runtime-linux-arm64"], {}),
     # `make reproduce` builds all architectures twice. These three are of every kind.
-    ("reproducible", "build", ["make release image", "tests/reproducible.py amd64 arm64 s390x"], {}),
+    ("reproducible", "build", ["make --jobs=2 release image", "tests/reproducible.py amd64 arm64 s390x"], {}),
     ("rustfmt", "lint", ["cargo fmt --all --check", "cargo fmt --check --manifest-path fuzz/Cargo.toml"], {}),
     ("clippy", "lint", ["cargo clippy --locked --all-targets -- -D warnings"], {}),
     ("rustdoc", "lint", ["cargo doc --locked --no-deps"], {"RUSTDOCFLAGS": "-D warnings"}),
