@@ -45,9 +45,12 @@ class Target(typing.NamedTuple):
 class Lab:
     """What a part uses: files, programs, packages."""
 
-    def __init__(self, quick):
+    def __init__(self, quick, limit=None, hours=None):
         self.top = TOP
         self.quick = quick
+        # What to measure of the survival: only one size of container in MiB, and when to stop.
+        self.limit = limit
+        self.hours = hours
         self.artifact = TOP / "target/artifact/loadline"
         self.plain = TOP / "target/artifact/plain/loadline"
         # Set by `build`.

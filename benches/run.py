@@ -6,6 +6,9 @@ targets(data) -> what the project promises, draw(data, folder) -> SVG files, and
 leaves the part out. The data of a part is written to target/bench/PART.json as soon as it is measured.
 The document is made from all files that exist. --quick runs every part with the smallest counts, and
 writes everything below target/bench/quick. The exit code is 1 if a target is missed. Run by `make bench`.
+
+The part `survival` takes hours. It says how many before it begins, keeps each run in docs/survival.csv, and goes
+on from there when it is called again. If a part has seconds(data), that is how long it takes from the beginning.
 """
 
 import argparse
@@ -26,7 +29,8 @@ SECTIONS = {
     "What the OCI runtime costs": ["oci_runtime"],
     "Signals and zombies": ["signals"],
     "The test suite with other inits": ["peers"],
-    "What a Go service gets": ["golang.over_time", "golang.answers", "golang.headroom", "golang.threads"],
+    "What a Go service gets": ["golang.over_time", "golang.answers", "survival", "golang.headroom",
+                                "golang.threads"],
 }
 
 
@@ -52,11 +56,15 @@ class Part:
         lab.versions = {}
         data = self.module.measure(lab)
         self.run = {
-            "date": labs.today(), "loadline": labs.commit(), "seconds": round(time.monotonic() - begin),
+            "date": labs.today(), "loadline": labs.commit(), "seconds": round(self.seconds(data, begin)),
             "load": round(os.getloadavg()[1], 1), "machine": labs.machine(), "versions": lab.versions,
             "data": data,
         }
         self.file.write_text(json.dumps(self.run, indent=1) + "\n", encoding="utf-8")
+
+    def seconds(self, data, begin):
+        """How long it takes to measure the part from the beginning."""
+        return self.module.seconds(data) if hasattr(self.module, "seconds") else time.monotonic() - begin
 
     def targets(self):
         if not hasattr(self.module, "targets"):
@@ -165,20 +173,31 @@ def measure(parts, lab):
     return failed
 
 
+def mebibytes(text):
+    """A size such as 64MiB or 2GiB in MiB."""
+    for unit, factor in (("MiB", 1), ("GiB", 1024)):
+        if text.endswith(unit):
+            return int(text.removesuffix(unit)) * factor
+    raise argparse.ArgumentTypeError("it ends in MiB or GiB")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", action="append", choices=PARTS, metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--quick", action="store_true", help="the smallest run that covers everything")
     parser.add_argument("--report", action="store_true", help="measure nothing, only write the document again")
+    parser.add_argument("--limit", type=mebibytes, metavar="SIZE",
+                        help="survival: only containers of this size, as in 64MiB or 2GiB")
+    parser.add_argument("--hours", type=float, help="survival: stop after so many hours")
     options = parser.parse_args()
     # An exception, so that child processes are stopped and cgroups removed.
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit("bench: stopped by a signal"))
 
     raw = labs.TOP / "target/bench" / ("quick" if options.quick else "")
     docs = raw / "docs" if options.quick else labs.TOP / "docs"
     raw.mkdir(parents=True, exist_ok=True)
-    lab = Lab(options.quick)
+    lab = Lab(options.quick, options.limit, options.hours)
     parts = [Part(module, section, raw) for section, modules in SECTIONS.items() for module in modules]
     if options.quick:
         parts = [part for part in parts if getattr(part.module, "QUICK", True)]

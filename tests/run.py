@@ -97,7 +97,7 @@ SUITES = [
     ("prometheus", "lab", ["tests/lab/prometheus/suite.py"], on("loadline")),
     ("vm", "lab", ["tests/lab/vm/cases.py"], on("loadline")),
     ("faults", "lab", ["tests/lab/faults.py"], on("loadline")),
-    ("bench", "lab", ["benches/run.py --quick"], {}),
+    ("bench", "lab", ["benches/survival/tests.py", "benches/run.py --quick"], {}),
 ]
 
 

@@ -1,0 +1,139 @@
+"""What is measured: the loads, the cells, the settings of each, and the order in which runs are spent."""
+
+import typing
+
+from .curve import STEPS
+
+MIB = 1 << 20
+
+
+class Load(typing.NamedTuple):
+    """A load, whose size is given in steps. The last step is `top` for each MiB of the limit."""
+
+    title: str
+    top: float
+    # What a share of the limit means; the others are MiB.
+    unit: str = "MiB"
+
+
+LOADS = {
+    "json": Load("JSON answers", 0.5),
+    "steady": Load("live heap, replaced", 1.0),
+    "stacks": Load("deep stacks", 1.2),
+    "whole": Load("file read whole", 0.8),
+    "outside": Load("15% outside the heap", 0.9),
+    "cache": Load("cache", 0.9),
+    "pages": Load("beside page cache", 1.0),
+    "mapped": Load("beside a mapped file", 1.0),
+    "hugo": Load("hugo, a site", 8, "pages"),
+}
+CORE = ("json", "steady", "stacks", "whole", "outside", "cache")
+BESIDE = ("pages", "mapped")
+# A program that nobody here wrote, of the Go version that Debian built it with.
+HUGO = "hugo"
+
+BARE, FREE = "bare", "free"
+PERCENTS = (70, 75, 80, 85, 90, 95, 100)
+# In small containers, rules that leave a fixed reserve ask for less.
+SMALL_MIB, SMALL_PERCENTS = 128, (60,)
+
+UNLIMITED = "unlimited"
+
+
+class Cell(typing.NamedTuple):
+    """What a rule cannot choose: the container and the program."""
+
+    limit: int
+    cpus: str
+    go: str
+    load: str
+
+    def __str__(self):
+        return f"{self.load} in {in_words(self.limit)}, {self.cpus} CPU, Go {self.go}"
+
+    def size(self, step):
+        """A size in the unit of the load."""
+        size = step * LOADS[self.load].top * self.limit / STEPS
+        return round(size) if self.load == HUGO else round(size, 3)
+
+    def step(self, size):
+        return max(1, min(STEPS, round(size / (LOADS[self.load].top * self.limit) * STEPS)))
+
+    def settings(self):
+        return (BARE, *map(named, percents(self.limit)))
+
+    def gomemlimit(self, setting):
+        """In bytes; None if it is not set."""
+        return None if setting in (BARE, FREE) else self.limit * MIB * percent(setting) // 100
+
+
+def in_words(limit):
+    return f"{limit >> 10} GiB" if limit >= 1024 and not limit % 1024 else f"{limit} MiB"
+
+
+def named(number):
+    return f"{number}%"
+
+
+def percent(setting):
+    return int(setting.removesuffix("%"))
+
+
+def percents(limit):
+    return (SMALL_PERCENTS if limit <= SMALL_MIB else ()) + PERCENTS
+
+
+def timed_percents(limit):
+    """Those whose times are compared: without headroom too few runs survive."""
+    return tuple(number for number in percents(limit) if number < 100)
+
+
+def cpus(limit):
+    """Half a CPU; large containers have more, and take too long with half a CPU. GOMAXPROCS is 1 in both."""
+    return "0.5" if limit < 1024 else "1"
+
+
+def cells(limits, versions, loads, quota=None):
+    return [Cell(limit, quota or cpus(limit), go, load) for limit in limits for go in versions for load in loads]
+
+
+class Stage(typing.NamedTuple):
+    """Cells, and the runs for each of their curves that is not exact before."""
+
+    title: str
+    cells: list
+    runs: int
+    # Those of --quick; None for all.
+    settings: tuple | None = None
+
+    def settings_of(self, cell):
+        return self.settings or cell.settings()
+
+
+MAIN = ("1.24",)
+OTHERS = ("1.19", "1.27")
+# The first stages decide; with each later one the figures are more exact or cover more.
+STAGES = [
+    Stage("small containers", cells((400, 128, 64), MAIN, CORE), 12),
+    Stage("2 GiB", cells((2048,), MAIN, CORE), 12),
+    Stage("other versions of Go", cells((400, 128), OTHERS, CORE), 12),
+    Stage("without a CPU limit", cells((400,), MAIN, CORE, UNLIMITED), 12),
+    Stage("beside page cache", cells((400, 128, 64), MAIN, BESIDE), 12),
+    Stage("hugo", cells((400,), ("1.19",), (HUGO,)), 12),
+    Stage("more exact, up to 400 MiB", cells((400, 128, 64), MAIN, CORE), 32),
+    Stage("more exact, other versions of Go", cells((400, 128), OTHERS, CORE), 32),
+    Stage("more exact, 2 GiB", cells((2048,), MAIN, CORE), 24),
+    Stage("other versions of Go in 64 MiB and 2 GiB", cells((64, 2048), OTHERS, CORE), 12),
+    Stage("8 GiB", cells((8192,), MAIN, CORE), 10),
+    Stage("hugo in more", cells((1200,), ("1.19",), (HUGO,)), 12),
+    Stage("most exact, 400 MiB", cells((400,), MAIN, CORE), 150),
+]
+QUICK = [Stage("quick", cells((64,), MAIN, CORE + BESIDE), 1, (BARE, "100%", "80%"))]
+
+
+def plan(quick=False, limit=None):
+    """The stages, of all limits or one."""
+    for stage in QUICK if quick else STAGES:
+        chosen = [cell for cell in stage.cells if limit in (None, cell.limit)]
+        if chosen:
+            yield stage._replace(cells=chosen)

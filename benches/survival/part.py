@@ -1,0 +1,278 @@
+"""The part of the benchmark: its data, what the document says, and the pictures."""
+
+import re
+import statistics
+
+import lab as labs
+
+from . import cells, driver, regret
+from . import runs as raw
+from .cells import BARE, UNLIMITED
+from .curve import STEPS
+
+TITLE = "Which part of the limit"
+
+FILE = "survival.csv"
+PICTURE, OTHERS_PICTURE = "survival.svg", "survival-others.svg"
+# Hours after which a measurement stops, unless --hours tells others. The stages that decide fit.
+HOURS = 3
+# Bands of curves are drawn at each fourth step, where between so many and so many runs survive.
+DRAWN_EVERY, DRAWN_SHARES = 4, (0.03, 0.97)
+# Where the shares of a cell's settings are so far apart, they differ.
+DIFFERENCE = 0.2
+
+
+def measure(lab):
+    driver.check(lab)
+    file = lab.top / ("target/bench/quick" if lab.quick else "docs") / FILE
+    if lab.quick:
+        file.unlink(missing_ok=True)
+    stages = list(cells.plan(lab.quick, lab.limit))
+    measured = driver.Driver(lab, file, stages, lab.hours or HOURS)
+    measured.measure()
+    return summary(measured.runs, cells.plan(lab.quick))
+
+
+def summary(runs, stages):
+    """What the document needs, from the raw figures. With --quick no cell has what regrets take."""
+    wanted = list(dict.fromkeys(cell for stage in stages for cell in stage.cells))
+    figures = regret.figures(runs, wanted)
+    return {
+        "runs": len(runs.all),
+        "outcomes": {outcome: sum(run.outcome == outcome for run in runs.all if run.kind != raw.REFERENCE)
+                     for outcome in (raw.OK, raw.OOM, raw.SLOW, raw.FAILED)},
+        "seconds": round(sum(run.seconds / driver.Driver.at_a_time(run.cell()) for run in runs.all)),
+        "cells": [cell_summary(runs, cell) for cell in wanted if runs.curve(cell, cells.named(80)).runs],
+        "named": [judged(name, regret.judge(rule, figures, bounds=True)) for name, rule in regret.NAMED.items()],
+        "best": [judged(f"{name}, by {criterion}", bounded(regret.best_of(family, figures, criterion), figures))
+                 for name, family in regret.families().items() for criterion in regret.CRITERIA],
+        "limits": by_limit(figures),
+    }
+
+
+def cell_summary(runs, cell):
+    curves, bands = {}, []
+    for setting in cell.settings():
+        curve = runs.curve(cell, setting)
+        if not curve.runs:
+            continue
+        sizes = range(1, STEPS + 1, DRAWN_EVERY)
+        band = [[size, *(round(share, 3) for share in shares)] for size, shares in zip(sizes, curve.band(sizes))]
+        bands.append(band)
+        drawn = [point for point in band if point[3] > DRAWN_SHARES[0] and point[2] < DRAWN_SHARES[1]]
+        slow = sum(run.outcome == raw.SLOW and run.setting == setting for run in runs.of(cell, raw.EDGE))
+        curves[setting] = {"half": round(curve.half(), 2), "bounds": [round(bound, 2) for bound in curve.bounds()],
+                           "runs": curve.runs, "slow": slow, "band": drawn}
+    timed = runs.of(cell, raw.TIME)
+    return {"cell": list(cell), "curves": curves, "interval": interval(bands),
+            "timed": timed[0].size if timed else None}
+
+
+def interval(bands):
+    """How wide the 95% intervals of the shares are where they differ, on average over sizes and settings."""
+    widths = []
+    for points in zip(*bands):
+        shares = [share for _, share, _, _ in points]
+        if max(shares) - min(shares) >= DIFFERENCE:
+            widths += [high - low for _, _, low, high in points]
+    return sum(widths) / len(widths) if widths else 0
+
+
+def bounded(found, figures):
+    return found and regret.judge(found.rule, figures, bounds=True)
+
+
+def judged(name, found):
+    """A row of the table of regrets; without a regret if nothing is known."""
+    return {"name": name, "regret": found and {
+        "rule": str(found.rule), "mean": found.mean, "bounds": list(found.bounds), "worst": found.worst,
+        "worst_cell": str(found.worst_cell), "mean_time": found.mean_time, "worst_time": found.worst_time,
+        "worst_time_cell": str(found.worst_time_cell)}}
+
+
+def by_limit(figures):
+    """By limit and percentage: the mean regret and the worst."""
+    table = {}
+    for limit in sorted({cell.limit for cell in figures}):
+        own = {cell: known for cell, known in figures.items() if cell.limit == limit}
+        table[limit] = [[percent, found.mean, found.worst] for percent in cells.PERCENTS
+                        if (found := regret.judge(regret.Rule(percent), own))]
+    return table
+
+
+# The document.
+
+def seconds(data):
+    """How long all runs took, also those of earlier calls."""
+    return data["seconds"]
+
+
+def part_of_limit(cell, step):
+    """A size as a part of the limit; hugo's is in pages for each MiB."""
+    share = step * cells.LOADS[cell.load].top / STEPS
+    return f"{share:.2f}" if cell.load == cells.HUGO else f"{100 * share:.0f}"
+
+
+def half_cell(cell, curve, bold):
+    if not curve:
+        return ""
+    low, high = curve["bounds"]
+    text = part_of_limit(cell, curve["half"])
+    return f"{f'**{text}**' if bold else text} ±{part_of_limit(cell, (high - low) / 2)}"
+
+
+def regret_row(name, found):
+    low, high = (max(0, bound) for bound in found["bounds"])
+    time = ["", ""] if found["mean_time"] is None else [
+        f"{found['mean_time']:.0%}", f"{found['worst_time']:.0%}: {found['worst_time_cell']}"]
+    return [name, found["rule"], f"{found['mean']:.1%} ({low:.1%} to {high:.1%})",
+            f"{found['worst']:.0%}: {found['worst_cell']}", *time]
+
+
+def report(data):
+    outcomes = data["outcomes"]
+    numbers = (f"{outcomes[raw.OK]:,} survived, {outcomes[raw.OOM]:,} were OOM-killed, {outcomes[raw.SLOW]:,} were too "
+               f"slow and {outcomes[raw.FAILED]:,} failed")
+    names = [BARE, *map(cells.named, sorted({*cells.PERCENTS, *cells.SMALL_PERCENTS}, reverse=True))]
+    rows = []
+    for known in data["cells"]:
+        cell = cells.Cell(*known["cell"])
+        curves = known["curves"]
+        best = max((name for name in names if name in curves and name != BARE), key=lambda name: curves[name]["half"])
+        rows.append([cells.in_words(cell.limit), cell.cpus, cell.go, cells.LOADS[cell.load].title,
+                     *(half_cell(cell, curves.get(name), name == best) for name in names)])
+    halves = labs.table(["limit", "CPU", "Go", "load", *names], *rows)
+    regrets = labs.table(
+        ["", "GOMEMLIMIT", "mean of lost answers (95% bounds)", "worst", "mean of lost time", "worst"],
+        *(regret_row(row["name"], row["regret"]) for row in data["named"] + data["best"] if row["regret"]), right=False)
+    mean_interval = statistics.mean(known["interval"] for known in data["cells"])
+    limits = labs.table(["limit", *map(cells.named, cells.PERCENTS)], *(
+        [cells.in_words(int(limit)), *(f"{mean:.0%} / {worst:.0%}" for _, mean, worst in row)]
+        for limit, row in data["limits"].items()))
+    return f"""
+Which value of `GOMEMLIMIT` loses least, for containers of all sizes and for programs of all kinds? A cell is a
+limit, a number of CPUs, a version of Go and a load whose size can be chosen. In each cell, programs run without
+`GOMEMLIMIT` (bare) and with it at several parts of the limit, in a cgroup of their own without swap, at sizes
+around those at which they begin to be killed. [{FILE}]({FILE}) has a line for each run: {data["runs"]:,}
+runs, of which {numbers}. Together they take {data["seconds"] / 3600:.1f}
+hours. The measurement can be stopped and goes on later; `--limit 64MiB` measures one size of container, `--hours`
+says when to stop. To measure anew, remove the file.
+
+A run survives if all its work is done, its results are right, and it took at most {raw.TOO_SLOW} times as long as
+without a limit, or {raw.START} s more; if not, it counts as lost. The
+[loads](../benches/survival/load/main.go) and their sizes, in MiB:
+
+- JSON answers: the service of the demo, three answers in a row, beside other rows of 15% of the limit. The size
+  is that of one answer.
+- live heap, replaced: blocks of mixed sizes, replaced at full speed. The size is what is live.
+- deep stacks: waves of goroutines with 64 KiB of stack and as much garbage each. The size is that of all stacks.
+- file read whole: four times in a row, with its size known or as a stream. The size is that of the file.
+- 15% outside the heap: a live heap that is replaced, beside memory from mmap(2) that the runtime does not know. It
+  stands for cgo and other libraries in C.
+- cache: a map of entries that fills to a target, which is the size, and then replaces the oldest.
+- beside page cache, beside a mapped file: a live heap that is replaced, while a file of twice the limit is read
+  from end to end, or a mapped one of a quarter of the limit at random.
+- hugo: Debian's, a program that nobody here wrote. The size is the number of pages of the site.
+
+CPU is the quota; with one, GOMAXPROCS is 1 for all settings, as loadline sets it, so that only GOMEMLIMIT differs.
+
+![The share of runs that survive, by load and limit]({PICTURE})
+
+The curves are logistic, fitted to all runs of a setting by Bayes' rule with flat priors for the half point and the
+logarithm of the width; 2% of the runs may die or survive whatever their size. The bands hold 95%. The sizes of the
+runs are chosen where they tell most, and settings take turns, so that other work on the machine affects all alike.
+Where the shares of a cell's settings differ by {DIFFERENCE:.0%} and more, the intervals are
+{100 * mean_interval:.0f} percentage points wide on average.
+
+![The same for other versions of Go and without a CPU limit]({OTHERS_PICTURE})
+
+The size that half of the runs survive, in percent of the limit (hugo: pages for each MiB), and half of the distance
+of its 95% bounds. The best is bold:
+
+{halves}
+
+The regret of a value is what is lost against the best value by hand of the same cell, which nobody knows before. In
+answers: the part of the size that half survive. In time: how much longer a size takes that all values survive; the
+shortest time is partly luck, so these are upper estimates. Values between the measured ones are interpolated.
+Below what is common stands the rule of each family that loses least, by answers or by answers and time, where mean
+and worst count alike. The mean and the worst cell of all {len(data["cells"])}:
+
+{regrets}
+
+Lost answers by limit, as mean / worst:
+
+{limits}
+"""
+
+
+def targets(data):
+    found = {row["name"]: row["regret"] for row in data["named"]}
+    own, other = found.get("loadline"), found.get("automemlimit; Go's documentation, most")
+    if own and other:
+        yield ("the default for GOMEMLIMIT loses fewer answers than 90% of the limit, on average and in the worst cell",
+               own["mean"] <= other["mean"] and own["worst"] <= other["worst"],
+               f"{own['mean']:.0%} and {own['worst']:.0%}, at 90% {other['mean']:.0%} and {other['worst']:.0%}", True)
+
+
+# The pictures.
+
+# The points of a path in a picture, and numbers with more decimals than one.
+PATH, DECIMALS = re.compile(r' d="[^"]*"'), re.compile(r"(\d\.\d)\d+")
+COLORS = {BARE: "#b42318", "100%": "#8a5a00", "90%": "#6b3fa0", "80%": "#0b57b0", "70%": "#1a7f37"}
+
+
+def draw(data, folder):
+    known = {cells.Cell(*found["cell"]): found["curves"] for found in data["cells"]}
+    loads = list(cells.LOADS)
+    own = {(cell.load, cells.in_words(cell.limit)): (cell, curves) for cell, curves in sorted(known.items())
+           if cell.go == cells.MAIN[0] and cell.cpus != UNLIMITED or cell.load == cells.HUGO}
+    others = {(cell.load, f"Go {cell.go}, {cells.in_words(cell.limit)}{', no quota' * (cell.cpus == UNLIMITED)}"):
+              (cell, curves) for cell, curves in sorted(known.items()) if (cell, curves) not in own.values()}
+    for panels, file in ((own, PICTURE), (others, OTHERS_PICTURE)):
+        draw_panels(panels, [load for load in loads if any(load == row for row, _ in panels)], folder / file)
+
+
+def draw_panels(panels, rows, file):
+    """Small multiples: a row for each load, a column for each container."""
+    plot = labs.pyplot()
+    columns = list(dict.fromkeys(column for _, column in panels)) or [""]
+    rows = rows or [""]
+    figure, grid = plot.subplots(len(rows), len(columns), squeeze=False, sharey=True,
+                                 figsize=(1 + 2.1 * len(columns), 1 + 1.35 * len(rows)))
+    for load, line in zip(rows, grid):
+        for column, axes in zip(columns, line):
+            if (load, column) not in panels:
+                axes.set_axis_off()
+                continue
+            draw_cell(axes, *panels[load, column])
+            if load == rows[0]:
+                axes.set_title(column, loc="left", fontsize=9, fontweight="bold", y=1.25)
+            axes.text(0, 1.06, cells.LOADS[load].title, transform=axes.transAxes, fontsize=8, color=labs.MUTED)
+        line[0].set_yticks([0, 0.5, 1], ["0%", "50%", "100%"], fontsize=8)
+    handles = [plot.Line2D([], [], color=color, label=name if name == BARE else f"GOMEMLIMIT={name}")
+               for name, color in COLORS.items()]
+    figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(COLORS), frameon=False,
+                  fontsize=8)
+    figure.supxlabel("size in percent of the limit (hugo: pages for each MiB)", fontsize=9)
+    figure.supylabel("runs that survive", fontsize=9, x=-0.01)
+    figure.tight_layout(h_pad=0.6, w_pad=0.6)
+    labs.save(figure, file)
+    plot.close(figure)
+    # Hundreds of curves: a tenth of a point is exact enough, and half as long.
+    text = file.read_text(encoding="utf-8")
+    file.write_text(PATH.sub(lambda path: DECIMALS.sub(r"\1", path[0]), text), encoding="utf-8")
+
+
+def draw_cell(axes, cell, curves):
+    scale = cells.LOADS[cell.load].top / STEPS * (1 if cell.load == cells.HUGO else 100)
+    axes.set_ylim(0, 1)
+    axes.tick_params(labelsize=8)
+    ends = [point[0] for curve in curves.values() for point in curve["band"]]
+    axes.set_xlim(max(0, min(ends) - 10) * scale, min(STEPS, max(ends) + 10) * scale)
+    for name, color in COLORS.items():
+        band = curves.get(name, {}).get("band")
+        if band:
+            sizes = [point[0] * scale for point in band]
+            axes.fill_between(sizes, [point[2] for point in band], [point[3] for point in band], color=color, alpha=0.2,
+                              linewidth=0)
+            axes.plot(sizes, [point[1] for point in band], color=color, linewidth=1.4)
