@@ -26,11 +26,13 @@ LOADS = {
     "pages": Load("beside page cache", 1.0),
     "mapped": Load("beside a mapped file", 1.0),
     "hugo": Load("hugo, a site", 8, "pages"),
+    "prometheus": Load("Prometheus, ingesting", 600, "series"),
 }
 CORE = ("json", "steady", "stacks", "whole", "outside", "cache")
 BESIDE = ("pages", "mapped")
-# A program that nobody here wrote, of the Go version that Debian built it with.
-HUGO = "hugo"
+# Programs that nobody here wrote, of the Go version that Debian built them with.
+REAL = (HUGO, PROMETHEUS) = ("hugo", "prometheus")
+REAL_GO = ("1.19",)
 
 BARE, FREE = "bare", "free"
 PERCENTS = (70, 75, 80, 85, 90, 95, 100)
@@ -54,7 +56,7 @@ class Cell(typing.NamedTuple):
     def size(self, step):
         """A size in the unit of the load."""
         size = step * LOADS[self.load].top * self.limit / STEPS
-        return round(size) if self.load == HUGO else round(size, 3)
+        return round(size) if self.load in REAL else round(size, 3)
 
     def step(self, size):
         return max(1, min(STEPS, round(size / (LOADS[self.load].top * self.limit) * STEPS)))
@@ -119,13 +121,13 @@ STAGES = [
     Stage("other versions of Go", cells((400, 128), OTHERS, CORE), 12),
     Stage("without a CPU limit", cells((400,), MAIN, CORE, UNLIMITED), 12),
     Stage("beside page cache", cells((400, 128, 64), MAIN, BESIDE), 12),
-    Stage("hugo", cells((400,), ("1.19",), (HUGO,)), 12),
+    Stage("real programs", cells((400,), REAL_GO, REAL) + cells((128, 64), REAL_GO, (PROMETHEUS,)), 12),
     Stage("more exact, up to 400 MiB", cells((400, 128, 64), MAIN, CORE), 32),
     Stage("more exact, other versions of Go", cells((400, 128), OTHERS, CORE), 32),
     Stage("more exact, 2 GiB", cells((2048,), MAIN, CORE), 24),
     Stage("other versions of Go in 64 MiB and 2 GiB", cells((64, 2048), OTHERS, CORE), 12),
     Stage("8 GiB", cells((8192,), MAIN, CORE), 10),
-    Stage("hugo in more", cells((1200,), ("1.19",), (HUGO,)), 12),
+    Stage("real programs in more", cells((1200,), REAL_GO, (HUGO,)) + cells((2048,), REAL_GO, (PROMETHEUS,)), 12),
     Stage("most exact, 400 MiB", cells((400,), MAIN, CORE), 150),
 ]
 QUICK = [Stage("quick", cells((64,), MAIN, CORE + BESIDE), 1, (BARE, "100%", "80%"))]

@@ -14,8 +14,8 @@ import time
 import lab as labs
 from golang import container
 
-from . import cells, hugo, runs
-from .cells import BARE, FREE, HUGO, UNLIMITED
+from . import cells, real, runs
+from .cells import BARE, FREE, REAL, UNLIMITED
 
 # Two programs with at most one CPU each run at a time; without a CPU limit, one.
 SIDE_BY_SIDE = container.SIDE_BY_SIDE
@@ -29,7 +29,7 @@ TIMED_RUNS, TIMED_RUNS_LARGE = 5, 3
 LARGE_MIB = 1024
 # Seconds of CPU for a run and a GiB of the limit, which also depends on the load. Only for the estimate, until runs
 # of the cell have been measured.
-GUESSED, GUESSED_SLOWER = 3.5, {"json": 6, "cache": 6, "hugo": 15}
+GUESSED, GUESSED_SLOWER = 3.5, {"json": 6, "cache": 6, "hugo": 15, "prometheus": 5}
 # Seconds between two lines of progress.
 SAY_EVERY = 60
 # So many runs may fail, rather than be killed or too slow, before we give up.
@@ -72,14 +72,14 @@ class Driver:
     def build(self):
         """Builds or installs the programs of the cells. Cells whose program cannot be had are left out."""
         for go, load in {(cell.go, cell.load) for stage in self.stages for cell in stage.cells}:
-            if load != HUGO:
+            if load not in REAL:
                 self.programs[go, load] = container.build(self.lab, go, "benches/survival/load")
                 continue
             try:
-                self.programs[go, load] = hugo.install(self.lab)
+                self.programs[go, load] = real.install(self.lab, load)
             except labs.Unavailable as reason:
-                self.lab.say(f"survival: not run: hugo: {reason}")
-                self.stages = [stage._replace(cells=[cell for cell in stage.cells if cell.load != HUGO])
+                self.lab.say(f"survival: not run: {load}: {reason}")
+                self.stages = [stage._replace(cells=[cell for cell in stage.cells if cell.load != load])
                                for stage in self.stages]
 
     # How long it takes.
@@ -202,8 +202,8 @@ class Driver:
         program, go = self.programs[cell.go, cell.load]
         with tempfile.TemporaryDirectory(dir=self.lab.scratch) as scratch, \
                 open(pathlib.Path(scratch) / "stderr", "w+", encoding="utf-8", errors="replace") as errors:
-            if cell.load == HUGO:
-                command = hugo.command(program, pathlib.Path(scratch), size)
+            if cell.load in REAL:
+                command = real.command(cell.load, program, pathlib.Path(scratch), size)
             else:
                 command = [program, "-load", cell.load, "-size", str(size), "-limit", str(cell.limit),
                            "-directory", scratch]

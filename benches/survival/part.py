@@ -5,7 +5,7 @@ import statistics
 
 import lab as labs
 
-from . import cells, driver, regret
+from . import cells, driver, real, regret
 from . import runs as raw
 from .cells import BARE, UNLIMITED
 from .curve import STEPS
@@ -108,9 +108,13 @@ def seconds(data):
 
 
 def part_of_limit(cell, step):
-    """A size as a part of the limit; hugo's is in pages for each MiB."""
-    share = step * cells.LOADS[cell.load].top / STEPS
-    return f"{share:.2f}" if cell.load == cells.HUGO else f"{100 * share:.0f}"
+    """A size in percent of the limit; in units for each MiB of it if it is no memory."""
+    share = step * scale(cell)
+    return f"{share:.1f}" if cell.load == cells.HUGO else f"{share:.0f}"
+
+
+def scale(cell):
+    return cells.LOADS[cell.load].top / STEPS * (1 if cell.load in cells.REAL else 100)
 
 
 def half_cell(cell, curve, bold):
@@ -172,7 +176,9 @@ without a limit, or {raw.START} s more; if not, it counts as lost. The
 - cache: a map of entries that fills to a target, which is the size, and then replaces the oldest.
 - beside page cache, beside a mapped file: a live heap that is replaced, while a file of twice the limit is read
   from end to end, or a mapped one of a quarter of the limit at random.
-- hugo: Debian's, a program that nobody here wrote. The size is the number of pages of the site.
+- hugo and Prometheus: Debian's, programs that nobody here wrote. hugo builds a site, whose size is its pages.
+  promtool writes {real.SCRAPES} samples for each of many series, as Prometheus does when it scrapes. The size is the
+  number of series.
 
 CPU is the quota; with one, GOMAXPROCS is 1 for all settings, as loadline sets it, so that only GOMEMLIMIT differs.
 
@@ -186,8 +192,8 @@ Where the shares of a cell's settings differ by {DIFFERENCE:.0%} and more, the i
 
 ![The same for other versions of Go and without a CPU limit]({OTHERS_PICTURE})
 
-The size that half of the runs survive, in percent of the limit (hugo: pages for each MiB), and half of the distance
-of its 95% bounds. The best is bold:
+The size that half of the runs survive, in percent of the limit (hugo and Prometheus: pages and series for each
+MiB), and half of the distance of its 95% bounds. The best is bold:
 
 {halves}
 
@@ -225,7 +231,7 @@ def draw(data, folder):
     known = {cells.Cell(*found["cell"]): found["curves"] for found in data["cells"]}
     loads = list(cells.LOADS)
     own = {(cell.load, cells.in_words(cell.limit)): (cell, curves) for cell, curves in sorted(known.items())
-           if cell.go == cells.MAIN[0] and cell.cpus != UNLIMITED or cell.load == cells.HUGO}
+           if cell.go == cells.MAIN[0] and cell.cpus != UNLIMITED or cell.load in cells.REAL}
     others = {(cell.load, f"Go {cell.go}, {cells.in_words(cell.limit)}{', no quota' * (cell.cpus == UNLIMITED)}"):
               (cell, curves) for cell, curves in sorted(known.items()) if (cell, curves) not in own.values()}
     for panels, file in ((own, PICTURE), (others, OTHERS_PICTURE)):
@@ -253,7 +259,7 @@ def draw_panels(panels, rows, file):
                for name, color in COLORS.items()]
     figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(COLORS), frameon=False,
                   fontsize=8)
-    figure.supxlabel("size in percent of the limit (hugo: pages for each MiB)", fontsize=9)
+    figure.supxlabel("size in percent of the limit (hugo, Prometheus: pages, series for each MiB)", fontsize=9)
     figure.supylabel("runs that survive", fontsize=9, x=-0.01)
     figure.tight_layout(h_pad=0.6, w_pad=0.6)
     labs.save(figure, file)
@@ -264,15 +270,15 @@ def draw_panels(panels, rows, file):
 
 
 def draw_cell(axes, cell, curves):
-    scale = cells.LOADS[cell.load].top / STEPS * (1 if cell.load == cells.HUGO else 100)
+    unit = scale(cell)
     axes.set_ylim(0, 1)
     axes.tick_params(labelsize=8)
     ends = [point[0] for curve in curves.values() for point in curve["band"]]
-    axes.set_xlim(max(0, min(ends) - 10) * scale, min(STEPS, max(ends) + 10) * scale)
+    axes.set_xlim(max(0, min(ends) - 10) * unit, min(STEPS, max(ends) + 10) * unit)
     for name, color in COLORS.items():
         band = curves.get(name, {}).get("band")
         if band:
-            sizes = [point[0] * scale for point in band]
+            sizes = [point[0] * unit for point in band]
             axes.fill_between(sizes, [point[2] for point in band], [point[3] for point in band], color=color, alpha=0.2,
                               linewidth=0)
             axes.plot(sizes, [point[1] for point in band], color=color, linewidth=1.4)
