@@ -42,7 +42,7 @@ def sha256(file):
 
 def target_of(architecture):
     """What Rust calls an architecture, and the directory of its musl."""
-    target, musl = output("make", "--silent", "target", f"ARCH={architecture}").split()
+    target, musl = output("make", "--no-print-directory", "--silent", "target", f"ARCH={architecture}").split()
     return target, TOP / musl
 
 

@@ -62,8 +62,8 @@ SUITES = [
                             for name in RELEASED),
                           "tests/artifact.py --machine amd64 dist/loadline-runtime-linux-amd64",
                           "tests/artifact.py --machine arm64 dist/loadline-runtime-linux-arm64"], {}),
-    # `make reproduce` builds all architectures twice. These three are of every kind.
-    ("reproducible", "build", ["make --jobs=2 release image", "tests/reproducible.py amd64 arm64 s390x"], {}),
+    # `make reproduce` builds all architectures twice. One of these takes musl from Rust, the other from Debian.
+    ("reproducible", "build", ["make --jobs=2 release image", "tests/reproducible.py amd64 s390x"], {}),
     ("rustfmt", "lint", ["cargo fmt --all --check", "cargo fmt --check --manifest-path fuzz/Cargo.toml"], {}),
     ("clippy", "lint", ["cargo clippy --locked --all-targets -- -D warnings"], {}),
     ("rustdoc", "lint", ["cargo doc --locked --no-deps"], {"RUSTDOCFLAGS": "-D warnings"}),
@@ -89,7 +89,7 @@ SUITES = [
     ("publishing", "lab", ["make checksums", "tests/lab/publishing.py"], {}),
     ("image", "lab", ["make image", "tests/lab/containers/image.py"], on("loadline")),
     ("workflow-steps", "lab", ["tests/lab/workflows/steps.py"], {}),
-    ("dockerfile", "lab", ["make artifact release", "tests/lab/containers/dockerfile.py"], on("loadline")),
+    ("dockerfile", "lab", ["make --jobs=2 artifact release", "tests/lab/containers/dockerfile.py"], on("loadline")),
     ("oci-runtime", "lab", ["tests/lab/containers/oci_runtime.py"], on("loadline")),
     ("kubernetes", "lab", ["tests/lab/kubernetes/cases.py"], on("loadline")),
     ("golang", "lab", [f"tests/lab/golang/{script}.py" for script in ("buildinfo", "matrix", "readers", "oci")],

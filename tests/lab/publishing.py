@@ -124,7 +124,7 @@ def compiled(program, architecture, scratch):
         ["make", "--silent", TARGETS[program], f"ARCH={architecture}", f"OUT=target/artifact/{architecture}",
          f"CARGO={cargo}"], cwd=TOP, check=True, stdout=subprocess.PIPE, text=True).stdout
     messages = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-    target, _ = subprocess.run(["make", "--silent", "target", f"ARCH={architecture}"], cwd=TOP, check=True,
+    target, _ = subprocess.run(["make", "--no-print-directory", "--silent", "target", f"ARCH={architecture}"], cwd=TOP, check=True,
                                stdout=subprocess.PIPE, text=True).stdout.split()
     for message in messages:
         if message["reason"] != "compiler-artifact" or message["target"]["kind"] != ["lib"]:
