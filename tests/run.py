@@ -247,6 +247,9 @@ def main():
     NOT_RUN.write_text("")
     os.environ.update(LOADLINE_NOT_RUN=str(NOT_RUN), CARGO_TERM_COLOR="never",
                       MAKEFLAGS="--no-print-directory")
+    if os.environ.get("CI"):
+        # Enough for backtraces, and faster to compile. Elsewhere it would make Cargo build all crates again.
+        os.environ["CARGO_PROFILE_DEV_DEBUG"] = "line-tables-only"
     deadline = time.monotonic() + PATIENCE_WITH_ALL
     results = run_setup(deadline)
     results += [run_suite(name, commands, variables, deadline) for name, group, commands, variables in SUITES
