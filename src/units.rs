@@ -49,8 +49,9 @@ impl CpuQuota {
 
     /// Whether it allows less CPU time than another.
     #[must_use]
+    #[expect(clippy::arithmetic_side_effects, reason = "64 bits times 64 bits fit into 128")]
     pub fn is_below(self, other: Self) -> bool {
-        let product = |a: u64, b: u64| u128::from(a).saturating_mul(u128::from(b));
+        let product = |a: u64, b: u64| u128::from(a) * u128::from(b);
         product(self.quota, other.period.get()) < product(other.quota, self.period.get())
     }
 

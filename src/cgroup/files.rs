@@ -38,9 +38,9 @@ impl<'a> FileReader<'a> {
         Self { path: PathBuffer::new(root), content: Vec::new() }
     }
 
-    /// The path to open for a file in a directory.
+    /// The path of a file in a directory, to keep or to watch it.
     pub fn path(&mut self, directory: &[u8], name: &[u8]) -> Result<&CStr, Errno> {
-        self.path.set_file(directory, name).map(|location| location.path)
+        self.path.set_file(directory, name)?.in_our_root()
     }
 
     /// Reads a file of a cgroup, without the white space around its content.

@@ -25,7 +25,9 @@ use limits::{
 };
 use locate::CgroupDirs;
 use procfs::CgroupPath;
-use sysroot::{DEFAULT_MOUNTINFO, MEMINFO, PathBuffer, SELF_CGROUP, SELF_MOUNTINFO, SELF_STATUS};
+use sysroot::{
+    DEFAULT_MOUNTINFO, Location, MEMINFO, PathBuffer, SELF_CGROUP, SELF_MOUNTINFO, SELF_STATUS,
+};
 
 pub use sysroot::SysRoot;
 pub use v2::{parse_cpu_max, parse_memory_limit};
@@ -149,8 +151,8 @@ pub fn for_each_limit_file(root: &SysRoot<'_>, limits: &Limits, visit: &mut dyn 
         let mut next = leaf_dir;
         while let Some(directory) = next {
             for name in names {
-                if let Ok(location) = path.set_file(directory, name) {
-                    visit(location.path);
+                if let Ok(path) = path.set_file(directory, name).and_then(Location::in_our_root) {
+                    visit(path);
                 }
             }
             next = (!directory.is_empty()).then(|| parent_dir(directory));

@@ -100,6 +100,19 @@ pub struct Location<'a> {
     pub path: &'a CStr,
 }
 
+impl<'a> Location<'a> {
+    /// The path, for those who can only follow it from our root directory.
+    ///
+    /// # Errors
+    /// EXDEV if it is in another root directory.
+    pub fn in_our_root(self) -> Result<&'a CStr, Errno> {
+        match self.root {
+            Some(_) => Err(Errno(libc::EXDEV)),
+            None => Ok(self.path),
+        }
+    }
+}
+
 /// A path in a [`SysRoot`], in one buffer for file after file.
 #[derive(Debug)]
 pub struct PathBuffer<'a> {
@@ -177,6 +190,8 @@ mod tests {
         assert_eq!(path.set(SELF_CGROUP), location(None, c"/proc/7/cgroup"));
         assert_eq!(path.set(MEMINFO), location(Some(c"/proc/7/root"), c"/proc/meminfo"));
         assert_eq!(path.set_file(b"/sys", b"x"), location(Some(c"/proc/7/root"), c"/sys/x"));
+        assert_eq!(path.set(SELF_CGROUP).unwrap().in_our_root(), Ok(c"/proc/7/cgroup"));
+        assert_eq!(path.set(MEMINFO).unwrap().in_our_root(), Err(Errno(libc::EXDEV)));
         assert!(SysRoot::new(None).is_system() && SysRoot::new(Some(b"/")).is_system());
         assert!(!SysRoot::new(Some(b"/captured")).is_system());
     }

@@ -462,6 +462,8 @@ mod tests {
             assert_eq!(found.map_err(|error| error.0), content.map(str::as_bytes), "{path:?}");
         }
         assert!(find_in_root(&root, c"/in/").is_ok() && find_in_root(&root, c"/none/").is_err());
+        // A link of proc(5) leads to a file, not to a name.
+        assert_eq!(find_in_root(c"/", c"/proc/self/exe").unwrap_err(), Errno(libc::ELOOP));
     }
 
     #[test]

@@ -119,6 +119,7 @@ fn a_program_that_a_mount_hides_is_unknown() {
         (c"/data/a", &["/data"], false),
         (c"/data/a", &["/data/"], false),
         (c"/data/a", &["/data/a"], false),
+        (c"/data/a", &["/data/a/"], false),
         (c"/bin/a", &["/data"], false),
         (c"/bin/b", &["/data", "/bi"], true),
         (c"/bin/b", &["/"], false),
