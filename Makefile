@@ -53,6 +53,12 @@ LINK_s390x   := -Ctarget-feature=+crt-static
 # Puts the code that an idle init does not need into a segment of its own.
 STARTUP := -Clink-arg=-Tsrc/startup.ld
 
+# What the small build needs.
+SETUP = $(if $(SHIPPED),tests/lab/rust $(TRIPLE),tests/lab/rust && tests/lab/musl $(TARGETED) >/dev/null)
+
+# Each architecture has directories of its own, so that `make --jobs=2 release` builds two at a time: much of a
+# build has work for one CPU only.
+#
 # The small build compiles the standard library again, without its panic messages and optimized for
 # size. Only unstable flags can ask for that, and RUSTC_BOOTSTRAP lets the stable compiler accept
 # them. Nothing unwinds then. So the tables for unwinding are left out, by a flag that is stable, and an
@@ -60,19 +66,16 @@ STARTUP := -Clink-arg=-Tsrc/startup.ld
 # build has a target directory of its own, because other flags would rebuild everything. Without jump
 # tables, with direct access to data (nothing here comes from a shared library), and with functions folded
 # that are the same (nothing compares their addresses), the file is a kilobyte smaller.
-SETUP = $(if $(SHIPPED),tests/lab/rust $(TRIPLE),tests/lab/rust && tests/lab/musl $(TARGETED) >/dev/null)
-# Each architecture has directories of its own, so that `make --jobs=2 release` builds two at a time: much of a build
-# has work for one CPU only.
 NO_UNWINDER = mkdir -p target/link/$(TARGETED) && ar rc target/link/$(TARGETED)/libunwind.a
 SMALL = RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zunstable-options -Cpanic=immediate-abort \
-         -Cforce-unwind-tables=no -Cjump-tables=no -Zdirect-access-external-data=yes \
-         -Clink-arg=--icf=all -Lnative=target/link/$(TARGETED) $(LINK) $(STARTUP) $(REMAP)" \
-         $(CARGO) build --release --locked --target $(TRIPLE) --target-dir target/artifact-build/$(TARGETED) \
-         -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size
+        -Cforce-unwind-tables=no -Cjump-tables=no -Zdirect-access-external-data=yes \
+        -Clink-arg=--icf=all -Lnative=target/link/$(TARGETED) $(LINK) $(STARTUP) $(REMAP)" \
+        $(CARGO) build --release --locked --target $(TRIPLE) --target-dir target/artifact-build/$(TARGETED) \
+        -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size
 # The plain build uses the standard library as it comes. Any stable toolchain can make it, for the
 # architectures that Rust ships one for.
 PLAIN = RUSTFLAGS="$(LINK) $(STARTUP) $(REMAP)" $(CARGO) build --release --locked \
-         --target $(TRIPLE) --target-dir target/plain-build/$(TARGETED) --bin loadline
+        --target $(TRIPLE) --target-dir target/plain-build/$(TARGETED) --bin loadline
 # The OCI runtime runs on hosts for some milliseconds, so its size matters little. A panic must not keep a
 # container from starting, so it ends one thread only.
 RUNTIME = RUSTFLAGS="$(LINK) $(REMAP)" $(CARGO) build --release --locked --target $(TRIPLE) \

@@ -84,7 +84,8 @@ def build(there, architectures, released):
     others = [file for file in released if "-linux-" in file.name and file.name.rpartition("-")[2] not in architectures]
     for file in others:
         shutil.copy2(file, there / "dist")
-    command = ["make", "--jobs=2", "--no-print-directory", *(f"--old-file=dist/{file.name}" for file in others), "release", "image"]
+    old = [f"--old-file=dist/{file.name}" for file in others]
+    command = ["make", "--jobs=2", "--no-print-directory", *old, "release", "image"]
     options = {}
     if os.geteuid() == 0 and toolchain.exists():
         user = pwd.getpwnam("nobody")

@@ -10,6 +10,8 @@ import shutil
 import subprocess
 import sys
 
+import checks
+
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 FOLDER = TOP / "packaging/completion"
 CANNOT = 2
@@ -77,19 +79,20 @@ bindkey '^X' show; bindkey '^I' complete-word; print -r -- '<<''ready>>'
         return [re.split("[ =]", self.answer().rstrip(" ="))[-1]]
 
 
+def cases():
+    for name, complete in {"bash": bash, "fish": fish, "zsh": Zsh()}.items():
+        for line, expected in CASES:
+            found = complete(line)
+            yield expected in found, f"{name}: {line}: {' '.join(found)}"
+
+
 def main():
     packages = {"fish": "fish", "zsh": "zsh"}
     needed = ["bash-completion", *(name for name, command in packages.items() if not shutil.which(command))]
     if subprocess.run([TOP / "tests/lab/apt", "install", *needed]).returncode:
         print("completion: not run: the shells cannot be installed")
         return CANNOT
-    failed = False
-    for name, complete in {"bash": bash, "fish": fish, "zsh": Zsh()}.items():
-        for line, expected in CASES:
-            found = complete(line)
-            failed |= expected not in found
-            print(f"{'ok' if expected in found else 'FAILED'}: {name}: {line}: {' '.join(found)}")
-    return failed
+    return checks.run("completion", (cases,))
 
 
 if __name__ == "__main__":

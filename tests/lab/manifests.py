@@ -13,6 +13,9 @@ import subprocess
 import sys
 import tempfile
 
+import checks
+from checks import equal
+
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 KUBERNETES = TOP / "examples/kubernetes"
 MONITORING = TOP / "examples/monitoring"
@@ -59,10 +62,6 @@ def mistakes(manifest):
 def valid(what, manifest):
     wrong = list(mistakes(manifest))
     return not wrong, f"{what}: {manifest['kind']} is valid" + "".join(f"\n{it}" for it in wrong)
-
-
-def equal(found, expected, what):
-    return found == expected, what if found == expected else f"{what}: {found}, expected {expected}"
 
 
 def kustomizations():
@@ -218,12 +217,7 @@ def mutants(rules):
 
 
 def main():
-    passed = True
-    for case in (kustomizations, broken_manifests, node, documents, rules):
-        for good, what in case():
-            print(f"{'ok' if good else 'FAILED'}: manifests: {what}", flush=True)
-            passed = passed and good
-    return 0 if passed else 1
+    return checks.run("manifests", (kustomizations, broken_manifests, node, documents, rules))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,9 @@ import sys
 import tarfile
 import tempfile
 
+import checks
+from checks import equal
+
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 DIST = TOP / "dist"
 CANNOT = 2
@@ -32,10 +35,6 @@ OWN = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
 
 def output(*command, **options):
     return subprocess.run(command, check=True, capture_output=True, text=True, **options).stdout
-
-
-def equal(found, expected, what):
-    return found == expected, what if found == expected else f"{what}: {found}, expected {expected}"
 
 
 def version():
@@ -127,16 +126,7 @@ def main():
     if subprocess.run([TOP / "tests/lab/apt", "install", "lintian", "rpm", "man-db"]).returncode:
         print("packages: not run: lintian, rpm and man-db cannot be installed")
         return CANNOT
-    passed = True
-    for case in (what_they_contain, lintian, installed_and_removed, reproducible):
-        try:
-            for good, what in case():
-                print(f"{'ok' if good else 'FAILED'}: packages: {what}", flush=True)
-                passed = passed and good
-        except (OSError, ValueError, LookupError, subprocess.SubprocessError) as error:
-            print(f"FAILED: packages: {case.__name__}: {error!r} {getattr(error, 'stderr', '')}")
-            passed = False
-    return 0 if passed else 1
+    return checks.run("packages", (what_they_contain, lintian, installed_and_removed, reproducible))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,9 @@ import sys
 import tempfile
 import tomllib
 
+import checks
+from checks import equal
+
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 DIST = TOP / "dist"
 SUMS, SBOM = "SHA256SUMS", "loadline.cdx.json"
@@ -39,10 +42,6 @@ setup("tests/lab/workflows/requirements.txt")
 setup("packaging/requirements.txt")
 from cyclonedx.schema import SchemaVersion  # noqa: E402
 from cyclonedx.validation.json import JsonStrictValidator  # noqa: E402
-
-
-def equal(found, expected, what):
-    return found == expected, what if found == expected else f"{what}: {found}, expected {expected}"
 
 
 def said(*command, cwd=TOP):
@@ -124,8 +123,8 @@ def compiled(program, architecture, scratch):
         ["make", "--silent", TARGETS[program], f"ARCH={architecture}", f"OUT=target/artifact/{architecture}",
          f"CARGO={cargo}"], cwd=TOP, check=True, stdout=subprocess.PIPE, text=True).stdout
     messages = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-    target, _ = subprocess.run(["make", "--no-print-directory", "--silent", "target", f"ARCH={architecture}"], cwd=TOP, check=True,
-                               stdout=subprocess.PIPE, text=True).stdout.split()
+    target, _ = subprocess.run(["make", "--no-print-directory", "--silent", "target", f"ARCH={architecture}"], cwd=TOP,
+                               check=True, stdout=subprocess.PIPE, text=True).stdout.split()
     for message in messages:
         if message["reason"] != "compiler-artifact" or message["target"]["kind"] != ["lib"]:
             continue
@@ -211,16 +210,7 @@ def notes():
 
 
 def main():
-    passed = True
-    for case in (sums, schema, files, libraries, lock_file, notes):
-        try:
-            for good, what in case():
-                print(f"{'ok' if good else 'FAILED'}: publishing: {what}", flush=True)
-                passed = passed and good
-        except (OSError, ValueError, LookupError, subprocess.SubprocessError) as error:
-            print(f"FAILED: publishing: {case.__name__}: {error!r}")
-            passed = False
-    return 0 if passed else 1
+    return checks.run("publishing", (sums, schema, files, libraries, lock_file, notes))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 import capture
+from checks import equal
 from suite import FIXTURES, HIERARCHIES, HOME, LOADLINE, TOP
 
 # The exit code of inside/main.go.
@@ -126,10 +127,6 @@ def explanation(finished):
     said = json.loads(finished.stdout)
     del said["program"]
     return said
-
-
-def equal(found, expected, what):
-    return found == expected, what if found == expected else f"{what}: {found}, expected {expected}"
 
 
 def matches(pattern, line, what):

@@ -13,6 +13,9 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent))
+import checks  # noqa: E402
+
 TOP = HERE.parent.parent.parent
 LAB = TOP / "target/lab"
 ARTIFACT = pathlib.Path(os.environ.get("LOADLINE_ARTIFACT", TOP / "target/artifact/loadline"))
@@ -146,12 +149,6 @@ def inside(name, cases, prepare, patience):
     passed = True
     for case in cases:
         signal.alarm(patience)
-        try:
-            for good, what in case():
-                print(f"{'ok' if good else 'FAILED'}: {name}: {what}", flush=True)
-                passed = passed and good
-        except (OSError, EOFError, LookupError, ValueError, subprocess.SubprocessError) as error:
-            print(f"FAILED: {name}: {case.__name__}: {error!r}", getattr(error, "stderr", ""), flush=True)
-            passed = False
+        passed = checks.check(name, case.__name__, case()) and passed
         signal.alarm(0)
     return 0 if passed else 1

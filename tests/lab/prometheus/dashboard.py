@@ -4,10 +4,7 @@ import json
 import re
 
 import server
-
-
-def equal(found, expected, what):
-    return found == expected, what if found == expected else f"{what}: {found}, expected {expected}"
+from checks import equal
 
 
 class Dashboard:

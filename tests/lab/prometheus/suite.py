@@ -10,7 +10,6 @@ docs/monitoring.md.
 import contextlib
 import os
 import pathlib
-import queue
 import re
 import signal
 import subprocess
@@ -40,15 +39,12 @@ def setup(script, *arguments):
 
 
 BINARIES = setup("unpack", "prometheus", "usr/bin/prometheus", "usr/bin/promtool") / "usr/bin"
-sys.path.append(str(setup("kubernetes-validate")))
+sys.path += [str(setup("kubernetes-validate")), str(TOP / "tests/lab")]
 import dashboard  # noqa: E402
 import server  # noqa: E402
 import simulation  # noqa: E402
+from checks import check, equal  # noqa: E402
 from simulation import demo  # noqa: E402
-
-
-def equal(found, expected, what):
-    return found == expected, what if found == expected else f"{what}: {found}, expected {expected}"
 
 
 def text(alert):
@@ -176,16 +172,8 @@ def main():
     obstacle = demo.Confine(None).obstacle()
     if obstacle:
         cannot(obstacle)
-    passed = True
     with tempfile.TemporaryDirectory(prefix="loadline-prometheus-") as scratch:
-        try:
-            for good, what in cases(pathlib.Path(scratch)):
-                print(f"{'ok' if good else 'FAILED'}: prometheus: {what}", flush=True)
-                passed = passed and good
-        except (OSError, RuntimeError, ValueError, LookupError, queue.Empty, subprocess.SubprocessError) as error:
-            print(f"FAILED: prometheus: {error!r}")
-            passed = False
-    return 0 if passed else 1
+        return 0 if check("prometheus", "cases", cases(pathlib.Path(scratch))) else 1
 
 
 if __name__ == "__main__":

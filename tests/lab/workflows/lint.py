@@ -14,14 +14,14 @@ TOP = pathlib.Path(__file__).resolve().parent.parent.parent.parent
 GITHUB = TOP / ".github"
 CANNOT = 2
 
-
 setup = subprocess.run(["tests/lab/pypi", "tests/lab/workflows/requirements.txt"], cwd=TOP,
                        stdout=subprocess.PIPE, text=True)
 if setup.returncode:
     print("workflows: not run: the tools cannot be downloaded from PyPI")
     sys.exit(CANNOT)
 LAB = pathlib.Path(setup.stdout.strip())
-sys.path.insert(0, str(LAB))
+sys.path[:0] = [str(LAB), str(TOP / "tests/lab")]
+import checks  # noqa: E402
 from ruamel.yaml import YAML  # noqa: E402
 
 
@@ -95,21 +95,11 @@ def mistakes():
         yield expected in found, f"{tool.__name__} refuses {other!r}" + ("" if expected in found else f": {found}")
 
 
-def main():
-    passed = True
-
-    def report(good, what):
-        nonlocal passed
-        print(f"{'ok' if good else 'FAILED'}: workflows: {what}", flush=True)
-        passed = passed and good
-
+def tools():
     for tool in (actionlint, zizmor, schema, commands):
         found = tool(GITHUB)
-        report(not found, f"{tool.__name__}: {found or f'{len(workflows(GITHUB))} workflows'}")
-    for good, what in mistakes():
-        report(good, what)
-    return 0 if passed else 1
+        yield not found, f"{tool.__name__}: {found or f'{len(workflows(GITHUB))} workflows'}"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(checks.run("workflows", (tools, mistakes)))

@@ -25,7 +25,8 @@ CANNOT = 2
 # Seconds for one step.
 PATIENCE = 1200
 
-sys.path[:0] = [str(TOP / "tests"), str(TOP / "tests/lab/containers")]
+sys.path[:0] = [str(TOP / it) for it in ("tests", "tests/lab", "tests/lab/containers")]
+import checks  # noqa: E402
 import registry  # noqa: E402
 import run as suites  # noqa: E402
 
@@ -181,23 +182,10 @@ def coverage():
 def inside(scratch, names, clone):
     address = registry.start(scratch)
     package = make_release()
-    passed = True
-
-    def report(good, what):
-        nonlocal passed
-        print(f"{'ok' if good else 'FAILED'}: workflow-steps: {what}", flush=True)
-        passed = passed and good
-
-    for good, what in coverage():
-        report(good, what)
-    for name in names:
-        file = TOP / f".github/workflows/{name}.yml"
-        try:
-            for good, what in Workflow(file, package, address, scratch, clone).run():
-                report(good, what)
-        except (OSError, LookupError, subprocess.SubprocessError) as error:
-            report(False, f"{name}: {error!r}")
-    return 0 if passed else 1
+    files = {name: TOP / f".github/workflows/{name}.yml" for name in names}
+    cases = {name: Workflow(file, package, address, scratch, clone).run() for name, file in files.items()}
+    passed = [checks.check("workflow-steps", name, case) for name, case in {"coverage": coverage(), **cases}.items()]
+    return 0 if all(passed) else 1
 
 
 def outside():
