@@ -98,6 +98,15 @@ pub fn decide<'a>(
     plan
 }
 
+impl Decision<'_, Bytes> {
+    /// What `GOMEMLIMIT` leaves of the limit. None if it is not set or has no effect.
+    #[must_use]
+    pub fn headroom(&self) -> Option<Bytes> {
+        let (Bytes(limit), value) = self.limit.zip(self.value)?;
+        (self.note != Some(Note::NoEffect)).then_some(Bytes(limit.saturating_sub(value)))
+    }
+}
+
 impl<'a, T: Limit> Decision<'a, T> {
     /// The limit that counts, before anything is decided from it: the one that the user gave, or
     /// the lowest that was found. If there is none, the reason says why.

@@ -57,6 +57,7 @@ fn limits_become_values_of_variables() {
     assert_eq!(plan.memory.value, Some(320 * MIB));
     assert_eq!(plan.memory.source, Some(&b"/limit"[..]));
     assert_eq!(plan.memory.reason.to_string(), "80% of the limit");
+    assert_eq!(plan.memory.headroom(), Some(Bytes(80 * MIB)));
     assert_eq!(plan.cpu.value, Some(1));
     assert_eq!(plan.cpu.reason.to_string(), "the quota rounded up");
     assert!(plan.warnings.is_empty());
@@ -504,6 +505,7 @@ fn gomemlimit_is_set_for_a_runtime_that_does_not_know_it_too() {
     let limits = nested(false);
     let plan = decided(CpuMode::Auto, &limits, GoEnv::default(), go(18));
     assert_eq!((plan.memory.value, plan.memory.note), (Some(320 * MIB), Some(Note::NoEffect)));
+    assert_eq!(plan.memory.headroom(), None);
     let env = GoEnv { gomemlimit: Some(b"512MB"), ..GoEnv::default() };
     assert!(decided(CpuMode::Auto, &limits, env, go(18)).warnings.is_empty());
     assert_eq!(decided(CpuMode::Auto, &limits, env, go(19)).warnings.len(), 1);

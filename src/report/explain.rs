@@ -50,6 +50,9 @@ impl Display for TextReport<'_> {
             None => write_no_limit(f, plan.memory.is_known)?,
         }
         write_decision(f, &AnyDecision::memory(plan))?;
+        if let Some(headroom) = plan.memory.headroom() {
+            writeln!(f, "  headroom    {headroom} for bursts and for memory outside the heap")?;
+        }
         if *oom_group == Some(true) {
             writeln!(
                 f,

@@ -140,6 +140,12 @@ fn the_reports_and_the_summary_say_what_is_set_and_why() {
     ] {
         assert!(text.contains(part), "{part:?} is not in {text}");
     }
+    assert!(!text.contains("headroom"), "{text}");
+    let mut effective = plan();
+    effective.memory.note = None;
+    let text = TextReport(explanation(&effective, program, None)).to_string();
+    let part = "limit\n  headroom    80 MiB for bursts and for memory outside the heap\ncpu\n";
+    assert!(text.contains(part), "{part:?} is not in {text}");
     assert_eq!(
         PlanSummary(&plan()).to_string(),
         "GOMEMLIMIT=335544320 (80% of the limit; no effect on this program: it needs Go 1.19 \

@@ -36,6 +36,7 @@ memory
   source      "/sys/fs/cgroup/memory/memory.limit_in_bytes"
   GOMEMLIMIT  335544320
   reason      80% of the limit
+  headroom    80 MiB for bursts and for memory outside the heap
 cpu
   limit       0.5 CPU
   source      "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"
