@@ -29,8 +29,8 @@ SECTIONS = {
     "What the OCI runtime costs": ["oci_runtime"],
     "Signals and zombies": ["signals"],
     "The test suite with other inits": ["peers"],
-    "What a Go service gets": ["golang.over_time", "golang.answers", "survival", "golang.headroom",
-                                "golang.threads"],
+    "What a Go service gets": ["golang.over_time", "golang.founding", "survival", "golang.collector",
+                                "golang.threads", "golang.more_cpus"],
 }
 
 

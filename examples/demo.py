@@ -215,9 +215,9 @@ def environment_of(pid):
     return {name: variables.get(name.encode(), b"unset").decode() for name in GO_VARIABLES}
 
 
-def get(address):
+def get(address, patience=PATIENCE):
     """Sends one request. Returns the status and size of the answer, and whether it was complete."""
-    connection = http.client.HTTPConnection(address, timeout=PATIENCE)
+    connection = http.client.HTTPConnection(address, timeout=patience)
     try:
         connection.request("GET", PATH)
         answer = connection.getresponse()

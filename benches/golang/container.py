@@ -64,10 +64,10 @@ def go_environment():
 def build(lab, version, source, language=None):
     """Builds a Go program of this repository, and returns its path and Go's full version. `language`
     replaces the version in its go.mod, which decides whether Go 1.25 and later read the quota themselves."""
-    source = TOP / source
+    name, source = source.replace("/", "-"), TOP / source
     command, full = go(version)
     lab.versions[f"Go {version}"] = full
-    file = lab.scratch / f"{source.name}-{version}{f'-as-{language}' if language else ''}"
+    file = lab.scratch / f"{name}-{version}{f'-as-{language}' if language else ''}"
     arguments = ["build", "-o", file]
     if language:
         module = lab.scratch / f"{file.name}.mod"
@@ -129,13 +129,18 @@ def serve(lab, setting, command, memory, cpus):
             raise RuntimeError(f"{command[0]} did not start: {''.join(output)}")
 
 
+def usage_file(directory):
+    """The file with the memory that a cgroup uses, of v2 or v1."""
+    return next(file for name in ("memory.current", "memory.usage_in_bytes") if (file := directory / name).exists())
+
+
 def killed(report):
     return report["memory"]["oom_kills"] > 0
 
 
-def side_by_side(jobs):
-    """Runs the jobs, SIDE_BY_SIDE at a time, and returns their results in order."""
-    pool = concurrent.futures.ThreadPoolExecutor(SIDE_BY_SIDE)
+def side_by_side(jobs, at_a_time=SIDE_BY_SIDE):
+    """Runs the jobs, some at a time, and returns their results in order."""
+    pool = concurrent.futures.ThreadPoolExecutor(at_a_time)
     try:
         return [future.result() for future in [pool.submit(job) for job in jobs]]
     finally:

@@ -27,9 +27,7 @@ class Sampler:
         self.start = self.thread = self.ended = None
 
     def begin(self, running):
-        directory = running.directory()
-        names = ("memory.current", "memory.usage_in_bytes")
-        file = next(directory / name for name in names if (directory / name).exists())
+        file = container.usage_file(running.directory())
         self.start = time.monotonic()
         self.thread = threading.Thread(target=self.sample, args=[file])
         self.thread.start()

@@ -14,12 +14,14 @@ TITLE = "How many threads"
 
 # A Go version that ignores the quota, and one that reads it, with the version in go.mod.
 VERSIONS = [("1.24", None), ("1.27", "1.27")]
-QUOTAS = [0.2, 0.5, 1.5]
+QUOTAS = [0.02, 0.2, 0.5, 1.5]
 ROUNDS = 3
 CLIENTS = 8
 # The request rate at partial load, as a part of the rate that uses up the quota.
 PARTIAL = 0.6
 FULL_SECONDS, PARTIAL_SECONDS = 2, 4
+# With a smaller quota a run is longer, because a request takes longer. Two runs at a time fit.
+SMALL_QUOTA, SMALL_FULL_SECONDS, SMALL_PARTIAL_SECONDS = 0.1, 10, 20
 # GOMAXPROCS if unset on a large node, for a Go version that ignores the quota.
 LARGE = 64
 
@@ -55,9 +57,26 @@ def variables(threads):
     return {} if threads is None else {"GOMAXPROCS": str(threads)}
 
 
+def durations(lab, quota):
+    """The seconds of full load and of partial load."""
+    if lab.quick:
+        return 1, 1
+    return (FULL_SECONDS, PARTIAL_SECONDS) if quota >= SMALL_QUOTA else (SMALL_FULL_SECONDS, SMALL_PARTIAL_SECONDS)
+
+
+def once(lab, program, generator, quota, rate, threads):
+    """The service at full load, and then anew at partial load."""
+    run = {}
+    full, partial = durations(lab, quota)
+    for name, seconds, options in (("full", full, ["-clients", str(CLIENTS)]), ("partial", partial, ["-rate", f"{rate:.2f}"])):
+        setting = container.Setting("by hand", variables(threads))
+        with container.serve(lab, setting, [program], None, quota) as running:
+            run[name] = load(lab, generator, running.address, seconds, *options)
+        run[f"{name}_cpu"] = running.report["cpu"]
+    return run
+
+
 def measure_quotas(lab):
-    rounds = 1 if lab.quick else ROUNDS
-    full_seconds, partial_seconds = (1, 1) if lab.quick else (FULL_SECONDS, PARTIAL_SECONDS)
     generator, _ = container.build(lab, "1.24", "benches/golang/load")
     result = []
     for version, language in VERSIONS[-1:] if lab.quick else VERSIONS:
@@ -65,24 +84,18 @@ def measure_quotas(lab):
         with container.serve(lab, container.Setting("calibrated", variables(1)), [program], None, None) as running:
             # Warm up.
             load(lab, generator, running.address, 0.5)
-            of_one_cpu = load(lab, generator, running.address, full_seconds, "-clients", "1")["per_second"]
-        for quota in QUOTAS[1:2] if lab.quick else QUOTAS:
+            of_one_cpu = load(lab, generator, running.address, FULL_SECONDS, "-clients", "1")["per_second"]
+        for quota in QUOTAS[2:3] if lab.quick else QUOTAS:
             unset = threads_of(lab, program, container.Setting("unset"), quota)
             chosen = threads_of(lab, program, container.Setting("loadline", loadline=[]), quota)
             rate = PARTIAL * quota * of_one_cpu
+            turns = [setting for _ in range(1 if lab.quick else ROUNDS) for setting in settings(version, unset)]
+            ran = container.side_by_side(
+                [lambda threads=threads: once(lab, program, generator, quota, rate, threads) for _, threads in turns],
+                1 if quota >= SMALL_QUOTA else container.SIDE_BY_SIDE)
             cells = {}
-            for _ in range(rounds):
-                for name, threads in settings(version, unset):
-                    setting = container.Setting(name, variables(threads))
-                    with container.serve(lab, setting, [program], None, quota) as running:
-                        whole = load(lab, generator, running.address, full_seconds, "-clients", str(CLIENTS))
-                    cpu = running.report["cpu"]
-                    with container.serve(lab, setting, [program], None, quota) as running:
-                        part = load(lab, generator, running.address, partial_seconds, "-rate", f"{rate:.1f}")
-                    cells.setdefault(name, []).append({
-                        "full": whole, "full_cpu": cpu,
-                        "partial": part, "partial_cpu": running.report["cpu"],
-                    })
+            for (name, _), run in zip(turns, ran):
+                cells.setdefault(name, []).append(run)
             result.append({"go": full, "language": language, "quota": quota, "rate": rate, "unset": unset,
                            "chosen": chosen, "cells": cells})
             lab.say(f"threads: Go {full}, {quota} CPU: " + ", ".join(
@@ -154,9 +167,10 @@ def report(data):
 A service decodes, sorts and encodes JSON for each request, which takes some milliseconds of CPU and makes a
 megabyte of garbage, under a CPU quota. At full load, {CLIENTS} clients send requests without a pause for {FULL_SECONDS}
 seconds. At partial load, for {PARTIAL_SECONDS} seconds, requests come at random times and do not wait for earlier answers, at
-{PARTIAL:.0%} of the rate that would use up the quota. The figures are medians of {ROUNDS} runs, which take turns, with the
-smallest and the largest. Bold is the value under loadline. Throttled are the periods of 0.1 s in which the
-quota was used up, and the time that threads waited because of that, summed over the CPUs.
+{PARTIAL:.0%} of the rate that would use up the quota. With 20 millicores, these are {SMALL_FULL_SECONDS} and {SMALL_PARTIAL_SECONDS} seconds. The figures
+are medians of {ROUNDS} runs, which take turns, with the smallest and the largest. Bold is the value under loadline.
+Throttled are the periods of 0.1 s in which the quota was used up, and the time that threads waited because of
+that, summed over the CPUs.
 
 Go 1.24 ignores the quota: unset means the number of CPUs, {os.cpu_count()} on this machine. {LARGE} stands for a large node;
 there, {LARGE} threads could run at a time and use up the quota of a period at once, but here no more than the

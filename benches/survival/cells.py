@@ -36,8 +36,10 @@ REAL_GO = ("1.19",)
 
 BARE, FREE = "bare", "free"
 PERCENTS = (70, 75, 80, 85, 90, 95, 100)
-# In small containers, rules that leave a fixed reserve ask for less.
+# In small containers, rules that leave a fixed reserve ask for less. In large ones, where a run takes long, some
+# are left out, and so regrets between the others are interpolated.
 SMALL_MIB, SMALL_PERCENTS = 128, (60,)
+LARGE_MIB, LARGE_PERCENTS = 1024, (70, 80, 90, 95, 100)
 
 UNLIMITED = "unlimited"
 
@@ -82,6 +84,8 @@ def percent(setting):
 
 
 def percents(limit):
+    if limit >= LARGE_MIB:
+        return LARGE_PERCENTS
     return (SMALL_PERCENTS if limit <= SMALL_MIB else ()) + PERCENTS
 
 
@@ -92,7 +96,7 @@ def timed_percents(limit):
 
 def cpus(limit):
     """Half a CPU; large containers have more, and take too long with half a CPU. GOMAXPROCS is 1 in both."""
-    return "0.5" if limit < 1024 else "1"
+    return "0.5" if limit < LARGE_MIB else "1"
 
 
 def cells(limits, versions, loads, quota=None):
@@ -117,16 +121,16 @@ OTHERS = ("1.19", "1.27")
 # The first stages decide; with each later one the figures are more exact or cover more.
 STAGES = [
     Stage("small containers", cells((400, 128, 64), MAIN, CORE), 12),
-    Stage("2 GiB", cells((2048,), MAIN, CORE), 12),
-    Stage("other versions of Go", cells((400, 128), OTHERS, CORE), 12),
-    Stage("without a CPU limit", cells((400,), MAIN, CORE, UNLIMITED), 12),
     Stage("beside page cache", cells((400, 128, 64), MAIN, BESIDE), 12),
     Stage("real programs", cells((400,), REAL_GO, REAL) + cells((128, 64), REAL_GO, (PROMETHEUS,)), 12),
+    Stage("2 GiB", cells((2048,), MAIN, CORE), 8),
+    Stage("other versions of Go", cells((400, 128), OTHERS, CORE), 12),
+    Stage("without a CPU limit", cells((400,), MAIN, CORE, UNLIMITED), 12),
+    Stage("8 GiB", cells((8192,), MAIN, CORE), 8),
     Stage("more exact, up to 400 MiB", cells((400, 128, 64), MAIN, CORE), 32),
     Stage("more exact, other versions of Go", cells((400, 128), OTHERS, CORE), 32),
     Stage("more exact, 2 GiB", cells((2048,), MAIN, CORE), 24),
     Stage("other versions of Go in 64 MiB and 2 GiB", cells((64, 2048), OTHERS, CORE), 12),
-    Stage("8 GiB", cells((8192,), MAIN, CORE), 10),
     Stage("real programs in more", cells((1200,), REAL_GO, (HUGO,)) + cells((2048,), REAL_GO, (PROMETHEUS,)), 12),
     Stage("most exact, 400 MiB", cells((400,), MAIN, CORE), 150),
 ]

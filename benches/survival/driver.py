@@ -17,8 +17,8 @@ from golang import container
 from . import cells, real, runs
 from .cells import BARE, FREE, REAL, UNLIMITED
 
-# Two programs with at most one CPU each run at a time; without a CPU limit, one.
-SIDE_BY_SIDE = container.SIDE_BY_SIDE
+# So many programs run at a time, by their CPUs: on two cores, each gets its quota in every period.
+SIDE_BY_SIDE = {"0.5": 3, "1": 2, UNLIMITED: 1}
 # Steps of the sizes at which the time without a limit is measured, and runs of each. In large containers, the
 # sizes are smaller and the runs take turns, because without a limit two of them take several times its memory.
 REFERENCE_STEPS, REFERENCE_STEPS_LARGE, REFERENCE_RUNS = (20, 120), (20, 60), 2
@@ -26,7 +26,6 @@ REFERENCE_STEPS, REFERENCE_STEPS_LARGE, REFERENCE_RUNS = (20, 120), (20, 60), 2
 TIMED_PART = 0.8
 # Runs of each setting for that; fewer where they take long.
 TIMED_RUNS, TIMED_RUNS_LARGE = 5, 3
-LARGE_MIB = 1024
 # Seconds of CPU for a run and a GiB of the limit, which also depends on the load. Only for the estimate, until runs
 # of the cell have been measured.
 GUESSED, GUESSED_SLOWER = 3.5, {"json": 6, "cache": 6, "hugo": 15, "prometheus": 5}
@@ -123,14 +122,14 @@ class Driver:
 
     @staticmethod
     def at_a_time(cell):
-        return 1 if cell.cpus == UNLIMITED else SIDE_BY_SIDE
+        return SIDE_BY_SIDE[cell.cpus]
 
     # What is run.
 
     def measure_cell(self, stage, cell):
         settings = stage.settings_of(cell)
         before = self.done
-        self.spend(cell, self.reference_jobs(cell), 1 if cell.limit >= LARGE_MIB else None)
+        self.spend(cell, self.reference_jobs(cell), 1 if cell.limit >= cells.LARGE_MIB else None)
         while due := [setting for setting in settings if self.is_due(cell, setting, stage.runs)]:
             self.spend(cell, [(runs.EDGE, setting, self.runs.curve(cell, setting).next()) for setting in due])
         self.spend(cell, self.timed_jobs(cell))
@@ -150,7 +149,7 @@ class Driver:
 
     @staticmethod
     def timed_runs(cell):
-        return TIMED_RUNS if cell.limit < LARGE_MIB else TIMED_RUNS_LARGE
+        return TIMED_RUNS if cell.limit < cells.LARGE_MIB else TIMED_RUNS_LARGE
 
     def timed_jobs(self, cell):
         """In rounds. The size stays the one of the first run, also after the curves have become more exact."""
@@ -242,7 +241,7 @@ class Driver:
 
 
 def reference_steps(cell):
-    return REFERENCE_STEPS if cell.limit < LARGE_MIB else REFERENCE_STEPS_LARGE
+    return REFERENCE_STEPS if cell.limit < cells.LARGE_MIB else REFERENCE_STEPS_LARGE
 
 
 def guess(cell):

@@ -95,7 +95,7 @@ def by_limit(figures):
     table = {}
     for limit in sorted({cell.limit for cell in figures}):
         own = {cell: known for cell, known in figures.items() if cell.limit == limit}
-        table[limit] = [[percent, found.mean, found.worst] for percent in cells.PERCENTS
+        table[limit] = [[percent, found.mean, found.worst] for percent in cells.percents(limit)
                         if (found := regret.judge(regret.Rule(percent), own))]
     return table
 
@@ -150,9 +150,11 @@ def report(data):
         ["", "GOMEMLIMIT", "mean of lost answers (95% bounds)", "worst", "mean of lost time", "worst"],
         *(regret_row(row["name"], row["regret"]) for row in data["named"] + data["best"] if row["regret"]), right=False)
     mean_interval = statistics.mean(known["interval"] for known in data["cells"])
-    limits = labs.table(["limit", *map(cells.named, cells.PERCENTS)], *(
-        [cells.in_words(int(limit)), *(f"{mean:.0%} / {worst:.0%}" for _, mean, worst in row)]
-        for limit, row in data["limits"].items()))
+    parts = sorted({*cells.PERCENTS, *cells.SMALL_PERCENTS})
+    limits = labs.table(["limit", *map(cells.named, parts)], *(
+        [cells.in_words(int(limit)), *(lost.get(percent, "") for percent in parts)]
+        for limit, row in data["limits"].items()
+        for lost in [{percent: f"{mean:.0%} / {worst:.0%}" for percent, mean, worst in row}]))
     return f"""
 Which value of `GOMEMLIMIT` loses least, for containers of all sizes and for programs of all kinds? A cell is a
 limit, a number of CPUs, a version of Go and a load whose size can be chosen. In each cell, programs run without

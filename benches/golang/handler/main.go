@@ -37,14 +37,16 @@ func readings(count int) []reading {
 
 func main() {
 	address := flag.String("listen", ":8080", "`address` to listen on")
+	entries := flag.Int("entries", 1000, "`number` of entries in the document of a request")
+	cached := flag.Int("cached", 50_000, "`number` of entries in the cache")
 	flag.Parse()
 
-	document, err := json.Marshal(readings(1000))
+	document, err := json.Marshal(readings(*entries))
 	if err != nil {
 		log.Fatal(err)
 	}
 	// The live heap that each collection has to mark.
-	cache := readings(50_000)
+	cache := readings(*cached)
 
 	http.HandleFunc("/threads", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(w, runtime.GOMAXPROCS(0))

@@ -142,12 +142,12 @@ def set_up(more=None):
 class Machine:
     """A running machine, with additional arguments of qemu for devices."""
 
-    def __init__(self, *devices):
+    def __init__(self, *devices, cpus=2):
         kernel, = PACKAGES.glob("boot/vmlinuz-*")
         self.transcript = open(TRANSCRIPT, "w", encoding="utf-8")
         self.qemu = subprocess.Popen(
             # The kernel kills it if this process ends, in whatever way.
-            ["setpriv", "--pdeathsig", "KILL", QEMU, "-accel", "tcg", "-cpu", "max", "-smp", "2",
+            ["setpriv", "--pdeathsig", "KILL", QEMU, "-accel", "tcg", "-cpu", "max", "-smp", str(cpus),
              "-m", "1024", "-nodefaults", "-display", "none", "-no-reboot",
              "-serial", f"file:{CONSOLE}", "-serial", "stdio",
              *devices,
