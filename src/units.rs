@@ -87,7 +87,8 @@ pub struct Ratio(u32);
 impl Ratio {
     const WHOLE: u32 = 1_000_000_000;
 
-    /// 80%: the largest answers of Go services survived with this (docs/benchmarks.md).
+    /// 80%: it loses the least of what Go programs survive, over all sizes of containers and kinds of
+    /// programs that docs/benchmarks.md measures.
     pub const DEFAULT: Self = Self(800_000_000);
 
     /// Parses `0.9`, `1`, `.75`, or a percentage: `90%`.

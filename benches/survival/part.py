@@ -146,9 +146,10 @@ def report(data):
         rows.append([cells.in_words(cell.limit), cell.cpus, cell.go, cells.LOADS[cell.load].title,
                      *(half_cell(cell, curves.get(name), name == best) for name in names)])
     halves = labs.table(["limit", "CPU", "Go", "load", *names], *rows)
-    regrets = labs.table(
+    named, best = (labs.table(
         ["", "GOMEMLIMIT", "mean of lost answers (95% bounds)", "worst", "mean of lost time", "worst"],
-        *(regret_row(row["name"], row["regret"]) for row in data["named"] + data["best"] if row["regret"]), right=False)
+        *(regret_row(row["name"], row["regret"]) for row in data[which] if row["regret"]), right=False)
+        for which in ("named", "best"))
     mean_interval = statistics.mean(known["interval"] for known in data["cells"])
     parts = sorted({*cells.PERCENTS, *cells.SMALL_PERCENTS})
     limits = labs.table(["limit", *map(cells.named, parts)], *(
@@ -156,25 +157,44 @@ def report(data):
         for limit, row in data["limits"].items()
         for lost in [{percent: f"{mean:.0%} / {worst:.0%}" for percent, mean, worst in row}]))
     return f"""
-Which value of `GOMEMLIMIT` loses least, for containers of all sizes and for programs of all kinds? A cell is a
-limit, a number of CPUs, a version of Go and a load whose size can be chosen. In each cell, programs run without
-`GOMEMLIMIT` (bare) and with it at several parts of the limit, in a cgroup of their own without swap, at sizes
-around those at which they begin to be killed. [{FILE}]({FILE}) has a line for each run: {data["runs"]:,}
-runs, of which {numbers}. Together they take {data["seconds"] / 3600:.1f}
-hours. The measurement can be stopped and goes on later; `--limit 64MiB` measures one size of container, `--hours`
-says when to stop. To measure anew, remove the file.
+Which value of `GOMEMLIMIT` loses least, for containers of all sizes and for programs of all kinds? In a cell, which
+is a limit, a number of CPUs, a version of Go and a load, programs run at many sizes around those at which they begin
+to be killed: without `GOMEMLIMIT` (bare) and with it at several parts of the limit. Afterwards one of these is the
+best by hand, which nobody knows before. The regret of a rule is what it loses against that. In answers: the part of
+the size that half of the runs survive. In time: how much longer a size takes that all values survive.
+Over {len(data["cells"])} cells:
 
-A run survives if all its work is done, its results are right, and it took at most {raw.TOO_SLOW} times as long as
-without a limit, or {raw.START} s more; if not, it counts as lost. The
-[loads](../benches/survival/load/main.go) and their sizes, in MiB:
+{named}
+
+For the curves, the share of runs that survive falls with the size of the load:
+
+![The share of runs that survive, by load and limit]({PICTURE})
+
+Of other rules, these lose least: of each family the best by answers alone, and by answers and time, where the mean and
+the worst cell count alike. Regrets between the measured parts are interpolated.
+
+{best}
+
+Lost answers by limit, as mean / worst:
+
+{limits}
+
+What half of the runs survive, in percent of the limit (hugo and Prometheus: pages and series for each MiB), with
+half of the distance of its 95% bounds. The best is bold:
+
+{halves}
+
+![The same curves for other versions of Go and without a CPU limit]({OTHERS_PICTURE})
+
+The loads ([source](../benches/survival/load/main.go)) and their sizes, in MiB:
 
 - JSON answers: the service of the demo, three answers in a row, beside other rows of 15% of the limit. The size
   is that of one answer.
 - live heap, replaced: blocks of mixed sizes, replaced at full speed. The size is what is live.
 - deep stacks: waves of goroutines with 64 KiB of stack and as much garbage each. The size is that of all stacks.
 - file read whole: four times in a row, with its size known or as a stream. The size is that of the file.
-- 15% outside the heap: a live heap that is replaced, beside memory from mmap(2) that the runtime does not know. It
-  stands for cgo and other libraries in C.
+- 15% outside the heap: a live heap that is replaced, beside memory from mmap(2) that the runtime does not know, 15%
+  of the limit. It stands for cgo and other libraries in C.
 - cache: a map of entries that fills to a target, which is the size, and then replaces the oldest.
 - beside page cache, beside a mapped file: a live heap that is replaced, while a file of twice the limit is read
   from end to end, or a mapped one of a quarter of the limit at random.
@@ -182,34 +202,20 @@ without a limit, or {raw.START} s more; if not, it counts as lost. The
   promtool writes {real.SCRAPES} samples for each of many series, as Prometheus does when it scrapes. The size is the
   number of series.
 
-CPU is the quota; with one, GOMAXPROCS is 1 for all settings, as loadline sets it, so that only GOMEMLIMIT differs.
-
-![The share of runs that survive, by load and limit]({PICTURE})
+A run survives if all its work is done, its results are right, and it took at most {raw.TOO_SLOW} times as long as without a
+limit, or {raw.START} s more; if not, it counts as lost. Each has a cgroup of its own without swap. CPU is the quota; with
+one, GOMAXPROCS is 1 for all settings, as loadline sets it, so that only GOMEMLIMIT differs.
 
 The curves are logistic, fitted to all runs of a setting by Bayes' rule with flat priors for the half point and the
 logarithm of the width; 2% of the runs may die or survive whatever their size. The bands hold 95%. The sizes of the
 runs are chosen where they tell most, and settings take turns, so that other work on the machine affects all alike.
 Where the shares of a cell's settings differ by {DIFFERENCE:.0%} and more, the intervals are
-{100 * mean_interval:.0f} percentage points wide on average.
+{100 * mean_interval:.0f} percentage points wide on average. The shortest time is partly luck, so that the regrets in time
+are upper estimates.
 
-![The same for other versions of Go and without a CPU limit]({OTHERS_PICTURE})
-
-The size that half of the runs survive, in percent of the limit (hugo and Prometheus: pages and series for each
-MiB), and half of the distance of its 95% bounds. The best is bold:
-
-{halves}
-
-The regret of a value is what is lost against the best value by hand of the same cell, which nobody knows before. In
-answers: the part of the size that half survive. In time: how much longer a size takes that all values survive; the
-shortest time is partly luck, so these are upper estimates. Values between the measured ones are interpolated.
-Below what is common stands the rule of each family that loses least, by answers or by answers and time, where mean
-and worst count alike. The mean and the worst cell of all {len(data["cells"])}:
-
-{regrets}
-
-Lost answers by limit, as mean / worst:
-
-{limits}
+[{FILE}]({FILE}) has a line for each run: {data["runs"]:,} runs, of which {numbers}. Together they take
+{data["seconds"] / 3600:.1f} hours. The measurement can be stopped and goes on later; `--limit 64MiB` measures one size of
+container, and `--hours` says when to stop. To measure anew, remove the file.
 """
 
 

@@ -46,9 +46,20 @@ class Rule(typing.NamedTuple):
         return text + (f", headroom {' and '.join(bounds)}" if bounds else "")
 
 
+class Unset(typing.NamedTuple):
+    """No GOMEMLIMIT."""
+
+    def value(self, _cell):
+        return None
+
+    def __str__(self):
+        return "not set"
+
+
 # What is recommended or common, by name.
 PRESENT = Rule(80)
 NAMED = {
+    "bare": Unset(),
     "downward API": Rule(100),
     "Go's documentation, least headroom": Rule(95),
     "automemlimit; Go's documentation, most": Rule(90),
@@ -71,7 +82,10 @@ def families():
 
 
 def interpolate(known, at):
-    """A value between those of the next percentages below and above; None outside of them."""
+    """A value between those of the next percentages below and above; None outside of them. That of None is its own."""
+    if at is None:
+        return known.get(None)
+    known = {percent: value for percent, value in known.items() if percent is not None}
     below = max((percent for percent in known if percent <= at), default=None)
     above = min((percent for percent in known if percent >= at), default=None)
     if below is None or above is None:
@@ -82,14 +96,14 @@ def interpolate(known, at):
 
 
 class Figures(typing.NamedTuple):
-    """What was measured in a cell, by percentage: half points, draws of them, and times."""
+    """What was measured in a cell, by percentage, or None without GOMEMLIMIT: half points, draws of them, and times."""
 
     halves: dict
     draws: dict
     seconds: dict
 
     def best(self):
-        return max(self.halves, key=self.halves.get)
+        return max(filter(None, self.halves), key=self.halves.get)
 
     def lost(self, percent):
         """The regret of a percentage."""
@@ -107,7 +121,7 @@ class Figures(typing.NamedTuple):
     def slower(self, percent):
         """How much longer than the shortest time it takes, as a part of that. For a percentage outside of those
         that were timed, the nearest counts."""
-        if not self.seconds:
+        if not self.seconds or percent is None:
             return None
         at = min(max(percent, min(self.seconds)), max(self.seconds))
         return interpolate(self.seconds, at) / min(self.seconds.values()) - 1
@@ -160,6 +174,7 @@ def figures(runs, wanted):
     found = {}
     for cell in wanted:
         curves = {percent: runs.curve(cell, cells.named(percent)) for percent in cells.percents(cell.limit)}
+        curves[None] = runs.curve(cell, cells.BARE)
         if not all(curve.runs for curve in curves.values()):
             continue
         times = {}

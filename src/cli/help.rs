@@ -7,7 +7,7 @@ Runs a Go program as PID 1 of a container, within the container's limits.
 
 Limits:
   --memory MODE           set GOMEMLIMIT: auto (if unset), cap, always or off
-  --memory-ratio R        the share of the memory limit for Go (default 0.8)
+  --memory-ratio R        Go's share of the limit (default 0.8: 20% headroom)
   --memory-reserve SIZE   keep at least SIZE of the limit out of GOMEMLIMIT
   --memory-min SIZE       set GOMEMLIMIT to at least SIZE, or to a lower limit
   --memory-limit SIZE     override the limit: 400MiB, 400Mi, 400M or bytes
