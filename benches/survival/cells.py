@@ -25,7 +25,7 @@ LOADS = {
     "cache": Load("cache", 0.9),
     "pages": Load("beside page cache", 1.0),
     "mapped": Load("beside a mapped file", 1.0),
-    "hugo": Load("hugo, a site", 8, "pages"),
+    "hugo": Load("hugo, a site", 12, "pages"),
     "prometheus": Load("Prometheus, ingesting", 600, "series"),
 }
 CORE = ("json", "steady", "stacks", "whole", "outside", "cache")
@@ -53,7 +53,7 @@ class Cell(typing.NamedTuple):
     load: str
 
     def __str__(self):
-        return f"{self.load} in {in_words(self.limit)}, {self.cpus} CPU, Go {self.go}"
+        return f"{LOADS[self.load].title} in {in_words(self.limit)}, {self.cpus} CPU, Go {self.go}"
 
     def size(self, step):
         """A size in the unit of the load."""
@@ -122,15 +122,17 @@ OTHERS = ("1.19", "1.27")
 STAGES = [
     Stage("small containers", cells((400, 128, 64), MAIN, CORE), 12),
     Stage("beside page cache", cells((400, 128, 64), MAIN, BESIDE), 12),
-    Stage("real programs", cells((400,), REAL_GO, REAL) + cells((128, 64), REAL_GO, (PROMETHEUS,)), 12),
-    Stage("2 GiB", cells((2048,), MAIN, CORE), 8),
+    Stage("2 GiB", cells((2048,), MAIN, ("json", "outside", "steady", "whole")), 8),
+    Stage("real programs", cells((400, 128, 64), REAL_GO, (PROMETHEUS,)) + cells((400,), REAL_GO, (HUGO,)), 12),
+    Stage("2 GiB, other loads", cells((2048,), MAIN, CORE), 8),
     Stage("other versions of Go", cells((400, 128), OTHERS, CORE), 12),
     Stage("without a CPU limit", cells((400,), MAIN, CORE, UNLIMITED), 12),
-    Stage("8 GiB", cells((8192,), MAIN, CORE), 8),
+    Stage("8 GiB", cells((8192,), MAIN, ("json", "outside", "steady")), 8),
     Stage("more exact, up to 400 MiB", cells((400, 128, 64), MAIN, CORE), 32),
     Stage("more exact, other versions of Go", cells((400, 128), OTHERS, CORE), 32),
     Stage("more exact, 2 GiB", cells((2048,), MAIN, CORE), 24),
     Stage("other versions of Go in 64 MiB and 2 GiB", cells((64, 2048), OTHERS, CORE), 12),
+    Stage("8 GiB, other loads", cells((8192,), MAIN, CORE), 8),
     Stage("real programs in more", cells((1200,), REAL_GO, (HUGO,)) + cells((2048,), REAL_GO, (PROMETHEUS,)), 12),
     Stage("most exact, 400 MiB", cells((400,), MAIN, CORE), 150),
 ]

@@ -131,6 +131,10 @@ def test_regret():
     near(found.bounds[0], 0.1, 1e-9)
     assert regret.judge(Rule(100), cells_known) is None
 
+    # A floor or a ceiling changes nothing here, and so only the first family is shown.
+    shown = [(name, criterion) for name, criterion, _ in regret.best({CELL: known({70: 60, 80: 100, 90: 50})})]
+    assert shown == [("one part", criterion) for criterion in regret.CRITERIA], shown
+
     bare = regret.judge(regret.Unset(), {CELL: known({None: 25, 70: 60, 80: 100}, {70: 2.0, 80: 1.0})}, bounds=True)
     assert (bare.mean, bare.bounds, bare.mean_time) == (0.75, (0.75, 0.75), None), bare
     assert regret.best_of([Rule(70), Rule(80), Rule(90)], cells_known, "answers").rule == Rule(80)
