@@ -31,6 +31,7 @@ KINDS = {
     "large blocks": {"-kind": "large"},
     "small blocks, paced": {**SMALL, "-rate": str(PACED_MIB)},
     f"small blocks, {OUTSIDE_MIB} MiB outside the heap": {**SMALL, "-outside": str(OUTSIDE_MIB)},
+    "small blocks, only read": {**SMALL, "-compute": None},
 }
 SECONDS = {"-warm": "2s", "-measured": "10s"}
 QUICK_SECONDS = {"-warm": "0.2s", "-measured": "1s"}
@@ -73,7 +74,7 @@ def once(lab, program, kind, live):
     run = {"kind": kind, "live": live}
     with subprocess.Popen(
             [lab.confine, "--memory", f"{MEMORY_MIB}MiB", "--cpus", str(CPUS), "--", program,
-             *(part for option in options.items() for part in option)],
+             *(part for option in options.items() for part in option if part is not None)],
             env=container.environment(variables), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as started:
         if not started.stdout.readline():
             return run
@@ -161,8 +162,9 @@ If the live heap is near `GOMEMLIMIT`, Go collects garbage without a rest, with 
 lives, but does half of its work ([golang/go#58106](https://github.com/golang/go/issues/58106)). Can an init see that?
 Programs replace a live heap, whose size is in percent of `GOMEMLIMIT`, in {MEMORY_MIB} MiB with `GOMEMLIMIT` at 80% and {CPUS} CPU:
 with small blocks and many pointers, or with blocks of 16 KiB and more, as fast as they can; with no more than
-{PACED_MIB} MiB a second; or beside memory that the runtime does not know. What their runtime says of the collector's
-part of the CPU time, in {SECONDS["-measured"]}, is what should be known; right of it is what the kernel shows.
+{PACED_MIB} MiB a second; or beside memory that the runtime does not know. Another only reads its heap. What their
+runtime says of the collector's part of the CPU time, in {SECONDS["-measured"]}, is what should be known; right of it is what the
+kernel shows.
 
 {labs.table(heads, *rows)}
 
@@ -172,8 +174,12 @@ each, and of how many runs the best threshold is right, which nobody knows befor
 {labs.table(["", "rests", "never rests", "right"], *told)}
 
 A program that is busy with its work looks the same as one that is busy with collecting: CPU at the quota, memory
-level at `GOMEMLIMIT`. No event tells either, because 80% of a limit is nothing to the kernel. So loadline says nothing,
-rather than something wrong, and does not wake up to look. The program itself knows: watch
-`/cpu/classes/gc/total:cpu-seconds` of [runtime/metrics](https://pkg.go.dev/runtime/metrics) against
-`/cpu/classes/total:cpu-seconds`, or start it with `GODEBUG=gctrace=1`.
+level at `GOMEMLIMIT`. What tells most of these apart depends on what a program does: system time and faults are those
+of fresh memory, which a program that computes does not touch, and one that serves requests has system time of its own.
+Memory clearly above `GOMEMLIMIT` may just be outside the heap. The collector's part itself does not mean that the limit
+is too low: with 40% live, Go collects as often without a limit. And no event tells any of it, because 80% of
+a limit is nothing to the kernel. So loadline says nothing rather than something wrong, and does not wake up to look.
+The program itself knows: watch `/cpu/classes/gc/total:cpu-seconds` of
+[runtime/metrics](https://pkg.go.dev/runtime/metrics) against `/cpu/classes/total:cpu-seconds`, or start it with
+`GODEBUG=gctrace=1`.
 """

@@ -123,7 +123,7 @@ def report(data):
 The same service in a virtual machine with {CPUS} CPUs for it and {CLIENT_CPUS} for the client, Go {data["go"]}. An emulator runs
 them, and each gets {BUDGET / PERIOD:.0%} of a real one, so a smaller request takes {1000 / speed(data):.0f} ms of CPU; but the kernel inside
 divides quotas and periods as on any machine with {CPUS + CLIENT_CPUS} CPUs. Full load is {CLIENTS} clients for {FULL_SECONDS} s, partial load {PARTIAL:.0%} of the quota
-for {PARTIAL_SECONDS} s; medians of {ROUNDS} runs.
+for {PARTIAL_SECONDS} s; medians of {ROUNDS} runs. With an emulator and so few runs, only large differences mean something.
 
 {labs.table(["quota", "GOMAXPROCS", "full load: answers a second", "periods throttled", "partial load: p50 ms", "p99 ms",
              "periods throttled"], *rows)}

@@ -146,6 +146,8 @@ def report(data):
         *(regret_row(row["name"], row["regret"]) for row in data[which] if row["regret"]), right=False)
         for which in ("named", "best"))
     mean_interval = statistics.mean(known["interval"] for known in data["cells"])
+    others = (f"![The same curves for other versions of Go and without a CPU limit]({OTHERS_PICTURE})\n\n"
+              if panels_of(data)[OTHERS_PICTURE] else "")
     families = ", ".join(f'"{name}"' for name in regret.families())
     parts = sorted({*cells.PERCENTS, *cells.SMALL_PERCENTS})
     limits = labs.table(["limit", *map(cells.named, parts)], *(
@@ -182,9 +184,7 @@ half of the distance of its 95% bounds. The best is bold:
 
 {halves}
 
-![The same curves for other versions of Go and without a CPU limit]({OTHERS_PICTURE})
-
-The loads ([source](../benches/survival/load/main.go)) and their sizes, in MiB:
+{others}The loads ([source](../benches/survival/load/main.go)) and their sizes, in MiB:
 
 - JSON answers: the service of the demo, three answers in a row, beside other rows of 15% of the limit. The size
   is that of one answer.
@@ -233,15 +233,20 @@ PATH, DECIMALS = re.compile(r' d="[^"]*"'), re.compile(r"(\d\.\d)\d+")
 COLORS = {BARE: "#b42318", "100%": "#8a5a00", "90%": "#6b3fa0", "80%": "#0b57b0", "70%": "#1a7f37"}
 
 
-def draw(data, folder):
+def panels_of(data):
+    """The cells of each of the two pictures, by load and column."""
     known = {cells.Cell(*found["cell"]): found["curves"] for found in data["cells"]}
-    loads = list(cells.LOADS)
     own = {(cell.load, cells.in_words(cell.limit)): (cell, curves) for cell, curves in sorted(known.items())
            if cell.go == cells.MAIN[0] and cell.cpus != UNLIMITED or cell.load in cells.REAL}
     others = {(cell.load, f"Go {cell.go}, {cells.in_words(cell.limit)}{', no quota' * (cell.cpus == UNLIMITED)}"):
               (cell, curves) for cell, curves in sorted(known.items()) if (cell, curves) not in own.values()}
-    for panels, file in ((own, PICTURE), (others, OTHERS_PICTURE)):
-        draw_panels(panels, [load for load in loads if any(load == row for row, _ in panels)], folder / file)
+    return {PICTURE: own, OTHERS_PICTURE: others}
+
+
+def draw(data, folder):
+    for file, panels in panels_of(data).items():
+        if panels or file == PICTURE:
+            draw_panels(panels, [load for load in cells.LOADS if any(load == row for row, _ in panels)], folder / file)
 
 
 def draw_panels(panels, rows, file):

@@ -12,6 +12,7 @@ import (
 	"log"
 	"math/rand"
 	"os"
+	"runtime"
 	"runtime/metrics"
 	"syscall"
 	"time"
@@ -81,6 +82,20 @@ func (h *heap) replace(end time.Time, rate float64) {
 	}
 }
 
+// compute reads all of the heap until `end`, without any allocation.
+func (h *heap) compute(end time.Time) {
+	for sum := byte(0); time.Now().Before(end); {
+		for _, list := range h.lists {
+			for block := list; block != nil; block = block.next {
+				for _, value := range block.data {
+					sum ^= value
+				}
+			}
+		}
+		runtime.KeepAlive(sum)
+	}
+}
+
 // cpu is what the runtime knows of its CPU time, in seconds. Idle time that the collector uses costs nobody anything.
 func cpu() (collector, all float64) {
 	samples := []metrics.Sample{
@@ -99,6 +114,7 @@ func main() {
 	live := flag.Float64("live", 100, "`MiB` of the live heap")
 	outside := flag.Float64("outside", 0, "`MiB` of memory that the runtime does not know, as of a C library")
 	rate := flag.Float64("rate", 0, "`MiB` to allocate in a second; 0: as many as possible")
+	reads := flag.Bool("compute", false, "read the heap instead of replacing it")
 	warm := flag.Duration("warm", time.Second, "`time` between the fill and the measurement")
 	measured := flag.Duration("measured", 10*time.Second, "`time` of the measurement")
 	flag.Parse()
@@ -118,15 +134,27 @@ func main() {
 	}
 	h := heap{dice: rand.New(rand.NewSource(1)), sizes: sizes}
 	h.fill(int(*live * mib))
-	h.replace(time.Now().Add(*warm), *rate*mib)
+	work := func(end time.Time) { h.replace(end, *rate*mib) }
+	if *reads {
+		work = h.compute
+	}
+	work(time.Now().Add(*warm))
 	fmt.Println("begin")
 	begin, before := time.Now(), h.allocated
 	collector, all := cpu()
-	h.replace(begin.Add(*measured), *rate*mib)
+	work(begin.Add(*measured))
 	collectorEnd, allEnd := cpu()
-	json.NewEncoder(os.Stdout).Encode(map[string]float64{
-		"collector":      (collectorEnd - collector) / (allEnd - all),
+	// The runtime counts at the end of a collection. If there was none, it counted nothing.
+	part := 0.0
+	if allEnd > all {
+		part = (collectorEnd - collector) / (allEnd - all)
+	}
+	err := json.NewEncoder(os.Stdout).Encode(map[string]float64{
+		"collector":      part,
 		"mib_per_second": float64(h.allocated-before) / mib / time.Since(begin).Seconds(),
 	})
+	if err != nil {
+		log.Fatal(err)
+	}
 	io.Copy(io.Discard, os.Stdin)
 }
