@@ -2,6 +2,7 @@
 near GOMEMLIMIT: programs of several kinds, with live heaps of several sizes, and what can be seen of each from outside
 beside what its runtime says."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -35,7 +36,9 @@ KINDS = {
 }
 SECONDS = {"-warm": "2s", "-measured": "10s"}
 QUICK_SECONDS = {"-warm": "0.2s", "-measured": "1s"}
-# Reads of the memory, in seconds.
+# Seconds for a run, which takes a quarter of a minute.
+PATIENCE = 120
+# Seconds between two reads of the memory.
 INTERVAL = 0.05
 # The collector rests if it takes less of the CPU time than the first, and does not from the second on.
 RESTS, NEVER_RESTS = 0.25, 0.4
@@ -75,7 +78,8 @@ def once(lab, program, kind, live):
     with subprocess.Popen(
             [lab.confine, "--memory", f"{MEMORY_MIB}MiB", "--cpus", str(CPUS), "--", program,
              *(part for option in options.items() for part in option if part is not None)],
-            env=container.environment(variables), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as started:
+            env=container.environment(variables), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as started, \
+            stopped_after(PATIENCE, started):
         if not started.stdout.readline():
             return run
         pid = container.demo.last_descendant(started.pid)
@@ -98,6 +102,17 @@ def once(lab, program, kind, live):
             "cpu": (user + system) / seconds / CPUS, "memory": statistics.median(used) / part,
             "growth": (max(used) - min(used)) / part, "system": system / (user + system),
             "faults": faults / seconds, "switches": switches / seconds}
+
+
+@contextlib.contextmanager
+def stopped_after(seconds, started):
+    """Ends a program that hangs, so that its output ends."""
+    timer = threading.Timer(seconds, started.terminate)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def sample(file, used, ended):
@@ -158,8 +173,9 @@ def report(data):
         told.append([name, *(f"{shown.format(min(group))} to {shown.format(max(group))}" if group else ""
                              for group in groups), f"{right} of {count}"])
     return f"""
-If the live heap is near `GOMEMLIMIT`, Go collects garbage without a rest, with up to half of the CPU time: the program
-lives, but does half of its work ([golang/go#58106](https://github.com/golang/go/issues/58106)). Can an init see that?
+If the live heap is near `GOMEMLIMIT`, Go collects garbage without a rest
+([golang/go#58106](https://github.com/golang/go/issues/58106)). The program lives, but does a part of its work: here the
+collector takes up to {max(run["collector"] for run in alive(data)):.0%} of the CPU time. Can an init see that?
 Programs replace a live heap, whose size is in percent of `GOMEMLIMIT`, in {MEMORY_MIB} MiB with `GOMEMLIMIT` at 80% and {CPUS} CPU:
 with small blocks and many pointers, or with blocks of 16 KiB and more, as fast as they can; with no more than
 {PACED_MIB} MiB a second; or beside memory that the runtime does not know. Another only reads its heap. What their
@@ -168,18 +184,18 @@ kernel shows.
 
 {labs.table(heads, *rows)}
 
-A collector that takes less than {RESTS:.0%} rests, and one that takes {NEVER_RESTS:.0%} and more never does. The ranges of
-each, and of how many runs the best threshold is right, which nobody knows before:
+Here, a collector rests if it takes less than {RESTS:.0%}, and never rests if it takes {NEVER_RESTS:.0%} or more. For both groups, the
+table has the range of each sign; and how many runs the best threshold tells right, which nobody knows before:
 
 {labs.table(["", "rests", "never rests", "right"], *told)}
 
-A program that is busy with its work looks the same as one that is busy with collecting: CPU at the quota, memory
-level at `GOMEMLIMIT`. What tells most of these apart depends on what a program does: system time and faults are those
-of fresh memory, which a program that computes does not touch, and one that serves requests has system time of its own.
-Memory clearly above `GOMEMLIMIT` may just be outside the heap. The collector's part itself does not mean that the limit
-is too low: with 40% live, Go collects as often without a limit. And no event tells any of it, because 80% of
-a limit is nothing to the kernel. So loadline says nothing rather than something wrong, and does not wake up to look.
-The program itself knows: watch `/cpu/classes/gc/total:cpu-seconds` of
+A program that is busy with its work looks the same as one that is busy with collecting: its CPU time is at the quota,
+and its memory stays at `GOMEMLIMIT`. The signs that come closest depend on what a program does. System time and faults
+come from fresh memory, which a program that only computes does not touch; a program that serves requests has system
+time of its own. Memory clearly above `GOMEMLIMIT` may be outside the heap. Nor does a busy collector mean that the
+limit is too low: with 40% live, Go collects as often without a limit. And no event tells any of this, because the
+kernel takes no notice of 80% of a limit. So loadline says nothing rather than something wrong, and does not wake up to
+look. The program itself knows: watch `/cpu/classes/gc/total:cpu-seconds` of
 [runtime/metrics](https://pkg.go.dev/runtime/metrics) against `/cpu/classes/total:cpu-seconds`, or start it with
 `GODEBUG=gctrace=1`.
 """

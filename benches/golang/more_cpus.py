@@ -54,9 +54,11 @@ def once(guest, quota, threads, load):
     """One run in the machine: what the load says, and in how many periods the service was throttled."""
     code, output = guest.sh(f"""
 group $C/service cpu.max="{int(quota * 100_000)} 100000"
+mkfifo /tmp/said
 (enter $C/service; GOMAXPROCS={threads} exec taskset -c 0-{CPUS - 1} handler {WORK} -listen 127.0.0.1:8080) 2>/tmp/said &
 service=$!
-until grep -q listening /tmp/said; do sleep 0.1; done
+exec 3</tmp/said
+read -r listening <&3 || exit
 ask() {{ taskset -c {CPUS}-{CPUS + CLIENT_CPUS - 1} load -address http://127.0.0.1:8080/ "$@"; }}
 ask -seconds {WARM_SECONDS} >/tmp/warm || exit
 before=$(grep -E "nr_(periods|throttled)" $C/service/cpu.stat)
@@ -65,9 +67,10 @@ echo "$before"
 grep -E "nr_(periods|throttled)" $C/service/cpu.stat
 kill $service
 wait $service
+rm /tmp/said
 clear_groups $C
 """, PATIENCE)
-    if code not in (0, 143):
+    if code:
         raise RuntimeError(output)
     counts = {}
     for name, count in re.findall(r"^(nr_\w+) (\d+)$", output, re.MULTILINE):
@@ -121,7 +124,7 @@ def report(data):
                 throttled(partial)])
     return f"""
 The same service in a virtual machine with {CPUS} CPUs for it and {CLIENT_CPUS} for the client, Go {data["go"]}. An emulator runs
-them, and each gets {BUDGET / PERIOD:.0%} of a real one, so a smaller request takes {1000 / speed(data):.0f} ms of CPU; but the kernel inside
+the CPUs, and each gets {BUDGET / PERIOD:.0%} of a real one, so a smaller request takes {1000 / speed(data):.0f} ms of CPU; but the kernel inside
 divides quotas and periods as on any machine with {CPUS + CLIENT_CPUS} CPUs. Full load is {CLIENTS} clients for {FULL_SECONDS} s, partial load {PARTIAL:.0%} of the quota
 for {PARTIAL_SECONDS} s; medians of {ROUNDS} runs. With an emulator and so few runs, only large differences mean something.
 

@@ -169,8 +169,7 @@ For the curves, the share of runs that survive falls with the size of the load:
 ![The share of runs that survive, by load and limit]({PICTURE})
 
 Of other rules, these lose least, by answers alone or by answers and time, where the mean and the worst cell count
-alike. Families of rules were searched in this order:
-{families}.
+alike. Families of rules were searched in this order: {families}.
 Of each, the table has the best if it loses less than those before. Regrets between the measured parts are interpolated.
 
 {best}
