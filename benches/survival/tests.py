@@ -137,6 +137,8 @@ def test_regret():
 
     bare = regret.judge(regret.Unset(), {CELL: known({None: 25, 70: 60, 80: 100}, {70: 2.0, 80: 1.0})}, bounds=True)
     assert (bare.mean, bare.bounds, bare.mean_time) == (0.75, (0.75, 0.75), None), bare
+    # What is compared with is the best value by hand, also where none is better.
+    assert known({None: 120, 70: 60, 80: 100}).best() == 80
     assert regret.best_of([Rule(70), Rule(80), Rule(90)], cells_known, "answers").rule == Rule(80)
 
 
