@@ -36,12 +36,15 @@ REAL_GO = ("1.19",)
 
 BARE, FREE = "bare", "free"
 PERCENTS = (70, 75, 80, 85, 90, 95, 100)
-# In small containers, rules that leave a fixed reserve ask for less. In large ones, where a run takes long, some
-# are left out, and so regrets between the others are interpolated.
+# In small containers, rules that leave a fixed reserve ask for less.
 SMALL_MIB, SMALL_PERCENTS = 128, (60,)
-LARGE_MIB, LARGE_PERCENTS = 1024, (70, 80, 90, 95, 100)
+# In large containers, where a run takes long, and where only the version of Go or the CPUs differ, some are left out,
+# and so regrets between the others are interpolated.
+LARGE_MIB, COARSE_PERCENTS = 1024, (70, 80, 90, 95, 100)
 
 UNLIMITED = "unlimited"
+# The versions of Go: one for all that is measured, and others to compare.
+MAIN, OTHERS = ("1.24",), ("1.19", "1.27")
 
 
 class Cell(typing.NamedTuple):
@@ -64,7 +67,7 @@ class Cell(typing.NamedTuple):
         return max(1, min(STEPS, round(size / (LOADS[self.load].top * self.limit) * STEPS)))
 
     def settings(self):
-        return (BARE, *map(named, percents(self.limit)))
+        return (BARE, *map(named, percents(self)))
 
     def gomemlimit(self, setting):
         """In bytes; None if it is not set."""
@@ -83,15 +86,19 @@ def percent(setting):
     return int(setting.removesuffix("%"))
 
 
-def percents(limit):
-    if limit >= LARGE_MIB:
-        return LARGE_PERCENTS
-    return (SMALL_PERCENTS if limit <= SMALL_MIB else ()) + PERCENTS
+def is_coarse(cell):
+    return cell.limit >= LARGE_MIB or cell.cpus == UNLIMITED or cell.go not in MAIN and cell.load not in REAL
 
 
-def timed_percents(limit):
+def percents(cell):
+    if is_coarse(cell):
+        return COARSE_PERCENTS
+    return (SMALL_PERCENTS if cell.limit <= SMALL_MIB else ()) + PERCENTS
+
+
+def timed_percents(cell):
     """Those whose times are compared: without headroom too few runs survive."""
-    return tuple(number for number in percents(limit) if number < 100)
+    return tuple(number for number in percents(cell) if number < 100)
 
 
 def cpus(limit):
@@ -104,11 +111,13 @@ def cells(limits, versions, loads, quota=None):
 
 
 class Stage(typing.NamedTuple):
-    """Cells, and the runs for each of their curves that is not exact before."""
+    """Cells, and the most runs for each of their curves. A curve that is exact before has fewer."""
 
     title: str
     cells: list
     runs: int
+    # Until the shares are exact enough, not only the half points.
+    shares: bool = False
     # Those of --quick; None for all.
     settings: tuple | None = None
 
@@ -116,27 +125,32 @@ class Stage(typing.NamedTuple):
         return self.settings or cell.settings()
 
 
-MAIN = ("1.24",)
-OTHERS = ("1.19", "1.27")
+# The most runs of a curve whose shares shall be exact.
+EXACT = 64
 # The first stages decide; with each later one the figures are more exact or cover more.
 STAGES = [
     Stage("small containers", cells((400, 128, 64), MAIN, CORE), 12),
     Stage("beside page cache", cells((400, 128, 64), MAIN, BESIDE), 12),
     Stage("2 GiB", cells((2048,), MAIN, ("json", "outside", "steady", "whole")), 8),
-    Stage("real programs", cells((400, 128, 64), REAL_GO, (PROMETHEUS,)) + cells((400,), REAL_GO, (HUGO,)), 12),
-    Stage("2 GiB, other loads", cells((2048,), MAIN, CORE), 8),
-    Stage("other versions of Go", cells((400, 128), OTHERS, CORE), 12),
-    Stage("without a CPU limit", cells((400,), MAIN, CORE, UNLIMITED), 12),
+    Stage("Prometheus", cells((400, 128, 64), REAL_GO, (PROMETHEUS,)), 12),
+    Stage("other versions of Go in 400 MiB", cells((400,), OTHERS, CORE), 12),
     Stage("8 GiB", cells((8192,), MAIN, ("json", "outside", "steady")), 8),
-    Stage("more exact, up to 400 MiB", cells((400, 128, 64), MAIN, CORE), 32),
-    Stage("more exact, other versions of Go", cells((400, 128), OTHERS, CORE), 32),
-    Stage("more exact, 2 GiB", cells((2048,), MAIN, CORE), 24),
+    Stage("without a CPU limit", cells((400,), MAIN, CORE, UNLIMITED), 12),
+    Stage("2 GiB, other loads", cells((2048,), MAIN, CORE), 8),
+    Stage("other versions of Go in 128 MiB", cells((128,), OTHERS, CORE), 12),
+    Stage("hugo", cells((400,), REAL_GO, (HUGO,)), 12),
+    Stage("exact, up to 400 MiB", cells((400, 128, 64), MAIN, CORE + BESIDE), EXACT, True),
+    Stage("exact, real programs", cells((400, 128, 64), REAL_GO, (PROMETHEUS,)) + cells((400,), REAL_GO, (HUGO,)),
+          EXACT, True),
+    Stage("exact, other versions of Go", cells((400, 128), OTHERS, CORE), EXACT, True),
+    Stage("exact, 2 GiB", cells((2048,), MAIN, CORE), EXACT, True),
+    Stage("exact, without a CPU limit", cells((400,), MAIN, CORE, UNLIMITED), EXACT, True),
+    Stage("exact, 8 GiB", cells((8192,), MAIN, ("json", "outside", "steady")), EXACT, True),
     Stage("other versions of Go in 64 MiB and 2 GiB", cells((64, 2048), OTHERS, CORE), 12),
     Stage("8 GiB, other loads", cells((8192,), MAIN, CORE), 8),
     Stage("real programs in more", cells((1200,), REAL_GO, (HUGO,)) + cells((2048,), REAL_GO, (PROMETHEUS,)), 12),
-    Stage("most exact, 400 MiB", cells((400,), MAIN, CORE), 150),
 ]
-QUICK = [Stage("quick", cells((64,), MAIN, CORE + BESIDE), 1, (BARE, "100%", "80%"))]
+QUICK = [Stage("quick", cells((64,), MAIN, CORE + BESIDE), 1, settings=(BARE, "100%", "80%"))]
 
 
 def plan(quick=False, limit=None):

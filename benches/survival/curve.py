@@ -3,6 +3,7 @@
 It is a logistic curve, with a half point and a width, both unknown. `Curve` keeps how likely each pair of them
 is after the runs so far (Bayes' rule, on a grid), which gives three things: the size at which the next run
 tells most, the half point with its bounds, and draws for the bounds of what is computed from many curves.
+Curves of one cell have similar widths, and `pool` lets them learn that from each other.
 Sizes are steps from 1 to STEPS, the largest that can be asked for.
 """
 
@@ -10,11 +11,15 @@ import bisect
 import itertools
 import math
 import random
+import statistics
 
 STEPS = 200
 # Widths in steps: over twice the width to each side of the half point the share falls from 88% to 12%. All are
 # equally likely at first, and so are all half points.
-WIDTHS = (0.5, 1, 2, 3, 5, 8, 13)
+WIDTHS = (0.5, 1, 2, 3, 5, 8, 13, 20)
+FLAT = [1 / len(WIDTHS)] * len(WIDTHS)
+# What is known of the widths of a cell's curves settles within so many rounds.
+POOLED_ROUNDS = 30
 # So many runs die or survive whatever their size, so that one outlier does not move the curve.
 LAPSE = 0.02
 # The quantiles of the half point at which runs are placed after the first ones. Simulated curves were known best
@@ -25,6 +30,8 @@ LOW, HIGH = 0.025, 0.975
 # A curve is exact enough if its bounds are so many steps apart, or such a part of the half point, after so many
 # runs at least.
 EXACT_STEPS, EXACT_PART, LEAST_RUNS = 2, 0.05, 8
+# Where the shares of a cell's curves are so far apart, they differ.
+DIFFERENCE = 0.2
 
 
 def share_at(distance, width):
@@ -49,7 +56,9 @@ class Curve:
         self.runs = 0
         # By width and half point, 0 to STEPS.
         self.logs = [[0.0] * (STEPS + 1) for _ in WIDTHS]
-        self._weights = None
+        # How likely each width is before the first run.
+        self.prior = FLAT
+        self._likelihoods = self._weights = None
 
     def add(self, size, survived):
         for logs, known in zip(LOGS[survived], self.logs):
@@ -58,16 +67,27 @@ class Curve:
         before = self.points.get(size, (0, 0))
         self.points[size] = before[0] + survived, before[1] + 1
         self.runs += 1
-        self._weights = None
+        self._likelihoods = self._weights = None
+
+    def likelihoods(self):
+        """How likely the runs are for each width and half point, up to a factor."""
+        if self._likelihoods is None:
+            top = max(map(max, self.logs))
+            self._likelihoods = [[math.exp(log - top) for log in logs] for logs in self.logs]
+        return self._likelihoods
 
     def weights(self):
         """The probabilities, by width and half point."""
         if self._weights is None:
-            top = max(map(max, self.logs))
-            weights = [[math.exp(log - top) for log in logs] for logs in self.logs]
+            weights = [[before * likelihood for likelihood in row]
+                       for before, row in zip(self.prior, self.likelihoods())]
             total = sum(map(sum, weights))
             self._weights = [[weight / total for weight in row] for row in weights]
         return self._weights
+
+    def expect(self, prior):
+        """Sets how likely each width is before the first run."""
+        self.prior, self._weights = prior, None
 
     def quantile(self, part):
         """The half point that is larger with a probability of 1 - part."""
@@ -91,6 +111,14 @@ class Curve:
         part = ASKED[self.runs % len(ASKED)] if self.runs >= HALVINGS else 0.5
         return max(1, min(STEPS, round(self.quantile(part))))
 
+    def next_for_shares(self):
+        """The size of the next run where shares shall be exact: in turn also where the interval is the widest, because
+        close to the half point no run tells how steep the curve is."""
+        if self.runs % 2:
+            return self.next()
+        sizes = range(1, STEPS + 1, 2)
+        return max((high - low, size) for size, (_, low, high) in zip(sizes, self.band(sizes)))[1]
+
     def is_exact(self):
         if self.runs < LEAST_RUNS:
             return False
@@ -111,3 +139,30 @@ class Curve:
         for size in sizes:
             shares = sorted(share_at(half - size, width) for half, width in draws)
             yield sum(shares) / count, shares[int(count * LOW)], shares[int(count * HIGH)]
+
+
+def pool(curves):
+    """Lets the curves of a cell expect the widths that the others have (empirical Bayes): each curve counts as its
+    width's probabilities, and one more as if all widths were equally likely."""
+    likelihoods = [list(map(sum, curve.likelihoods())) for curve in curves]
+    prior = FLAT
+    for _ in range(POOLED_ROUNDS):
+        found = [FLAT]
+        for own in likelihoods:
+            weights = list(map(float.__mul__, prior, own))
+            found.append([weight / sum(weights) for weight in weights])
+        prior = [statistics.fmean(column) for column in zip(*found)]
+    for curve in curves:
+        curve.expect(prior)
+
+
+def intervals(bands):
+    """How wide each curve's 95% intervals are, on average over the sizes at which the curves of a cell differ; 0 if
+    there are none. `bands` has what `Curve.band` gives, of each curve for the same sizes."""
+    widths = [[] for _ in bands]
+    for points in zip(*bands):
+        shares = [share for share, _, _ in points]
+        if max(shares) - min(shares) >= DIFFERENCE:
+            for own, (_, low, high) in zip(widths, points):
+                own.append(high - low)
+    return [statistics.fmean(own) if own else 0 for own in widths]

@@ -16,16 +16,21 @@ from golang import container
 
 from . import cells, real, runs
 from .cells import BARE, FREE, REAL, UNLIMITED
+from .curve import LEAST_RUNS, Curve
 
 # So many programs run at a time, by their CPUs: on two cores, each gets its quota in every period.
 SIDE_BY_SIDE = {"0.5": 3, "1": 2, UNLIMITED: 1}
+# So many small cells are measured together, so that little time is lost at the end of a round.
+TOGETHER = 3
+# The shares of a curve are exact enough if their intervals are so wide on average, where the curves differ.
+EXACT_INTERVAL = 0.2
 # Steps of the sizes at which the time without a limit is measured, and runs of each. In large containers, the
 # sizes are smaller and the runs take turns, because without a limit two of them take several times its memory.
 REFERENCE_STEPS, REFERENCE_STEPS_LARGE, REFERENCE_RUNS = (20, 120), (20, 60), 2
 # Times are compared at a size that is such a part of the least half point: the smallest of those settings.
 TIMED_PART = 0.8
-# Runs of each setting for that; fewer where they take long.
-TIMED_RUNS, TIMED_RUNS_LARGE = 5, 3
+# Runs of each setting for that; fewer where fewer settings are measured, too.
+TIMED_RUNS, TIMED_RUNS_COARSE = 5, 3
 # Seconds of CPU for a run and a GiB of the limit, which also depends on the load. Only for the estimate, until runs
 # of the cell have been measured.
 GUESSED, GUESSED_SLOWER = 3.5, {"json": 6, "cache": 6, "hugo": 15, "prometheus": 5}
@@ -62,8 +67,8 @@ class Driver:
         self.announce()
         try:
             for number, stage in enumerate(self.stages, 1):
-                for cell in stage.cells:
-                    self.measure_cell(stage, cell)
+                for together in groups(stage.cells):
+                    self.measure_cells(stage, together)
                 self.lab.say(f"survival: stage {number} of {len(self.stages)} is done: {stage.title}")
         except Stopped:
             self.lab.say(f"survival: stopped after {self.hours:g} hours; the same command goes on from here")
@@ -101,9 +106,9 @@ class Driver:
         for cell in stage.cells:
             before = max((other.runs for other in earlier if cell in other.cells), default=0)
             wanted = sum(max(0, stage.runs - max(before, self.runs.curve(cell, setting).runs))
-                         for setting in stage.settings_of(cell) if not self.runs.curve(cell, setting).is_exact())
+                         for setting in stage.settings_of(cell) if self.is_due(stage, cell, setting))
             if not before and not self.lab.quick:
-                timed = self.timed_runs(cell) * len(cells.timed_percents(cell.limit))
+                timed = self.timed_runs(cell) * len(cells.timed_percents(cell))
                 wanted += max(0, timed - len(self.runs.of(cell, runs.TIME)))
                 references = REFERENCE_RUNS * len(reference_steps(cell))
                 wanted += max(0, references - len(self.runs.of(cell, runs.REFERENCE)))
@@ -126,51 +131,62 @@ class Driver:
 
     # What is run.
 
-    def measure_cell(self, stage, cell):
-        settings = stage.settings_of(cell)
+    def measure_cells(self, stage, together):
+        """In rounds, in which each setting that is due runs once."""
         before = self.done
-        self.spend(cell, self.reference_jobs(cell), 1 if cell.limit >= cells.LARGE_MIB else None)
-        while due := [setting for setting in settings if self.is_due(cell, setting, stage.runs)]:
-            self.spend(cell, [(runs.EDGE, setting, self.runs.curve(cell, setting).next()) for setting in due])
-        self.spend(cell, self.timed_jobs(cell))
+        self.spend([job for cell in together for job in self.reference_jobs(cell)],
+                   1 if together[0].limit >= cells.LARGE_MIB else None)
+        while jobs := [job for cell in together for job in self.edge_jobs(stage, cell)]:
+            self.spend(jobs)
+        self.spend([job for cell in together for job in self.timed_jobs(cell)])
         if self.done > before:
-            self.lab.say(f"survival: {cell}: half survive " + ", ".join(
-                f"{setting} {cell.size(self.runs.curve(cell, setting).half()):.4g}" for setting in settings)
-                + f" {cells.LOADS[cell.load].unit}")
+            for cell in together:
+                self.lab.say(f"survival: {cell}: half survive " + ", ".join(
+                    f"{setting} {cell.size(self.runs.curve(cell, setting).half()):.4g}"
+                    for setting in stage.settings_of(cell)) + f" {cells.LOADS[cell.load].unit}")
 
-    def is_due(self, cell, setting, planned):
+    def is_due(self, stage, cell, setting):
         curve = self.runs.curve(cell, setting)
-        return curve.runs < planned and not curve.is_exact()
+        if curve.runs >= stage.runs:
+            return False
+        if stage.shares and curve.runs >= LEAST_RUNS:
+            return self.runs.intervals(cell)[setting] > EXACT_INTERVAL
+        return not curve.is_exact()
+
+    def edge_jobs(self, stage, cell):
+        ask = Curve.next_for_shares if stage.shares else Curve.next
+        return [(cell, runs.EDGE, setting, ask(self.runs.curve(cell, setting)))
+                for setting in stage.settings_of(cell) if self.is_due(stage, cell, setting)]
 
     def reference_jobs(self, cell):
         found = [run.size for run in self.runs.of(cell, runs.REFERENCE)]
-        return [(runs.REFERENCE, FREE, step) for step in reference_steps(cell)
+        return [(cell, runs.REFERENCE, FREE, step) for step in reference_steps(cell)
                 for _ in range((1 if self.lab.quick else REFERENCE_RUNS) - found.count(cell.size(step)))]
 
     @staticmethod
     def timed_runs(cell):
-        return TIMED_RUNS if cell.limit < cells.LARGE_MIB else TIMED_RUNS_LARGE
+        return TIMED_RUNS_COARSE if cells.is_coarse(cell) else TIMED_RUNS
 
     def timed_jobs(self, cell):
         """In rounds. The size stays the one of the first run, also after the curves have become more exact."""
         if self.lab.quick:
             return []
         found = self.runs.of(cell, runs.TIME)
-        settings = list(map(cells.named, cells.timed_percents(cell.limit)))
+        settings = list(map(cells.named, cells.timed_percents(cell)))
         if found:
             step = cell.step(found[0].size)
         else:
             step = max(1, int(TIMED_PART * min(self.runs.curve(cell, setting).half() for setting in settings)))
         count = {setting: sum(run.setting == setting for run in found) for setting in settings}
-        return [(runs.TIME, setting, step) for turn in range(self.timed_runs(cell)) for setting in settings
+        return [(cell, runs.TIME, setting, step) for turn in range(self.timed_runs(cell)) for setting in settings
                 if count[setting] <= turn]
 
-    def spend(self, cell, jobs, at_a_time=None):
+    def spend(self, jobs, at_a_time=None):
         """Runs the jobs, in order, some at a time."""
         if not jobs:
             return
-        with concurrent.futures.ThreadPoolExecutor(at_a_time or self.at_a_time(cell)) as pool:
-            futures = [pool.submit(self.job, cell, *job) for job in jobs]
+        with concurrent.futures.ThreadPoolExecutor(at_a_time or self.at_a_time(jobs[0][0])) as pool:
+            futures = [pool.submit(self.job, *job) for job in jobs]
             try:
                 for future in futures:
                     future.result()
@@ -238,6 +254,18 @@ class Driver:
                 self.lab.say(f"survival: {cell}, {setting}, {size:g}: it failed: {errors.read()[-2000:]}")
             return runs.Run(cell.limit, cell.cpus, go, cell.load, setting, cell.gomemlimit(setting), kind, size,
                             outcome, round(result["seconds"], 3), result["memory"]["peak_bytes"] or 0)
+
+
+def groups(found):
+    """Cells that are measured together: small ones with as many CPUs."""
+    together = []
+    for cell in found:
+        if together and (len(together) == TOGETHER or cell.limit >= cells.LARGE_MIB or cell.cpus != together[0].cpus):
+            yield together
+            together = []
+        together.append(cell)
+    if together:
+        yield together
 
 
 def reference_steps(cell):

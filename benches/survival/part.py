@@ -8,7 +8,7 @@ import lab as labs
 from . import cells, driver, real, regret
 from . import runs as raw
 from .cells import BARE, UNLIMITED
-from .curve import STEPS
+from .curve import DIFFERENCE, STEPS
 
 TITLE = "Which part of the limit"
 
@@ -16,10 +16,8 @@ FILE = "survival.csv"
 PICTURE, OTHERS_PICTURE = "survival.svg", "survival-others.svg"
 # Hours after which a measurement stops, unless --hours tells others. The stages that decide fit.
 HOURS = 3
-# Bands of curves are drawn at each fourth step, where between so many and so many runs survive.
-DRAWN_EVERY, DRAWN_SHARES = 4, (0.03, 0.97)
-# Where the shares of a cell's settings are so far apart, they differ.
-DIFFERENCE = 0.2
+# Bands of curves are drawn where between so many and so many runs survive.
+DRAWN_SHARES = 0.03, 0.97
 
 
 def measure(lab):
@@ -50,31 +48,16 @@ def summary(runs, stages):
 
 
 def cell_summary(runs, cell):
-    curves, bands = {}, []
-    for setting in cell.settings():
-        curve = runs.curve(cell, setting)
-        if not curve.runs:
-            continue
-        sizes = range(1, STEPS + 1, DRAWN_EVERY)
-        band = [[size, *(round(share, 3) for share in shares)] for size, shares in zip(sizes, curve.band(sizes))]
-        bands.append(band)
+    curves = {}
+    for setting, curve in runs.curves(cell).items():
+        band = [[size, *(round(share, 3) for share in shares)]
+                for size, shares in zip(raw.BAND_SIZES, curve.band(raw.BAND_SIZES))]
         drawn = [point for point in band if point[3] > DRAWN_SHARES[0] and point[2] < DRAWN_SHARES[1]]
-        slow = sum(run.outcome == raw.SLOW and run.setting == setting for run in runs.of(cell, raw.EDGE))
         curves[setting] = {"half": round(curve.half(), 2), "bounds": [round(bound, 2) for bound in curve.bounds()],
-                           "runs": curve.runs, "slow": slow, "band": drawn}
+                           "band": drawn}
     timed = runs.of(cell, raw.TIME)
-    return {"cell": list(cell), "curves": curves, "interval": interval(bands),
+    return {"cell": list(cell), "curves": curves, "interval": statistics.mean(runs.intervals(cell).values()),
             "timed": timed[0].size if timed else None}
-
-
-def interval(bands):
-    """How wide the 95% intervals of the shares are where they differ, on average over sizes and settings."""
-    widths = []
-    for points in zip(*bands):
-        shares = [share for _, share, _, _ in points]
-        if max(shares) - min(shares) >= DIFFERENCE:
-            widths += [high - low for _, _, low, high in points]
-    return sum(widths) / len(widths) if widths else 0
 
 
 def judged(name, found):
@@ -90,7 +73,8 @@ def by_limit(figures):
     table = {}
     for limit in sorted({cell.limit for cell in figures}):
         own = {cell: known for cell, known in figures.items() if cell.limit == limit}
-        table[limit] = [[percent, found.mean, found.worst] for percent in cells.percents(limit)
+        percents = sorted({percent for cell in own for percent in cells.percents(cell)})
+        table[limit] = [[percent, found.mean, found.worst] for percent in percents
                         if (found := regret.judge(regret.Rule(percent), own))]
     return table
 
@@ -203,9 +187,10 @@ A run survives if all its work is done, its results are right, and it took at mo
 limit, or {raw.START} s more; if not, it counts as lost. Each has a cgroup of its own without swap. CPU is the quota; with
 one, GOMAXPROCS is 1 for all settings, as loadline sets it, so that only GOMEMLIMIT differs.
 
-The curves are logistic, fitted to all runs of a setting by Bayes' rule with flat priors for the half point and the
-logarithm of the width; 2% of the runs may die or survive whatever their size. The bands hold 95%. The sizes of the
-runs are chosen where they tell most, and settings take turns, so that other work on the machine affects all alike.
+The curves are logistic, fitted to all runs of a setting by Bayes' rule, with a flat prior for the half point. How
+steep they are, the curves of a cell learn from each other (empirical Bayes). 2% of the runs may die or survive
+whatever their size. The bands hold 95%. The sizes of the runs are chosen where they tell most, and settings take
+turns, so that other work on the machine affects all alike.
 Where the shares of a cell's settings differ by {DIFFERENCE:.0%} and more, the intervals are
 {100 * mean_interval:.0f} percentage points wide on average. The shortest time is partly luck, so that the regrets in time
 are upper estimates.

@@ -188,7 +188,7 @@ def figures(runs, wanted):
     """The figures of the cells whose percentages have all been measured."""
     found = {}
     for cell in wanted:
-        curves = {percent: runs.curve(cell, cells.named(percent)) for percent in cells.percents(cell.limit)}
+        curves = {percent: runs.curve(cell, cells.named(percent)) for percent in cells.percents(cell)}
         curves[None] = runs.curve(cell, cells.BARE)
         if not all(curve.runs for curve in curves.values()):
             continue

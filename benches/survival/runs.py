@@ -6,7 +6,7 @@ import dataclasses
 import statistics
 
 from . import cells
-from .curve import Curve
+from .curve import STEPS, Curve, intervals, pool
 
 # What a run was for: to find the edge of survival, to compare times, or to know the time without a limit.
 EDGE, TIME, REFERENCE = "edge", "time", "free"
@@ -15,6 +15,8 @@ OK, OOM, SLOW, FAILED = "ok", "oom", "slow", "failed"
 TOO_SLOW, START = 3, 0.5
 # Seconds, if the time without a limit is not known.
 PATIENCE = 300
+# The sizes at which bands of curves are computed.
+BAND_SIZES = range(1, STEPS + 1, 4)
 
 
 @dataclasses.dataclass
@@ -45,8 +47,12 @@ class Runs:
     def __init__(self, file):
         self.file = file
         self.all = []
-        self.curves = {}
         self.by_cell = {}
+        # By cell, its curves by setting. Those of the cells that had new runs do not expect each other's widths yet.
+        self.cell_curves = {}
+        self.changed = set()
+        # By cell, the intervals of its settings after so many runs.
+        self.known_intervals = {}
         if file.exists():
             with open(file, encoding="utf-8", newline="") as lines:
                 for row in csv.DictReader(lines):
@@ -59,7 +65,9 @@ class Runs:
         cell = run.cell()
         self.by_cell.setdefault(cell, []).append(run)
         if run.kind != REFERENCE:
-            self.curve(cell, run.setting).add(cell.step(run.size), run.outcome == OK)
+            self.cell_curves.setdefault(cell, {}).setdefault(run.setting, Curve()).add(
+                cell.step(run.size), run.outcome == OK)
+            self.changed.add(cell)
 
     def add(self, run):
         """Keeps a run and writes its line."""
@@ -71,8 +79,26 @@ class Runs:
             writer.writerow(dataclasses.astuple(run))
         self.keep(run)
 
+    def curves(self, cell):
+        """The curves of a cell by setting, those that have runs."""
+        curves = self.cell_curves.get(cell, {})
+        if cell in self.changed:
+            pool(curves.values())
+            self.changed.remove(cell)
+        return curves
+
     def curve(self, cell, setting):
-        return self.curves.setdefault((cell, setting), Curve())
+        return self.curves(cell).get(setting) or Curve()
+
+    def intervals(self, cell):
+        """By setting: how wide the 95% intervals of its shares are, on average over the sizes at which the shares of
+        the cell's settings differ."""
+        curves = self.curves(cell)
+        count = sum(curve.runs for curve in curves.values())
+        if self.known_intervals.get(cell, (0,))[0] != count:
+            found = intervals([list(curve.band(BAND_SIZES)) for curve in curves.values()])
+            self.known_intervals[cell] = count, dict(zip(curves, found))
+        return self.known_intervals[cell][1] if count else {}
 
     def of(self, cell, kind):
         return [run for run in self.by_cell.get(cell, []) if run.kind == kind]

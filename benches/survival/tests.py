@@ -14,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from survival import cells, driver, part, regret  # noqa: E402
 from survival import runs as raw  # noqa: E402
 from survival.cells import Cell  # noqa: E402
-from survival.curve import STEPS, Curve, share_at  # noqa: E402
+from survival.curve import FLAT, STEPS, WIDTHS, Curve, intervals, pool, share_at  # noqa: E402
 from survival.regret import Figures, Rule  # noqa: E402
 
 CELL = Cell(400, "0.5", "1.24", "json")
@@ -33,9 +33,9 @@ def spend(half, width, runs, seed):
     return curve
 
 
-def test_a_steep_curve_is_exact_after_48_runs():
+def test_a_steep_curve_is_exact_after_64_runs():
     for half in (20, 50.4, 120, 180):
-        curve = spend(half, 0.5, 48, seed=half)
+        curve = spend(half, 0.5, 64, seed=half)
         near(curve.half(), half, 2)
         assert curve.is_exact(), curve.bounds()
 
@@ -55,12 +55,29 @@ def test_more_runs_narrow_the_bounds():
     assert many[1] - many[0] < 0.6 * (few[1] - few[0]), (few, many)
 
 
-def test_with_150_runs_the_shares_are_known_within_a_fifth():
-    """On average over the sizes at which two curves differ: what the most exact stage takes."""
-    sizes = range(1, STEPS + 1)
-    bands = [[(size, *shares) for size, shares in zip(sizes, spend(half, 5, 150, seed=4).band(sizes))]
-             for half in (60, 90)]
-    assert 0 < part.interval(bands) <= 0.2, part.interval(bands)
+def test_curves_learn_their_widths_from_each_other():
+    steep = [spend(half, 0.5, 12, seed=half) for half in range(40, 160, 20)]
+    flat = [spend(half, 8, 24, seed=half) for half in range(40, 160, 20)]
+    before = [high - low for low, high in (curve.bounds() for curve in steep)]
+    pool(steep)
+    pool(flat)
+    for prior, near_width, far_width in ((steep[0].prior, 0.5, 8), (flat[0].prior, 8, 0.5)):
+        near(sum(prior), 1, 1e-9)
+        assert prior[WIDTHS.index(near_width)] > 4 * prior[WIDTHS.index(far_width)], prior
+    assert sum(high - low for low, high in (curve.bounds() for curve in steep)) < 0.8 * sum(before)
+    # A curve alone learns nothing from others, and without runs nothing is known.
+    alone = Curve()
+    pool([alone])
+    assert all(abs(found - before) < 1e-9 for found, before in zip(alone.prior, FLAT)), alone.prior
+
+
+def test_the_intervals_where_curves_differ():
+    same = (0.5, 0.1, 0.9)
+    bands = [[same, (1.0, 0.9, 1.0), (0.9, 0.7, 1.0)], [same, (0.2, 0.0, 0.6), (0.8, 0.6, 1.0)]]
+    (first, second) = intervals(bands)
+    near(first, 0.1, 1e-9)
+    near(second, 0.6, 1e-9)
+    assert intervals([[same], [same]]) == [0, 0]
 
 
 def test_one_outlier_does_not_move_a_curve():
@@ -190,7 +207,7 @@ def test_a_measurement_from_end_to_end():
     others = [Cell(64, "0.5", "1.27", "steady"), Cell(400, "unlimited", "1.24", "steady")]
     stages = [cells.Stage("all", [CELL, *others], 16)]
     with simulated(stages) as measured:
-        assert measured.left(stages[0])[0] > 400
+        assert measured.left(stages[0])[0] > 300
         measured.measure()
         assert measured.left(stages[0])[0] == 0
         spent = collections.Counter((run.cell(), run.setting) for run in measured.runs.all if run.kind == raw.EDGE)
@@ -202,11 +219,30 @@ def test_a_measurement_from_end_to_end():
         data = part.summary(measured.runs, stages)
         assert len(data["cells"]) == 3 and data["runs"] == measured.done
         own = {row["name"]: row["regret"] for row in data["named"]}["loadline"]
-        near(own["mean"], 1 - 110 / 120, 0.03)
+        near(own["mean"], 1 - 110 / 120, 0.05)
         simplest = data["best"][0]
         assert simplest["regret"]["rule"].startswith(("84%", "85%", "86%")), simplest
         text = part.report(data)
         assert "| loadline | 80% of the limit |" in text and "| 400 MiB | unlimited |" in text, text
+
+
+def test_shares_are_measured_until_they_are_exact():
+    few, many = cells.Stage("few", [CELL], 8), cells.Stage("exact", [CELL], 64, shares=True)
+    with simulated([few]) as measured:
+        measured.measure()
+        before = max(measured.runs.intervals(CELL).values())
+        again = Simulated(Quiet(), measured.runs.file, [few, many], 1)
+        again.measure()
+        found = again.runs.intervals(CELL)
+        assert before > driver.EXACT_INTERVAL >= max(found.values()), (before, found)
+        assert 0 < again.done < 56 * len(CELL.settings()), again.done
+        near(part.summary(again.runs, [many])["cells"][0]["interval"], sum(found.values()) / len(found), 1e-9)
+
+
+def test_small_cells_are_measured_together():
+    small, large = cells.cells((64, 128), ("1.24",), cells.CORE[:2]), cells.cells((2048,), ("1.24",), cells.CORE[:2])
+    quiet = cells.cells((64,), ("1.24",), cells.CORE[:1], cells.UNLIMITED)
+    assert list(driver.groups([*small, *large, *quiet])) == [small[:3], small[3:], large[:1], large[1:], quiet]
 
 
 def test_a_measurement_that_is_stopped():
