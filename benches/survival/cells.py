@@ -27,11 +27,12 @@ LOADS = {
     "mapped": Load("beside a mapped file", 1.0),
     "hugo": Load("hugo, a site", 12, "pages"),
     "prometheus": Load("Prometheus, ingesting", 600, "series"),
+    "etcd": Load("etcd, writing", 10, "writes"),
 }
 CORE = ("json", "steady", "stacks", "whole", "outside", "cache")
 BESIDE = ("pages", "mapped")
 # Programs that nobody here wrote, of the Go version that Debian built them with.
-REAL = (HUGO, PROMETHEUS) = ("hugo", "prometheus")
+REAL = (HUGO, PROMETHEUS, ETCD) = ("hugo", "prometheus", "etcd")
 REAL_GO = ("1.19",)
 
 BARE, FREE = "bare", "free"
@@ -134,14 +135,15 @@ STAGES = [
     Stage("2 GiB", cells((2048,), MAIN, ("json", "outside", "steady", "whole")), 8),
     Stage("Prometheus", cells((400, 128, 64), REAL_GO, (PROMETHEUS,)), 12),
     Stage("other versions of Go in 400 MiB", cells((400,), OTHERS, CORE), 12),
+    Stage("etcd", cells((400, 128), REAL_GO, (ETCD,)), 12),
     Stage("8 GiB", cells((8192,), MAIN, ("json", "outside", "steady")), 8),
     Stage("without a CPU limit", cells((400,), MAIN, CORE, UNLIMITED), 12),
-    Stage("2 GiB, other loads", cells((2048,), MAIN, CORE), 8),
     Stage("other versions of Go in 128 MiB", cells((128,), OTHERS, CORE), 12),
-    Stage("hugo", cells((400,), REAL_GO, (HUGO,)), 12),
+    Stage("2 GiB, other loads", cells((2048,), MAIN, CORE), 8),
     Stage("exact, up to 400 MiB", cells((400, 128, 64), MAIN, CORE + BESIDE), EXACT, True),
-    Stage("exact, real programs", cells((400, 128, 64), REAL_GO, (PROMETHEUS,)) + cells((400,), REAL_GO, (HUGO,)),
-          EXACT, True),
+    Stage("hugo", cells((400,), REAL_GO, (HUGO,)), 12),
+    Stage("exact, real programs", cells((128, 64), REAL_GO, (PROMETHEUS,)) + cells((400,), REAL_GO, REAL)
+          + cells((128,), REAL_GO, (ETCD,)), EXACT, True),
     Stage("exact, other versions of Go", cells((400, 128), OTHERS, CORE), EXACT, True),
     Stage("exact, 2 GiB", cells((2048,), MAIN, CORE), EXACT, True),
     Stage("exact, without a CPU limit", cells((400,), MAIN, CORE, UNLIMITED), EXACT, True),

@@ -18,10 +18,10 @@ from . import cells, real, runs
 from .cells import BARE, FREE, REAL, UNLIMITED
 from .curve import LEAST_RUNS, Curve
 
-# So many programs run at a time, by their CPUs: on two cores, each gets its quota in every period.
-SIDE_BY_SIDE = {"0.5": 3, "1": 2, UNLIMITED: 1}
+# So many programs run at a time, by their CPUs: two cores are what they may use together.
+SIDE_BY_SIDE = {"0.5": 4, "1": 2, UNLIMITED: 1}
 # So many small cells are measured together, so that little time is lost at the end of a round.
-TOGETHER = 3
+TOGETHER = 4
 # The shares of a curve are exact enough if their intervals are so wide on average, where the curves differ.
 EXACT_INTERVAL = 0.2
 # Steps of the sizes at which the time without a limit is measured, and runs of each. In large containers, the
@@ -33,7 +33,7 @@ TIMED_PART = 0.8
 TIMED_RUNS, TIMED_RUNS_COARSE = 5, 3
 # Seconds of CPU for a run and a GiB of the limit, which also depends on the load. Only for the estimate, until runs
 # of the cell have been measured.
-GUESSED, GUESSED_SLOWER = 3.5, {"json": 6, "cache": 6, "hugo": 15, "prometheus": 5}
+GUESSED, GUESSED_SLOWER = 3.5, {"json": 6, "cache": 6, "hugo": 15, "prometheus": 5, "etcd": 25}
 # Seconds between two lines of progress.
 SAY_EVERY = 60
 # So many runs may fail, rather than be killed or too slow, before we give up.
@@ -218,10 +218,10 @@ class Driver:
         with tempfile.TemporaryDirectory(dir=self.lab.scratch) as scratch, \
                 open(pathlib.Path(scratch) / "stderr", "w+", encoding="utf-8", errors="replace") as errors:
             if cell.load in REAL:
-                command = real.command(cell.load, program, pathlib.Path(scratch), size)
+                command, client = real.prepare(cell.load, program, pathlib.Path(scratch), size)
             else:
-                command = [program, "-load", cell.load, "-size", str(size), "-limit", str(cell.limit),
-                           "-directory", scratch]
+                command, client = [program, "-load", cell.load, "-size", str(size), "-limit", str(cell.limit),
+                                   "-directory", scratch], None
             report = pathlib.Path(scratch) / "report.json"
             memory = [] if setting == FREE else ["--memory", f"{cell.limit}MiB"]
             quota = [] if cell.cpus == UNLIMITED else ["--cpus", cell.cpus]
@@ -233,6 +233,8 @@ class Driver:
                     [self.lab.confine, *memory, *quota, "--report", report, "--", *command], start_new_session=True,
                     env=container.environment(variables(cell, setting)), stdout=errors, stderr=errors)
                 self.children.add(child)
+            if client:
+                client.start(child)
             slow = False
             patience = runs.PATIENCE if kind == runs.REFERENCE else self.runs.patience(cell, size)
             try:
@@ -247,8 +249,9 @@ class Driver:
             if self.stopping:
                 return None
             result = json.loads(report.read_text(encoding="utf-8"))
+            done = client.is_done() if client else result["exit_code"] == 0
             outcome = (runs.OOM if container.killed(result) else runs.SLOW if slow
-                       else runs.OK if result["exit_code"] == 0 else runs.FAILED)
+                       else runs.OK if done else runs.FAILED)
             if outcome == runs.FAILED:
                 errors.seek(0)
                 self.lab.say(f"survival: {cell}, {setting}, {size:g}: it failed: {errors.read()[-2000:]}")

@@ -43,7 +43,9 @@ def summary(runs, stages):
         "cells": [cell_summary(runs, cell) for cell in wanted if runs.curve(cell, cells.named(80)).runs],
         "named": [judged(name, regret.judge(rule, figures, bounds=True)) for name, rule in regret.NAMED.items()],
         "best": [judged(f"{name}, by {criterion}", found) for name, criterion, found in regret.best(figures)],
-        "limits": by_limit(figures),
+        "limits": lost_by(figures, lambda cell: cells.in_words(cell.limit), lambda cell: cell.limit),
+        "loads": lost_by(figures, lambda cell: cells.LOADS[cell.load].title, lambda cell: list(cells.LOADS).index(cell.load)),
+        "programs": lost_by(figures, kind_of_program, kind_of_program),
     }
 
 
@@ -68,14 +70,19 @@ def judged(name, found):
         "worst_time_cell": str(found.worst_time_cell)}}
 
 
-def by_limit(figures):
-    """By limit and percentage: the mean regret and the worst."""
-    table = {}
-    for limit in sorted({cell.limit for cell in figures}):
-        own = {cell: known for cell, known in figures.items() if cell.limit == limit}
+def kind_of_program(cell):
+    quota = "no CPU limit" if cell.cpus == UNLIMITED else "with a CPU limit"
+    return f"Go {cell.go}, {quota}"
+
+
+def lost_by(figures, name, order):
+    """By a property of the cells: for each percentage, the mean regret and the worst."""
+    table = []
+    for group in dict.fromkeys(map(name, sorted(figures, key=order))):
+        own = {cell: known for cell, known in figures.items() if name(cell) == group}
         percents = sorted({percent for cell in own for percent in cells.percents(cell)})
-        table[limit] = [[percent, found.mean, found.worst] for percent in percents
-                        if (found := regret.judge(regret.Rule(percent), own))]
+        table.append([group, len(own), [
+            [percent, found.mean, found.worst] for percent in percents if (found := regret.judge(regret.Rule(percent), own))]])
     return table
 
 
@@ -89,7 +96,7 @@ def seconds(data):
 def part_of_limit(cell, step):
     """A size in percent of the limit; in units for each MiB of it if it is no memory."""
     share = step * scale(cell)
-    return f"{share:.1f}" if cell.load == cells.HUGO else f"{share:.0f}"
+    return f"{share:.1f}" if cell.load in (cells.HUGO, cells.ETCD) else f"{share:.0f}"
 
 
 def scale(cell):
@@ -110,6 +117,14 @@ def regret_row(name, found):
         f"{found['mean_time']:.0%}", f"{found['worst_time']:.0%}: {found['worst_time_cell']}"]
     return [name, found["rule"], f"{found['mean']:.1%} ({low:.1%} to {high:.1%})",
             f"{found['worst']:.0%}: {found['worst_cell']}", *time]
+
+
+def lost_table(title, rows):
+    percents = sorted({*cells.PERCENTS, *cells.SMALL_PERCENTS})
+    return labs.table([title, "cells", *map(cells.named, percents)], *(
+        [group, count, *(found.get(percent, "") for percent in percents)]
+        for group, count, row in rows
+        for found in [{percent: f"{mean:.0%} / {worst:.0%}" for percent, mean, worst in row}]))
 
 
 def report(data):
@@ -133,11 +148,8 @@ def report(data):
     others = (f"![The same curves for other versions of Go and without a CPU limit]({OTHERS_PICTURE})\n\n"
               if panels_of(data)[OTHERS_PICTURE] else "")
     families = ", ".join(f'"{name}"' for name in regret.families())
-    parts = sorted({*cells.PERCENTS, *cells.SMALL_PERCENTS})
-    limits = labs.table(["limit", *map(cells.named, parts)], *(
-        [cells.in_words(int(limit)), *(lost.get(percent, "") for percent in parts)]
-        for limit, row in data["limits"].items()
-        for lost in [{percent: f"{mean:.0%} / {worst:.0%}" for percent, mean, worst in row}]))
+    lost = "\n\n".join(lost_table(title, data[which]) for title, which in (
+        ("limit", "limits"), ("load", "loads"), ("version of Go", "programs")))
     return f"""
 Which value of `GOMEMLIMIT` loses least, for containers of all sizes and for programs of all kinds? In a cell, which
 is a limit, a number of CPUs, a version of Go and a load, programs run at many sizes around those at which they begin
@@ -158,12 +170,13 @@ Of each, the table has the best if it loses less than those before. Regrets betw
 
 {best}
 
-Lost answers by limit, as mean / worst:
+Lost answers by limit, by load, and by version of Go, as mean / worst. Who runs other programs than these can weigh
+them anew:
 
-{limits}
+{lost}
 
-What half of the runs survive, in percent of the limit (hugo and Prometheus: pages and series for each MiB), with
-half of the distance of its 95% bounds. The best is bold:
+What half of the runs survive, in percent of the limit (hugo, Prometheus and etcd: pages, series and writes for
+each MiB), with half of the distance of its 95% bounds. The best is bold:
 
 {halves}
 
@@ -179,9 +192,10 @@ half of the distance of its 95% bounds. The best is bold:
 - cache: a map of entries that fills to a target, which is the size, and then replaces the oldest.
 - beside page cache, beside a mapped file: a live heap that is replaced, while a file of twice the limit is read
   from end to end, or a mapped one of a quarter of the limit at random.
-- hugo and Prometheus: Debian's, programs that nobody here wrote. hugo builds a site, whose size is its pages.
+- hugo, Prometheus and etcd: Debian's, programs that nobody here wrote. hugo builds a site, whose size is its pages.
   promtool writes {real.SCRAPES} samples for each of many series, as Prometheus does when it scrapes. The size is the
-  number of series.
+  number of series. etcd stores values of {real.VALUE >> 10} KiB for {real.CLIENTS} clients outside of its cgroup. It keeps its log in memory,
+  and maps its database. The size is the number of values.
 
 A run survives if all its work is done, its results are right, and it took at most {raw.TOO_SLOW} times as long as without a
 limit, or {raw.START} s more; if not, it counts as lost. Each has a cgroup of its own without swap. CPU is the quota; with
@@ -254,7 +268,7 @@ def draw_panels(panels, rows, file):
                for name, color in COLORS.items()]
     figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(COLORS), frameon=False,
                   fontsize=8)
-    figure.supxlabel("size in percent of the limit (hugo, Prometheus: pages, series for each MiB)", fontsize=9)
+    figure.supxlabel("size in percent of the limit (hugo, Prometheus, etcd: pages, series, writes for each MiB)", fontsize=9)
     figure.supylabel("runs that survive", fontsize=9, x=-0.01)
     figure.tight_layout(h_pad=0.6, w_pad=0.6)
     labs.save(figure, file)

@@ -240,9 +240,9 @@ def test_shares_are_measured_until_they_are_exact():
 
 
 def test_small_cells_are_measured_together():
-    small, large = cells.cells((64, 128), ("1.24",), cells.CORE[:2]), cells.cells((2048,), ("1.24",), cells.CORE[:2])
+    small, large = cells.cells((64, 128), ("1.24",), cells.CORE[:3]), cells.cells((2048,), ("1.24",), cells.CORE[:2])
     quiet = cells.cells((64,), ("1.24",), cells.CORE[:1], cells.UNLIMITED)
-    assert list(driver.groups([*small, *large, *quiet])) == [small[:3], small[3:], large[:1], large[1:], quiet]
+    assert list(driver.groups([*small, *large, *quiet])) == [small[:4], small[4:], large[:1], large[1:], quiet]
 
 
 def test_a_measurement_that_is_stopped():
