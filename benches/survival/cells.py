@@ -39,8 +39,8 @@ BARE, FREE = "bare", "free"
 PERCENTS = (70, 75, 80, 85, 90, 95, 100)
 # In small containers, rules that leave a fixed reserve ask for less.
 SMALL_MIB, SMALL_PERCENTS = 128, (60,)
-# In large containers, where a run takes long, and where only the version of Go or the CPUs differ, some are left out,
-# and so regrets between the others are interpolated.
+# In large containers and with etcd, where a run takes long, and where only the version of Go or the CPUs differ, some
+# are left out, and so regrets between the others are interpolated.
 LARGE_MIB, COARSE_PERCENTS = 1024, (70, 80, 90, 95, 100)
 
 UNLIMITED = "unlimited"
@@ -88,7 +88,8 @@ def percent(setting):
 
 
 def is_coarse(cell):
-    return cell.limit >= LARGE_MIB or cell.cpus == UNLIMITED or cell.go not in MAIN and cell.load not in REAL
+    is_other = cell.cpus == UNLIMITED or cell.go not in MAIN and cell.load not in REAL
+    return is_other or cell.limit >= LARGE_MIB or cell.load == ETCD
 
 
 def percents(cell):
@@ -135,16 +136,16 @@ STAGES = [
     Stage("2 GiB", cells((2048,), MAIN, ("json", "outside", "steady", "whole")), 8),
     Stage("Prometheus", cells((400, 128, 64), REAL_GO, (PROMETHEUS,)), 12),
     Stage("other versions of Go in 400 MiB", cells((400,), OTHERS, CORE), 12),
-    Stage("etcd", cells((400, 128), REAL_GO, (ETCD,)), 12),
-    Stage("8 GiB", cells((8192,), MAIN, ("json", "outside", "steady")), 8),
-    Stage("without a CPU limit", cells((400,), MAIN, CORE, UNLIMITED), 12),
-    Stage("other versions of Go in 128 MiB", cells((128,), OTHERS, CORE), 12),
-    Stage("2 GiB, other loads", cells((2048,), MAIN, CORE), 8),
+    Stage("etcd", cells((400, 128), REAL_GO, (ETCD,)), 8),
+    Stage("without a CPU limit", cells((400,), MAIN, CORE, UNLIMITED), 8),
+    Stage("other versions of Go in 128 MiB", cells((128,), OTHERS, CORE), 8),
     Stage("exact, up to 400 MiB", cells((400, 128, 64), MAIN, CORE + BESIDE), EXACT, True),
+    Stage("exact, other versions of Go", cells((400, 128), OTHERS, CORE), EXACT, True),
+    Stage("8 GiB", cells((8192,), MAIN, ("json", "outside", "steady")), 6),
+    Stage("2 GiB, other loads", cells((2048,), MAIN, CORE), 8),
     Stage("hugo", cells((400,), REAL_GO, (HUGO,)), 12),
     Stage("exact, real programs", cells((128, 64), REAL_GO, (PROMETHEUS,)) + cells((400,), REAL_GO, REAL)
           + cells((128,), REAL_GO, (ETCD,)), EXACT, True),
-    Stage("exact, other versions of Go", cells((400, 128), OTHERS, CORE), EXACT, True),
     Stage("exact, 2 GiB", cells((2048,), MAIN, CORE), EXACT, True),
     Stage("exact, without a CPU limit", cells((400,), MAIN, CORE, UNLIMITED), EXACT, True),
     Stage("exact, 8 GiB", cells((8192,), MAIN, ("json", "outside", "steady")), EXACT, True),

@@ -29,8 +29,8 @@ EXACT_INTERVAL = 0.2
 REFERENCE_STEPS, REFERENCE_STEPS_LARGE, REFERENCE_RUNS = (20, 120), (20, 60), 2
 # Times are compared at a size that is such a part of the least half point: the smallest of those settings.
 TIMED_PART = 0.8
-# Runs of each setting for that; fewer where fewer settings are measured, too.
-TIMED_RUNS, TIMED_RUNS_COARSE = 5, 3
+# Runs of each setting for that; fewer where fewer settings are measured, too, and none where one takes a minute.
+TIMED_RUNS, TIMED_RUNS_COARSE, UNTIMED_MIB = 5, 3, 8192
 # Seconds of CPU for a run and a GiB of the limit, which also depends on the load. Only for the estimate, until runs
 # of the cell have been measured.
 GUESSED, GUESSED_SLOWER = 3.5, {"json": 6, "cache": 6, "hugo": 15, "prometheus": 5, "etcd": 25}
@@ -165,6 +165,8 @@ class Driver:
 
     @staticmethod
     def timed_runs(cell):
+        if cell.limit >= UNTIMED_MIB:
+            return 0
         return TIMED_RUNS_COARSE if cells.is_coarse(cell) else TIMED_RUNS
 
     def timed_jobs(self, cell):

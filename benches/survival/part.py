@@ -1,5 +1,6 @@
 """The part of the benchmark: its data, what the document says, and the pictures."""
 
+import math
 import re
 import statistics
 
@@ -16,8 +17,8 @@ FILE = "survival.csv"
 PICTURE, OTHERS_PICTURE = "survival.svg", "survival-others.svg"
 # Hours after which a measurement stops, unless --hours tells others. The stages that decide fit.
 HOURS = 3
-# Bands of curves are drawn where between so many and so many runs survive.
-DRAWN_SHARES = 0.03, 0.97
+# Bands of curves are drawn where between so many and so many runs survive, with so many points at most.
+DRAWN_SHARES, DRAWN_POINTS = (0.03, 0.97), 24
 
 
 def measure(lab):
@@ -52,11 +53,11 @@ def summary(runs, stages):
 def cell_summary(runs, cell):
     curves = {}
     for setting, curve in runs.curves(cell).items():
-        band = [[size, *(round(share, 3) for share in shares)]
-                for size, shares in zip(raw.BAND_SIZES, curve.band(raw.BAND_SIZES))]
+        sizes = range(1, STEPS + 1)
+        band = [[size, *(round(share, 3) for share in shares)] for size, shares in zip(sizes, curve.band(sizes))]
         drawn = [point for point in band if point[3] > DRAWN_SHARES[0] and point[2] < DRAWN_SHARES[1]]
         curves[setting] = {"half": round(curve.half(), 2), "bounds": [round(bound, 2) for bound in curve.bounds()],
-                           "band": drawn}
+                           "band": drawn[::math.ceil(len(drawn) / DRAWN_POINTS) or 1]}
     timed = runs.of(cell, raw.TIME)
     return {"cell": list(cell), "curves": curves, "interval": statistics.mean(runs.intervals(cell).values()),
             "timed": timed[0].size if timed else None}
