@@ -45,8 +45,9 @@ def summary(runs, stages):
         "named": [judged(name, regret.judge(rule, figures, bounds=True)) for name, rule in regret.NAMED.items()],
         "best": [judged(f"{name}, by {criterion}", found) for name, criterion, found in regret.best(figures)],
         "limits": lost_by(figures, lambda cell: cells.in_words(cell.limit), lambda cell: cell.limit),
-        "loads": lost_by(figures, lambda cell: cells.LOADS[cell.load].title, lambda cell: list(cells.LOADS).index(cell.load)),
-        "programs": lost_by(figures, kind_of_program, kind_of_program),
+        "loads": lost_by(figures, lambda cell: cells.LOADS[cell.load].title,
+                         lambda cell: list(cells.LOADS).index(cell.load)),
+        "versions": lost_by(figures, version_and_quota, version_and_quota),
     }
 
 
@@ -71,7 +72,7 @@ def judged(name, found):
         "worst_time_cell": str(found.worst_time_cell)}}
 
 
-def kind_of_program(cell):
+def version_and_quota(cell):
     quota = "no CPU limit" if cell.cpus == UNLIMITED else "with a CPU limit"
     return f"Go {cell.go}, {quota}"
 
@@ -82,8 +83,9 @@ def lost_by(figures, name, order):
     for group in dict.fromkeys(map(name, sorted(figures, key=order))):
         own = {cell: known for cell, known in figures.items() if name(cell) == group}
         percents = sorted({percent for cell in own for percent in cells.percents(cell)})
-        table.append([group, len(own), [
-            [percent, found.mean, found.worst] for percent in percents if (found := regret.judge(regret.Rule(percent), own))]])
+        row = [[percent, found.mean, found.worst] for percent in percents
+               if (found := regret.judge(regret.Rule(percent), own))]
+        table.append([group, len(own), row])
     return table
 
 
@@ -150,7 +152,7 @@ def report(data):
               if panels_of(data)[OTHERS_PICTURE] else "")
     families = ", ".join(f'"{name}"' for name in regret.families())
     lost = "\n\n".join(lost_table(title, data[which]) for title, which in (
-        ("limit", "limits"), ("load", "loads"), ("version of Go", "programs")))
+        ("limit", "limits"), ("load", "loads"), ("version of Go", "versions")))
     return f"""
 Which value of `GOMEMLIMIT` loses least, for containers of all sizes and for programs of all kinds? In a cell, which
 is a limit, a number of CPUs, a version of Go and a load, programs run at many sizes around those at which they begin
@@ -171,8 +173,8 @@ Of each, the table has the best if it loses less than those before. Regrets betw
 
 {best}
 
-Lost answers by limit, by load, and by version of Go, as mean / worst. Who runs other programs than these can weigh
-them anew:
+Lost answers by limit, by load, and by version of Go, as mean / worst. If your programs differ from these,
+weigh the loads for yourself:
 
 {lost}
 
@@ -202,8 +204,8 @@ A run survives if all its work is done, its results are right, and it took at mo
 limit, or {raw.START} s more; if not, it counts as lost. Each has a cgroup of its own without swap. CPU is the quota; with
 one, GOMAXPROCS is 1 for all settings, as loadline sets it, so that only GOMEMLIMIT differs.
 
-The curves are logistic, fitted to all runs of a setting by Bayes' rule, with a flat prior for the half point. How
-steep they are, the curves of a cell learn from each other (empirical Bayes). 2% of the runs may die or survive
+The curves are logistic, fitted to all runs of a setting by Bayes' rule, with a flat prior for the half point. The
+curves of a cell share what is known of their steepness (empirical Bayes). 2% of the runs may die or survive
 whatever their size. The bands hold 95%. The sizes of the runs are chosen where they tell most, and settings take
 turns, so that other work on the machine affects all alike.
 Where the shares of a cell's settings differ by {DIFFERENCE:.0%} and more, the intervals are

@@ -102,6 +102,7 @@ class Client:
         self.left = iter(range(count))
         self.count = count
         self.written = 0
+        self.refused = False
         self.lock = threading.Lock()
         self.value = base64.b64encode(random.Random(1).randbytes(VALUE)).decode()
 
@@ -109,7 +110,7 @@ class Client:
         threading.Thread(target=self.run, args=[child], daemon=True).start()
 
     def run(self, child):
-        """Ends when all is written, or when etcd has ended."""
+        """Ends when all is written, when etcd refuses a write, or when etcd has ended."""
         while child.poll() is None:
             with contextlib.suppress(OSError):
                 socket.create_connection(("127.0.0.1", self.port)).close()
@@ -121,21 +122,22 @@ class Client:
             writer.start()
         for writer in writers:
             writer.join()
-        if self.is_done():
+        if self.refused or self.is_done():
             child.terminate()
 
     def write(self):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WRITE_TIMEOUT)
         with contextlib.suppress(OSError, http.client.HTTPException):
-            while (number := self.take()) is not None:
+            while not self.refused and (number := self.take()) is not None:
                 key = base64.b64encode(b"/harbour/%d" % number).decode()
                 connection.request("POST", "/v3/kv/put", json.dumps({"key": key, "value": self.value}))
                 answer = connection.getresponse()
                 answer.read()
-                if answer.status != http.HTTPStatus.OK:
-                    return
                 with self.lock:
-                    self.written += 1
+                    if answer.status == http.HTTPStatus.OK:
+                        self.written += 1
+                    else:
+                        self.refused = True
 
     def take(self):
         with self.lock:

@@ -15,7 +15,7 @@ OK, OOM, SLOW, FAILED = "ok", "oom", "slow", "failed"
 TOO_SLOW, START = 3, 0.5
 # Seconds, if the time without a limit is not known.
 PATIENCE = 300
-# The sizes at which bands of curves are computed.
+# The sizes at which the intervals of a cell's curves are compared.
 BAND_SIZES = range(1, STEPS + 1, 4)
 
 
@@ -51,7 +51,7 @@ class Runs:
         # By cell, its curves by setting. Those of the cells that had new runs do not expect each other's widths yet.
         self.cell_curves = {}
         self.changed = set()
-        # By cell, the intervals of its settings after so many runs.
+        # By cell, the intervals of its settings, until it has a new run.
         self.known_intervals = {}
         if file.exists():
             with open(file, encoding="utf-8", newline="") as lines:
@@ -68,6 +68,7 @@ class Runs:
             self.cell_curves.setdefault(cell, {}).setdefault(run.setting, Curve()).add(
                 cell.step(run.size), run.outcome == OK)
             self.changed.add(cell)
+            self.known_intervals.pop(cell, None)
 
     def add(self, run):
         """Keeps a run and writes its line."""
@@ -93,12 +94,11 @@ class Runs:
     def intervals(self, cell):
         """By setting: how wide the 95% intervals of its shares are, on average over the sizes at which the shares of
         the cell's settings differ."""
-        curves = self.curves(cell)
-        count = sum(curve.runs for curve in curves.values())
-        if self.known_intervals.get(cell, (0,))[0] != count:
+        if cell not in self.known_intervals:
+            curves = self.curves(cell)
             found = intervals([list(curve.band(BAND_SIZES)) for curve in curves.values()])
-            self.known_intervals[cell] = count, dict(zip(curves, found))
-        return self.known_intervals[cell][1] if count else {}
+            self.known_intervals[cell] = dict(zip(curves, found))
+        return self.known_intervals[cell]
 
     def of(self, cell, kind):
         return [run for run in self.by_cell.get(cell, []) if run.kind == kind]

@@ -2,16 +2,23 @@
 """Tests of the figures: that curves are found again from runs that are drawn from known ones, what a rule gives, and
 what it loses. Nothing is measured."""
 
+import base64
 import collections
 import contextlib
+import http.server
+import json
 import pathlib
 import random
+import signal
+import socket
+import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from survival import cells, driver, part, regret  # noqa: E402
+from survival import cells, driver, part, real, regret  # noqa: E402
 from survival import runs as raw  # noqa: E402
 from survival.cells import Cell  # noqa: E402
 from survival.curve import FLAT, STEPS, WIDTHS, Curve, intervals, pool, share_at  # noqa: E402
@@ -33,9 +40,10 @@ def spend(half, width, runs, seed):
     return curve
 
 
-def test_a_steep_curve_is_exact_after_64_runs():
-    for half in (20, 50.4, 120, 180):
-        curve = spend(half, 0.5, 64, seed=half)
+def test_steep_curves_are_exact_after_48_runs():
+    curves = {half: spend(half, 0.5, 48, seed=half) for half in (20, 50.4, 120, 180)}
+    pool(curves.values())
+    for half, curve in curves.items():
         near(curve.half(), half, 2)
         assert curve.is_exact(), curve.bounds()
 
@@ -207,7 +215,8 @@ def test_a_measurement_from_end_to_end():
     others = [Cell(64, "0.5", "1.27", "steady"), Cell(400, "unlimited", "1.24", "steady")]
     stages = [cells.Stage("all", [CELL, *others], 16)]
     with simulated(stages) as measured:
-        assert measured.left(stages[0])[0] > 300
+        # CELL has 7 percentages, of which 6 are timed 5 times; each of the others 5, of which 4 are timed 3 times.
+        assert measured.left(stages[0])[0] == 16 * (8 + 6 + 6) + 5 * 6 + 2 * 3 * 4 + 3 * 4
         measured.measure()
         assert measured.left(stages[0])[0] == 0
         spent = collections.Counter((run.cell(), run.setting) for run in measured.runs.all if run.kind == raw.EDGE)
@@ -219,7 +228,8 @@ def test_a_measurement_from_end_to_end():
         data = part.summary(measured.runs, stages)
         assert len(data["cells"]) == 3 and data["runs"] == measured.done
         own = {row["name"]: row["regret"] for row in data["named"]}["loadline"]
-        near(own["mean"], 1 - 110 / 120, 0.05)
+        # The others have no 85%, so that there 80% and 90% are the best values by hand.
+        near(own["mean"], (1 - 110 / 120) / 3, 0.03)
         simplest = data["best"][0]
         assert simplest["regret"]["rule"].startswith(("84%", "85%", "86%")), simplest
         text = part.report(data)
@@ -243,6 +253,42 @@ def test_small_cells_are_measured_together():
     small, large = cells.cells((64, 128), ("1.24",), cells.CORE[:3]), cells.cells((2048,), ("1.24",), cells.CORE[:2])
     quiet = cells.cells((64,), ("1.24",), cells.CORE[:1], cells.UNLIMITED)
     assert list(driver.groups([*small, *large, *quiet])) == [small[:4], small[4:], large[:1], large[1:], quiet]
+
+
+class Store(http.server.BaseHTTPRequestHandler):
+    """Answers writes as etcd does; the ninth and later ones with an error."""
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.keys.append(base64.b64decode(body["key"]))
+        self.send_response(200 if len(self.server.keys) <= 8 else 500)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def test_the_client_of_etcd():
+    for count, refused in ((8, False), (20, True)):
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Store) as server, \
+                subprocess.Popen(["sleep", "60"]) as child:
+            server.keys = []
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            client = real.Client(server.server_port, count)
+            client.run(child)
+            # It has stopped its child, because all is written or a write was refused.
+            assert child.wait(10) == -signal.SIGTERM
+            assert client.is_done() is not refused and client.refused is refused
+            assert len(set(server.keys)) == len(server.keys) >= 8, server.keys
+            server.shutdown()
+    # A child that has ended ends the client, too.
+    with subprocess.Popen(["true"]) as child, socket.create_server(("127.0.0.1", 0)) as free:
+        child.wait()
+        port = free.getsockname()[1]
+        free.close()
+        client = real.Client(port, 1)
+        client.run(child)
+        assert not client.is_done() and not client.refused
 
 
 def test_a_measurement_that_is_stopped():
