@@ -107,6 +107,8 @@ pub enum Error<'a> {
         /// What Go takes.
         expected: &'static str,
     },
+    /// /proc does not list our children by the numbers that we know them by.
+    ForeignProc,
     /// The program's orphans will not become our children.
     NoReaping,
     /// We cannot become a subreaper.
@@ -224,6 +226,9 @@ impl fmt::Display for Error<'_> {
                 f,
                 "{name}={} is left unchanged, but Go ignores it: expected {expected}",
                 Quoted(value)
+            ),
+            Self::ForeignProc => f.write_str(
+                "cannot find the processes that are left: /proc is of another PID namespace",
             ),
             // In the words of tini, which scripts look for.
             Self::NoReaping => f.write_str(

@@ -5,7 +5,7 @@ use super::{Delivery, Supervisor};
 use crate::cgroup::sysroot::THREAD_CHILDREN;
 use crate::error::Error;
 use crate::stderr::LogLevel;
-use crate::sys::{self, SignalInfo, is_child};
+use crate::sys::{self, SignalInfo, is_child, is_silent_child};
 use crate::units::parse_integer;
 use core::ffi::c_int;
 use nix::unistd::{Pid, getpgid, getpgrp};
@@ -18,22 +18,28 @@ pub(super) const ALL: i32 = -1;
 /// PID cannot be anybody else's before.
 ///
 /// # Errors
-/// If the kernel has no such list.
+/// If the kernel has no such list, or /proc is of another PID namespace.
 pub(super) fn children() -> Result<Vec<i32>, Error<'static>> {
     let (mut buffer, mut children) = (Vec::new(), Vec::new());
+    let mut is_foreign = false;
     let mut add = |pid: &[u8]| {
-        // If /proc is of another PID namespace, its numbers are not our children.
-        if let Some(pid) = parse_integer(pid).and_then(|pid| i32::try_from(pid).ok())
-            && is_child(pid)
-        {
-            children.push(pid);
+        if let Some(pid) = parse_integer(pid).and_then(|pid| i32::try_from(pid).ok()) {
+            if is_child(pid) {
+                children.push(pid);
+            } else {
+                // What is listed is a child until we reap it. So this is its number elsewhere.
+                is_foreign |= !is_silent_child(pid);
+            }
         }
         Ok(())
     };
     let result = sys::open(THREAD_CHILDREN)
         .and_then(|file| sys::read_parts(file.as_fd(), b' ', &mut buffer, &mut add));
-    let path = THREAD_CHILDREN.to_bytes();
-    result.map(|()| children).map_err(|cause| Error::UnreadableFile { path, cause })
+    match result {
+        Ok(()) if is_foreign => Err(Error::ForeignProc),
+        Ok(()) => Ok(children),
+        Err(cause) => Err(Error::UnreadableFile { path: THREAD_CHILDREN.to_bytes(), cause }),
+    }
 }
 
 impl Supervisor {

@@ -165,6 +165,10 @@ impl Supervisor {
             let result = sys::kill(group, signal);
             // The program may have left the group, and nobody may be in it any more.
             if result != Err(Errno(libc::ESRCH)) {
+                if self.options.wait_all {
+                    // Those in it may become our children.
+                    sent.push(group);
+                }
                 return self.log_delivery(group, signal, received, result);
             }
         }

@@ -48,6 +48,9 @@ impl EventLoop<'_> {
         if let Some(timeout) = self.supervisor.options.kill_after.take() {
             self.kill_deadline = deadline::after(timeout);
         }
+        // When the time was up, no later request spares what is left.
+        let is_killing = self.request == Some(libc::SIGKILL);
+        let signal = if is_killing { libc::SIGKILL } else { signal };
         self.request = Some(signal);
         self.requested.clear();
         self.supervisor.send(signal, received, &mut self.requested)
@@ -69,6 +72,7 @@ impl EventLoop<'_> {
         } else {
             // What the program leaves behind is killed too.
             self.request = Some(libc::SIGKILL);
+            self.requested.clear();
             self.supervisor.kill_program()
         };
         let ends_with_us = !is_killed && self.supervisor.self_pid.as_raw() == 1;

@@ -42,7 +42,8 @@ pub use system::{
 };
 pub use time::{Timestamp, since_epoch};
 pub use wait::{
-    ChildEvent, ExitStatus, WaitStatus, has_children, is_child, probe_wait_syscalls, wait_any,
+    ChildEvent, ExitStatus, WaitStatus, has_children, is_child, is_silent_child,
+    probe_wait_syscalls, wait_any,
 };
 
 /// The result of a system call that returns -1 for an error.

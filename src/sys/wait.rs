@@ -51,7 +51,7 @@ pub fn probe_wait_syscalls(asks_about_children: bool) -> Result<(), FailedCall> 
         Err(cause) => return Err(FailedCall { name: "wait4", cause }),
     }
     if asks_about_children
-        && let Err(cause) = peek_child(libc::P_ALL, 0)
+        && let Err(cause) = peek_child(libc::P_ALL, 0, 0)
         && cause.0 != libc::ECHILD
     {
         return Err(FailedCall { name: "waitid", cause });
@@ -62,18 +62,24 @@ pub fn probe_wait_syscalls(asks_about_children: bool) -> Result<(), FailedCall> 
 /// Whether there is any child, a zombie included.
 #[must_use]
 pub fn has_children() -> bool {
-    peek_child(libc::P_ALL, 0) != Err(Errno(libc::ECHILD))
+    peek_child(libc::P_ALL, 0, 0) != Err(Errno(libc::ECHILD))
 }
 
-/// Whether a process is a child of ours, a zombie included.
+/// Whether a process is a child of ours, a zombie included. Those of `fork_silently` do not count.
 #[must_use]
 pub fn is_child(pid: i32) -> bool {
-    peek_child(libc::P_PID, pid.unsigned_abs()).is_ok()
+    peek_child(libc::P_PID, pid.unsigned_abs(), 0).is_ok()
+}
+
+/// Whether a process is a child of ours whose end sends no signal, as those of `fork_silently`.
+#[must_use]
+pub fn is_silent_child(pid: i32) -> bool {
+    peek_child(libc::P_PID, pid.unsigned_abs(), libc::__WCLONE).is_ok()
 }
 
 /// Asks about children without reaping any. ECHILD means that there are none.
-fn peek_child(which: libc::idtype_t, id: libc::id_t) -> Result<(), Errno> {
-    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+fn peek_child(which: libc::idtype_t, id: libc::id_t, kind: c_int) -> Result<(), Errno> {
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | kind;
     // SAFETY: with a null pointer nothing is written.
     check(unsafe { libc::waitid(which, id, null_mut(), options) }).map(drop)
 }

@@ -211,6 +211,23 @@ fn group_option_reaches_the_groups_of_children() {
     }
 }
 
+/// What is left in the group when the program has ended has got it before.
+#[test]
+fn group_of_the_program_gets_a_request_once() {
+    for place in Place::with_orphans() {
+        let helper = r#""$0" hold & exec "$0" linger 0"#;
+        let mut init = script(place, helper).arguments(&["-g"]).start();
+        assert_eq!([init.line(), init.line()], ["ready", "ready"]);
+        init.signal(libc::SIGTERM);
+        init.expect("signal 15");
+        left_behind(&mut init, 1);
+        send(children(init.pid())[0], libc::SIGUSR1);
+        init.expect("signal 10");
+        init.exits_with(7);
+        assert_eq!(init.output(), b"");
+    }
+}
+
 /// It is not taken for the victim of the kernel.
 #[test]
 fn kill_after_kills_the_successor() {
@@ -240,6 +257,29 @@ fn what_a_killed_program_leaves_is_killed_too() {
         init.exits_with(137);
         assert_eq!(init.output(), b"");
     }
+}
+
+/// The program cannot be killed, so it lives when the time is up. Another request comes, and then it ends.
+#[test]
+fn request_after_the_time_is_up_spares_nobody() {
+    Init::must_be_loadline();
+    if !other_users() {
+        return;
+    }
+    let leave = r#""$0" daemon 0 stubborn; exec "$0" other-user 65534"#;
+    let launch = script(Place::Subreaper, leave).arguments(&["--kill-after=50ms"]);
+    let mut init = launch.without_cap_kill().start();
+    assert!(init.line().starts_with("daemon "));
+    init.expect("ready");
+    // The daemon is adopted later.
+    let program = children(init.pid())[0];
+    init.signal(libc::SIGTERM);
+    init.message("cannot kill process ");
+    init.signal(libc::SIGINT);
+    init.message("cannot forward ");
+    send(program, libc::SIGKILL);
+    init.exits_with(137);
+    assert_eq!(init.output(), b"");
 }
 
 #[test]
@@ -371,17 +411,36 @@ fn successor_that_the_terminal_stops_is_continued() {
     }
 }
 
-/// Without its list of children, PID 1 sends signals to all processes.
 #[test]
 fn pid_1_without_proc_reaches_the_successor() {
+    pid_1_without_a_list_reaches_the_successor(
+        "mount -t tmpfs none /proc",
+        "cannot read \"/proc/thread-self/children\": ",
+    );
+}
+
+/// It lists the children by their numbers in that namespace.
+#[test]
+fn pid_1_with_proc_of_another_namespace_reaches_the_successor() {
+    pid_1_without_a_list_reaches_the_successor(
+        "true",
+        "cannot find the processes that are left: /proc is of another PID namespace",
+    );
+}
+
+/// Without a list of its children, PID 1 sends signals to all processes. `prepare` changes /proc before that.
+#[track_caller]
+fn pid_1_without_a_list_reaches_the_successor(prepare: &str, message: &str) {
     Init::must_be_loadline();
     if !other_users() || !Place::all().contains(&Place::PidOne) {
         return;
     }
-    let inner = r#"mount -t tmpfs none /proc && exec unshare -pf --kill-child \
-        "$1" --wait-all --rewrite=TERM:HUP,QUIT:TERM -- "$0" succeed 0 7"#;
+    let inner = format!(
+        r#"{prepare} && exec unshare -pf --kill-child \
+        "$1" --wait-all --rewrite=TERM:HUP,QUIT:TERM -- "$0" succeed 0 7"#
+    );
     let path = Init::under_test().path;
-    let shell = ["/bin/sh", "-c", inner, probe_path().to_str().unwrap(), path.to_str().unwrap()];
+    let shell = ["/bin/sh", "-c", &inner, probe_path().to_str().unwrap(), path.to_str().unwrap()];
     let mut outer = Launch::new(Place::PidOne, &[]).program(&shell).start();
     outer.expect("ready");
     let init = children(outer.program())[0];
@@ -400,5 +459,5 @@ fn pid_1_without_proc_reaches_the_successor() {
     send(init, libc::SIGQUIT);
     outer.expect("successor 15");
     outer.exits_with(7);
-    assert!(outer.messages().contains("cannot read \"/proc/thread-self/children\": "));
+    assert!(outer.messages().contains(message), "{}", outer.messages());
 }
