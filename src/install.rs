@@ -16,7 +16,10 @@ use std::ffi::CString;
 /// If the file cannot be read, or the copy cannot be written.
 pub fn install(directory: &'static [u8], stderr: &mut Stderr) -> Result<(), Error<'static>> {
     let path = [directory, b"/loadline"].concat();
-    let copy = [&path[..], format!(".{}", sys::process_id()).as_bytes()].concat();
+    // A name of its own: another container may be installing into the same volume, as process 1 too.
+    let nanoseconds = sys::since_epoch().unwrap_or_default().subsec_nanos();
+    let suffix = format!(".{}.{nanoseconds}", sys::process_id());
+    let copy = [&path[..], suffix.as_bytes()].concat();
     // The directory is an argument, so it contains no NUL.
     let [target, copy] = [path.clone(), copy].map(|path| CString::new(path).unwrap_or_default());
     match sys::copy_program(SELF_EXE, &copy, &target) {

@@ -167,9 +167,6 @@ fn append(file: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> Result<usize, Errno> {
 /// What open(2), sendfile(2), fchmod(2), fsync(2) and rename(2) return.
 pub fn copy_program(source: &CStr, new: &CStr, target: &CStr) -> Result<usize, Errno> {
     let source = open(source)?;
-    // What another copy has left behind that was killed.
-    // SAFETY: the path is NUL-terminated.
-    unsafe { libc::unlink(new.as_ptr()) };
     let copy = open_with(new, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL)?;
     let result = copy_all(source.as_fd(), copy.as_fd()).and_then(|length| {
         // SAFETY: both paths are NUL-terminated.

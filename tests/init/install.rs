@@ -45,19 +45,30 @@ fn copy_is_complete_and_executable_and_replaces_a_file_in_use() {
     assert_eq!(user.wait().unwrap().code(), Some(0));
 }
 
-/// As PID 1, in a volume that outlives the container, every copy has the same name until it is complete.
+/// As init containers do that share a volume: each is PID 1.
 #[test]
-fn part_that_a_killed_copy_has_left_does_no_harm() {
+fn many_may_install_into_a_directory_at_a_time() {
     Init::must_be_loadline();
     if !user_namespaces() {
         return;
     }
     let directory = tempdir().unwrap();
-    fs::write(directory.path().join("loadline.1"), "a part").unwrap();
-    let mut command = Command::new("unshare");
-    command.args(["-rpf", "--kill-child"]).arg(Init::under_test().path).arg("--install");
-    assert_eq!(command.arg(directory.path()).output().unwrap().status.code(), Some(0));
-    assert_eq!(names(directory.path()), ["loadline"]);
+    let own = fs::read(Init::under_test().path).unwrap();
+    for _ in 0..4 {
+        let start = |_| {
+            let mut command = Command::new("unshare");
+            command.args(["-rpf", "--kill-child"]).arg(Init::under_test().path).arg("--install");
+            command.arg(directory.path()).stderr(Stdio::piped()).spawn().unwrap()
+        };
+        let copies: Vec<_> = (0..16).map(start).collect();
+        for copy in copies {
+            let output = copy.wait_with_output().unwrap();
+            assert_eq!(output.status.code(), Some(0), "{output:?}");
+            // Others may still be copying.
+            assert!(fs::read(directory.path().join("loadline")).unwrap() == own);
+        }
+        assert_eq!(names(directory.path()), ["loadline"]);
+    }
 }
 
 #[test]
