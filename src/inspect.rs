@@ -47,6 +47,8 @@ pub struct RunningProgram {
     elsewhere: Option<SysRoot<'static>>,
     /// The file that it executes, in that case: we cannot look up the name that it was started by.
     pub file: Option<&'static CStr>,
+    /// Its root directory, in that case.
+    pub root: Option<&'static CStr>,
     /// What cannot be read.
     pub warnings: &'static [Error<'static>],
 }
@@ -91,9 +93,19 @@ impl RunningProgram {
         let is_beside_us = read(pid, "cgroup").ok() == read(sys::process_id(), "cgroup").ok();
         let elsewhere = (!is_beside_us)
             .then(|| SysRoot::of_process(process_dir(pid), process_file(pid, "root")));
-        let file = elsewhere.map(|_| process_file(pid, "exe"));
-        let warnings = warnings.leak();
-        Ok(Self { pid, go_version, init, arguments, environment, given, elsewhere, file, warnings })
+        let [file, root] = ["exe", "root"].map(|name| elsewhere.map(|_| process_file(pid, name)));
+        Ok(Self {
+            pid,
+            go_version,
+            init,
+            arguments,
+            environment,
+            given,
+            elsewhere,
+            file,
+            root,
+            warnings: warnings.leak(),
+        })
     }
 
     /// Where its limits are found. `directory` is the one of `--root`, if its loadline has that. In another

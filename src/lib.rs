@@ -163,11 +163,17 @@ pub fn start(
     // Behind another init, the program decides.
     let wrapped = wrapped::program(program).first().copied().filter(|it| Some(*it) != name);
     let wrapped_candidates = wrapped.map(|name| path::candidates(name, search_path));
+    let elsewhere = inspected.and_then(|running| running.root);
+    let opened = match (wrapped_candidates.as_deref(), elsewhere) {
+        (Some(candidates), Some(root)) => {
+            candidates.iter().find_map(|file| sys::open_in_root(root, file).ok())
+        }
+        (candidates, _) => {
+            candidates.map_or(file, executable).and_then(|file| sys::open(file).ok())
+        }
+    };
     let mut buffer = Vec::new();
-    let go = wrapped_candidates
-        .map_or(file, |candidates| executable(candidates.leak()))
-        .and_then(|file| sys::open(file).ok())
-        .and_then(|file| golang::read(file.as_fd(), &mut buffer));
+    let go = opened.and_then(|file| golang::read(file.as_fd(), &mut buffer));
 
     let runtime = go.map(|go| go.runtime());
     if let Some(rule) = policy::runtime_rule(&options.tuning, &limits, go_env, runtime) {

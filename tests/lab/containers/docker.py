@@ -199,6 +199,23 @@ def inspected():
                         (True, str((96 << 20) * 8 // 10), given), f"{title}: what a restart would change")
 
 
+class BehindAnInit(Docker):
+    """loadline starts an init that it knows, and that starts the program. The host has no such program."""
+
+    def run_command(self):
+        return [*super().run_command(), "/loadline", "--", "/inside"]
+
+
+def inspected_behind_an_init():
+    title = "--inspect, behind an init"
+    with BehindAnInit(*LIMITS) as container:
+        within = inspection(container.execute(container.init, "--inspect=json"))["now"]["program"]
+        yield within["go_version"] is not None, f"{title}: the program's version of Go"
+        outside = subprocess.run([LOADLINE, "--inspect=json", str(container.pid())], capture_output=True, text=True)
+        seen = inspection(outside)["now"]["program"]
+        yield equal(*([it["starts"], it["go_version"]] for it in (seen, within)), f"{title}: the same from the host")
+
+
 def inspection(finished):
     """The output of `--inspect=json`."""
     finished.check_returncode()
@@ -503,7 +520,7 @@ if __name__ == "__main__":
                           "docker-compose": "docker-compose"}, [
         no_limits, memory_alone, cpus_alone, one_cpu_of_a_set, host_cgroup_namespace,
         private_cgroup_namespace, read_only, another_user, no_capabilities, host_pids,
-        init_of_the_daemon, inspected, version_for_the_daemon, init_of_every_container, composed, every_signal,
+        init_of_the_daemon, inspected, inspected_behind_an_init, version_for_the_daemon, init_of_every_container, composed, every_signal,
         drained, drained_among_the_processes_of_the_host, drained_of_what_was_executed,
         termination_message, terminal, image_of_loadline,
         resized, resized_for_go, resized_to_end, resized_and_ignored, memory_is_not_watched,
