@@ -214,6 +214,8 @@ impl Monitor {
             watcher.is_retry = !watcher.is_retry && limits.problem().is_some();
             if watcher.is_retry {
                 watcher.reevaluate_at = deadline::after(DEBOUNCE);
+                // As far as we know, the limits are as they were.
+                return OnResize::Ignore;
             }
         }
         let Self { go_env, runtime, applied: before, .. } = *self;

@@ -4,6 +4,8 @@ use crate::support::{
     Ended, Init, Launch, Place, Running, Tree, children, not_run, other_users, probe_path, send,
     send_value, user_namespaces,
 };
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use std::ffi::CString;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -432,6 +434,25 @@ fn file_without_a_number_is_not_a_change() {
     let tree = Tree::v2();
     let init = reporting(&tree, place(), &["--on-resize=signal:HUP"]);
     tree.write(MEMORY, "");
+    ends_without_more(init);
+}
+
+/// Nor does it mean that the limit of a parent counts.
+#[test]
+fn file_that_cannot_be_read_once_is_not_a_change() {
+    let tree = Tree::v2();
+    let file = "sys/fs/cgroup/app/memory.max";
+    fs::create_dir_all(tree.path("sys/fs/cgroup/app")).unwrap();
+    tree.write("proc/self/cgroup", "0::/app\n");
+    tree.write(file, "209715200\n");
+    let init = reporting(&tree, place(), &["--on-resize=signal:HUP"]);
+    // A FIFO has no content, and to open it shows that loadline has opened it.
+    mkfifo(&tree.path("fifo"), Mode::S_IRWXU).unwrap();
+    fs::rename(tree.path("fifo"), tree.path(file)).unwrap();
+    tree.write(CPU, "50000 100000\n");
+    fs::OpenOptions::new().write(true).open(tree.path(file)).unwrap();
+    tree.write("again", "209715200\n");
+    fs::rename(tree.path("again"), tree.path(file)).unwrap();
     ends_without_more(init);
 }
 
