@@ -71,15 +71,17 @@ fn read_cpu(reader: &mut FileReader<'_>, directories: &CgroupDirs) -> Vec<LimitF
 }
 
 /// Parses bytes. The kernel prints "unlimited" as the largest number of whole pages, of 4 to 64
-/// KiB, in a signed long (PAGE_COUNTER_MAX). Kernels before 3.19 counted in bytes, up to 2^63 - 1
-/// or 2^64 - 1.
+/// KiB, in a signed long; with 32 bits, as so many pages of 4 KiB (PAGE_COUNTER_MAX). Kernels before
+/// 3.19 counted in bytes, up to 2^63 - 1 or 2^64 - 1.
 fn parse_bytes(text: &[u8]) -> Option<LimitValue<Bytes>> {
     const UNLIMITED: u64 = i64::MAX as u64 - 0xffff;
+    const UNLIMITED_32: u64 = i32::MAX as u64 * 4096;
     if is_negative(text) {
         return Some(LimitValue::Unlimited);
     }
     let bytes = parse_integer(text)?;
-    Some(if bytes >= UNLIMITED { LimitValue::Unlimited } else { LimitValue::Limit(Bytes(bytes)) })
+    let is_unlimited = bytes >= UNLIMITED || bytes == UNLIMITED_32;
+    Some(if is_unlimited { LimitValue::Unlimited } else { LimitValue::Limit(Bytes(bytes)) })
 }
 
 /// Parses `memory.stat`. Sandboxes with a kernel of their own leave the line out.
@@ -117,6 +119,9 @@ mod tests {
         for (text, value) in [
             ("419430400", Some(LimitValue::Limit(Bytes(419_430_400)))),
             ("0", Some(LimitValue::Limit(Bytes(0)))),
+            // 32 bits, and a page less
+            ("8796093018112", Some(LimitValue::Unlimited)),
+            ("8796093014016", Some(LimitValue::Limit(Bytes(8_796_093_014_016)))),
             // 4, 8, 16, 32 and 64 KiB pages
             ("9223372036854771712", Some(LimitValue::Unlimited)),
             ("9223372036854767616", Some(LimitValue::Unlimited)),

@@ -110,8 +110,8 @@ unsafe extern "C" {
 /// EAGAIN if no more processes are allowed, ENOMEM.
 pub(super) fn fork_silently(child: impl FnOnce() -> c_int) -> Result<i32, Errno> {
     const NO_FLAGS_NO_SIGNAL: c_long = 0;
-    // SAFETY: as fork(2) in a program that has one thread. The other arguments are for flags that are
-    // not set; their order depends on the machine.
+    // SAFETY: as fork(2). The other arguments are for flags that are not set; their order depends on the
+    // machine. The child only makes system calls, so it needs no lock that another thread holds.
     let pid = unsafe {
         let unused: c_long = 0;
         libc::syscall(libc::SYS_clone, NO_FLAGS_NO_SIGNAL, unused, unused, unused, unused)

@@ -121,14 +121,15 @@ unsafe extern "C" {
 /// Calls `visit` for each segment of this program, with its header and its addresses.
 #[expect(clippy::arithmetic_side_effects, reason = "the linker wrote the numbers")]
 fn for_each_segment(visit: &mut dyn FnMut(&SegmentHeader, Range<usize>)) {
-    // SAFETY: the ELF header says where the program headers are, and addresses in them are relative to
-    // it.
+    // SAFETY: the ELF header says where the program headers are. Addresses in them are relative to it, or
+    // absolute if the program is not position-independent.
     unsafe {
         let base = (&raw const __ehdr_start).cast::<u8>();
+        let bias = if __ehdr_start.e_type == libc::ET_DYN { base as usize } else { 0 };
         let headers = base.add(__ehdr_start.e_phoff as usize).cast::<SegmentHeader>();
         for index in 0..__ehdr_start.e_phnum {
             let header = &*headers.add(index.into());
-            let start = base as usize + header.p_vaddr as usize;
+            let start = bias + header.p_vaddr as usize;
             visit(header, start..start + header.p_memsz as usize);
         }
     }
