@@ -37,7 +37,7 @@ pub enum Reason {
     MemoryMinimum(Bytes),
     /// The whole limit, which is below the minimum that the user asked for.
     BelowMinimum(Bytes),
-    /// The quota is not below the number of CPUs.
+    /// The value would not be below the number of CPUs.
     EnoughCpus {
         /// How many CPUs the process may run on.
         cpus: u64,
@@ -76,7 +76,7 @@ impl Display for Reason {
                 write!(f, "the whole limit, which is below the minimum of {minimum}")
             }
             Self::EnoughCpus { cpus } => {
-                write!(f, "the quota is not below the number of usable CPUs ({cpus})")
+                write!(f, "the value would not be below the number of usable CPUs ({cpus})")
             }
             Self::Rounded(Rounding::Up) => f.write_str("the quota rounded up"),
             Self::Rounded(Rounding::Down) => f.write_str("the quota rounded down, at least 1"),

@@ -149,8 +149,8 @@ fn the_reports_and_the_summary_say_what_is_set_and_why() {
     assert_eq!(
         PlanSummary(&plan()).to_string(),
         "GOMEMLIMIT=335544320 (80% of the limit; no effect on this program: it needs Go 1.19 \
-         or later; limit 400 MiB in \"/sys/\\\"\\xff/memory.max\"); GOMAXPROCS not set (the quota is not \
-         below the number of usable CPUs (1)); GODEBUG=a=1,b=\\xff"
+         or later; limit 400 MiB in \"/sys/\\\"\\xff/memory.max\"); GOMAXPROCS not set (the value would \
+         not be below the number of usable CPUs (1)); GODEBUG=a=1,b=\\xff"
     );
 }
 
