@@ -361,7 +361,7 @@ program, as `--exec` does.
 
 All commands run in a cgroup with {MEMORY}B and {CPUS} CPU that is the root of its cgroup namespace, as in a
 container. A check confirms that loadline sets both variables there. Inits with the option are child
-subreapers (`-s`): without it they warn that they are not PID 1.
+subreapers (`-s`): without it tini warns that it is not PID 1.
 
 ### Start to finish
 

@@ -1,7 +1,8 @@
-//! The documents tell what the program does: their examples are run, they name the same options and
-//! variables as the program, and their links lead somewhere.
+//! The documents tell what the program does: their examples are run, they name the same options,
+//! variables and keys of JSON as the program, and their links lead somewhere.
 
 use super::support::Init;
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,8 @@ use std::process::Command;
 
 const README: &str = include_str!("../README.md");
 const OPTIONS: &str = include_str!("../docs/options.md");
+const DECISIONS: &str = include_str!("../docs/decisions.md");
+const OOM: &str = include_str!("../docs/oom.md");
 const MAN_PAGE: &str = include_str!("../docs/loadline.1");
 const SUITES: &str = include_str!("run.py");
 
@@ -143,6 +146,53 @@ fn console_examples_show_the_real_output() {
         }
     }
     assert_ne!(commands, 0);
+}
+
+/// The keys that the first column of a section's tables names.
+fn documented_keys(text: &str, heading: &str) -> BTreeSet<String> {
+    let lines = text.lines().skip_while(|line| *line != heading).skip(1);
+    let section = lines.take_while(|line| !line.starts_with("## ") && !line.starts_with("### "));
+    let cells = section.filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    cells.flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_string)).collect()
+}
+
+/// The keys of an object; those of an object in it come after its own name and a dot.
+fn keys(object: &Value) -> BTreeSet<String> {
+    let named = |(name, value): (&String, &Value)| match value {
+        Value::Object(_) => keys(value).into_iter().map(|key| format!("{name}.{key}")).collect(),
+        _ => vec![name.clone()],
+    };
+    object.as_object().unwrap().iter().flat_map(named).collect()
+}
+
+#[test]
+fn keys_of_json_are_documented() {
+    Init::must_be_loadline();
+    let run = |arguments: &[&str]| {
+        Command::new(Init::under_test().path).args(arguments).env_clear().output().unwrap()
+    };
+    let explained = documented_keys(DECISIONS, "## The report of --explain");
+    let object = serde_json::from_slice(&run(&["--explain=json", "/bin/true"]).stdout).unwrap();
+    assert_eq!(keys(&object), explained, "--explain=json");
+
+    let pid = std::process::id().to_string();
+    let mut object: Value = serde_json::from_slice(&run(&["--inspect=json", &pid]).stdout).unwrap();
+    assert_eq!(keys(&object["now"]), explained, "`now` of --inspect=json");
+    object["now"] = Value::Null;
+    assert_eq!(
+        keys(&object),
+        documented_keys(DECISIONS, "## The report of --inspect"),
+        "--inspect=json"
+    );
+
+    let output = run(&["-s", "--report=json", "/bin/true"]).stderr;
+    let objects = output.split_inclusive(|byte| *byte == b'\n');
+    let objects: Vec<Value> = objects.map(|line| serde_json::from_slice(line).unwrap()).collect();
+    let [start, end] = &objects[..] else { panic!("{objects:?}") };
+    let at_exit = documented_keys(OOM, "## --report");
+    assert_eq!(keys(end), at_exit, "--report=json at the end");
+    let at_start: BTreeSet<_> = explained.union(&at_exit).cloned().collect();
+    assert!(keys(start).is_superset(&explained) && keys(start).is_subset(&at_start), "{start}");
 }
 
 #[test]
