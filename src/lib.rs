@@ -173,7 +173,8 @@ pub fn start(
         }
     };
     let mut buffer = Vec::new();
-    let go = opened.and_then(|file| golang::read(file.as_fd(), &mut buffer));
+    let read = if elsewhere.is_some() { golang::read_elf } else { golang::read };
+    let go = opened.and_then(|file| read(file.as_fd(), &mut buffer));
 
     let runtime = go.map(|go| go.runtime());
     if let Some(rule) = policy::runtime_rule(&options.tuning, &limits, go_env, runtime) {

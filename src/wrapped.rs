@@ -13,20 +13,27 @@ const MAX_INITS: usize = 4;
 /// The command line of the program that a command line starts in the end. It is the command line itself
 /// if that is not one of a known init; empty if an init has no program.
 #[must_use]
-pub fn program<'a>(mut command: &'a [&'static CStr]) -> &'a [&'static CStr] {
-    for _ in 0..MAX_INITS {
-        let Some((init, arguments)) = command.split_first() else { break };
-        command = match file_name(init.to_bytes()) {
-            // The options of tini are among ours. The container engines call their init by other names.
-            b"loadline" | b"tini" | b"tini-static" | b"docker-init" => {
-                cli::parse(arguments, &[]).program
-            }
-            b"dumb-init" => operands(arguments, &[b"-r", b"--rewrite"]),
-            b"catatonit" | b"podman-init" => operands(arguments, &[]),
-            _ => break,
-        };
-    }
-    command
+pub fn program<'a>(command: &'a [&'static CStr]) -> &'a [&'static CStr] {
+    chain(command).last().unwrap_or_default()
+}
+
+/// A command line, the one that it starts if it is one of a known init, and so on.
+pub fn chain<'a>(command: &'a [&'static CStr]) -> impl Iterator<Item = &'a [&'static CStr]> {
+    core::iter::successors(Some(command), |command| started(command)).take(MAX_INITS + 1)
+}
+
+/// The command line that a known init starts.
+fn started<'a>(command: &'a [&'static CStr]) -> Option<&'a [&'static CStr]> {
+    let (init, arguments) = command.split_first()?;
+    Some(match file_name(init.to_bytes()) {
+        // The options of tini are among ours. The container engines call their init by other names.
+        b"loadline" | b"tini" | b"tini-static" | b"docker-init" => {
+            cli::parse(arguments, &[]).program
+        }
+        b"dumb-init" => operands(arguments, &[b"-r", b"--rewrite"]),
+        b"catatonit" | b"podman-init" => operands(arguments, &[]),
+        _ => return None,
+    })
 }
 
 /// The arguments after the options. `with_value` are the options whose next argument is their value.

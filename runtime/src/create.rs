@@ -131,8 +131,10 @@ fn decide_for(
     let mounts = config.mounts()?;
     let mut warnings = Vec::new();
 
-    // The first entry for a variable counts: the container's, then its annotations', then the host's.
-    let own_variables = c_strings(command.env.iter().map(|(entry, _)| entry.clone()));
+    // The first entry for a variable counts: the container's, then its annotations', then the host's. Of
+    // several of the container, that is the last: runtimes set one after the other, and containerd puts those
+    // of a pod behind those of the image.
+    let own_variables = c_strings(command.env.iter().rev().map(|(entry, _)| entry.clone()));
     let mut variables = own_variables.clone();
     let go_env = env::go_env(&variables);
     let search_path = env::lookup(&variables, "PATH");
@@ -140,8 +142,12 @@ fn decide_for(
     variables.extend(c_strings(settings.variables.iter().map(CString::clone)));
 
     let args = c_strings(command.args.iter().cloned());
-    let is_loadline = args.first().is_some_and(|name| file_name(name) == "loadline");
-    let arguments = args.get(1..).filter(|_| is_loadline).unwrap_or_default();
+    // Perhaps behind another init, as that of `docker run --init`.
+    let is_command_of_loadline =
+        |command: &&[&CStr]| command.first().is_some_and(|name| file_name(name) == "loadline");
+    let loadline = wrapped::chain(&args).find(is_command_of_loadline);
+    let is_loadline = loadline.is_some();
+    let arguments = loadline.and_then(|command| command.get(1..)).unwrap_or_default();
     let arguments = &*arguments.to_vec().leak();
     let cli::Request { options, warnings: invalid, .. } = cli::parse(arguments, &variables);
     let Options { tuning, .. } = options;
@@ -153,7 +159,7 @@ fn decide_for(
     let started = wrapped::program(&args).first().copied();
     let found = started.and_then(find);
     let buffer = Box::leak(Box::<Vec<u8>>::default());
-    let go = found.as_ref().and_then(|program| golang::read(program.file.as_fd(), buffer));
+    let go = found.as_ref().and_then(|program| golang::read_elf(program.file.as_fd(), buffer));
     let runtime = go.map(|go| go.runtime());
     if let Some(rule) = policy::runtime_rule(&tuning, limits, go_env, runtime) {
         limits.runtime_quota = Some(seen_by_go(limits, &config, &mounts, rule));

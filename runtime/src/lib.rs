@@ -55,16 +55,20 @@ pub fn run(arguments: &[&'static CStr]) -> u8 {
         Request::Invalid(error) => fail(&error),
         Request::Call(call) => {
             let (settings, problems) = Settings::read(Path::new(settings::FILE));
-            if let Some(create) = &call.create {
-                let log = log::Log::new(create);
+            let log = call.create.as_ref().map(log::Log::new);
+            if let Some((create, log)) = call.create.as_ref().zip(log.as_ref()) {
                 // What it says is in the log, and standard error is the runtime's.
                 std::panic::set_hook(Box::new(|_| {}));
                 for problem in &problems {
                     log.warn(problem);
                 }
-                create::prepare(create, &settings, &log);
+                create::prepare(create, &settings, log);
             }
-            fail(&exec::become_runtime(&call, &settings))
+            let error = exec::become_runtime(&call, &settings);
+            if let Some(log) = log {
+                log.error(&error);
+            }
+            fail(&error)
         }
     }
 }

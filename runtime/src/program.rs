@@ -7,6 +7,7 @@
 use crate::bundle::Mount;
 use core::ffi::CStr;
 use loadline::path::candidates;
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use std::fs::{self, File};
@@ -77,13 +78,18 @@ pub fn find(
     None
 }
 
+/// How often a look-up is tried.
+const ATTEMPTS: u32 = 32;
+
 /// A file or a directory in the root filesystem, without opening it.
 fn resolve(root: BorrowedFd<'_>, path: &[u8]) -> Option<OwnedFd> {
     let resolve = ResolveFlag::RESOLVE_IN_ROOT
         | ResolveFlag::RESOLVE_NO_MAGICLINKS
         | ResolveFlag::RESOLVE_NO_XDEV;
     let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(resolve);
-    openat2(root, path, how).ok()
+    // A rename or a mount anywhere interrupts the way through a `..` (openat2(2)).
+    let mut results = (0..ATTEMPTS).map(|_| openat2(root, path, how));
+    results.find(|result| !matches!(result, Err(Errno::EAGAIN)))?.ok()
 }
 
 /// A regular file that may be executed, without opening it.

@@ -104,10 +104,21 @@ impl Settings {
 pub fn variable(option: &str, value: &str) -> Result<CString, String> {
     let name = format!("LOADLINE_{}", option.replace('-', "_").to_uppercase());
     let entry = format!("{name}={value}");
-    if option.contains('_') || !cli::is_setting(entry.as_bytes()) {
+    if option.contains(|char: char| char == '_' || char.is_ascii_uppercase())
+        || !cli::is_setting(entry.as_bytes())
+    {
         return Err("there is no such setting".to_owned());
     }
+    if !is_decided_here(option) {
+        return Err(format!("an init reads it from the container's environment, as {name}"));
+    }
     CString::new(entry).map_err(|_| "the value contains a NUL".to_owned())
+}
+
+/// Whether an option is about the variables that the container gets. The others are those of an init.
+fn is_decided_here(option: &str) -> bool {
+    let (controller, _) = option.split_once('-').unwrap_or((option, ""));
+    matches!(controller, "memory" | "cpu") && option != "memory-warn"
 }
 
 #[cfg(test)]
@@ -139,8 +150,9 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_one_line_each_and_the_rest_counts() {
-        let (settings, problems) =
-            parsed("nope = 1\ninit = \"yes\"\nmemory-ratio = [1]\nmemory_min = 1\ncpu-min = 3\n");
+        let (settings, problems) = parsed(
+            "nope = 1\ninit = \"yes\"\nmemory-ratio = [1]\nmemory_min = 1\nCPU = 1\nmemory-warn = 1\ncpu-min = 3\n",
+        );
         assert_eq!(
             problems,
             [
@@ -148,6 +160,8 @@ mod tests {
                 "x.toml: ignoring init: expected true or false",
                 "x.toml: ignoring memory-ratio: expected a string or a number",
                 "x.toml: ignoring memory_min: there is no such setting",
+                "x.toml: ignoring CPU: there is no such setting",
+                "x.toml: ignoring memory-warn: an init reads it from the container's environment, as LOADLINE_MEMORY_WARN",
             ]
         );
         assert_eq!(settings.variables, [c"LOADLINE_CPU_MIN=3".to_owned()]);

@@ -117,6 +117,12 @@ pub fn read<'a>(program: BorrowedFd<'_>, buffer: &'a mut Vec<u8>) -> Option<GoBi
     parse_program(head, &file.as_fd(), buffer)
 }
 
+/// Reads the build information of a program that others control. The interpreter of a script is not looked
+/// at: it would be opened here, and may be a device.
+pub fn read_elf<'a>(program: BorrowedFd<'_>, buffer: &'a mut Vec<u8>) -> Option<GoBinary<'a>> {
+    parse_program(sys::read_prefix(program, &mut [0; HEAD]), &program, buffer)
+}
+
 /// The path of the interpreter if the file is a script (execve(2), `load_script` in the kernel).
 fn interpreter(head: &[u8]) -> Option<&[u8]> {
     let line = head.strip_prefix(b"#!")?;

@@ -55,6 +55,9 @@ pub fn keep_open(file: OwnedFd) -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(number) }
 }
 
+/// How often a look-up is tried.
+const OPENAT2_ATTEMPTS: u32 = 32;
+
 /// Finds a file below a root directory that others control, without opening it: no link leads out of it.
 ///
 /// # Errors
@@ -65,12 +68,22 @@ pub fn find_in_root(root: &CStr, path: &CStr) -> Result<OwnedFd, Errno> {
     let mut how: libc::open_how = unsafe { zeroed() };
     how.flags = (libc::O_PATH | libc::O_CLOEXEC).unsigned_abs().into();
     how.resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
-    // SAFETY: the path is NUL-terminated, and the structure has the size that is given.
-    let file = unsafe {
+    let open = || {
         let (root, size) = (c_long::from(root.as_raw_fd()), size_of_val(&how));
-        libc::syscall(libc::SYS_openat2, root, path.as_ptr(), &raw const how, size)
+        // SAFETY: the path is NUL-terminated, and the structure has the size that is given.
+        let file =
+            unsafe { libc::syscall(libc::SYS_openat2, root, path.as_ptr(), &raw const how, size) };
+        check(file as c_int)
     };
-    let file = check(file as c_int)?;
+    // A rename or a mount anywhere interrupts the way through a `..` (openat2(2), EAGAIN).
+    let mut file = open();
+    for _ in 1..OPENAT2_ATTEMPTS {
+        if file != Err(Errno(libc::EAGAIN)) {
+            break;
+        }
+        file = open();
+    }
+    let file = file?;
     // SAFETY: the descriptor is new, so nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(file) })
 }

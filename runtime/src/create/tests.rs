@@ -61,6 +61,19 @@ fn the_containers_variables_win_over_annotations_and_those_over_the_host() {
     assert_eq!(environment(&bundle(process, annotated), &settings)[1], "GOMEMLIMIT=419430400");
 }
 
+/// runc and crun set one after the other. containerd puts the variables of a pod behind those of the image.
+#[test]
+fn the_last_entry_for_a_variable_counts() {
+    let process =
+        r#"{"args":["/x"],"env":["LOADLINE_MEMORY_RATIO=1","LOADLINE_MEMORY_RATIO=0.5"]}"#;
+    assert_eq!(
+        environment(&bundle(process, ""), &Settings::default())[2..],
+        ["GOMEMLIMIT=209715200", "GOMAXPROCS=1"]
+    );
+    let process = r#"{"args":["/x"],"env":["GOMEMLIMIT=","GOMEMLIMIT=1MiB","LOADLINE_CPU=off"]}"#;
+    assert_eq!(decided(&bundle(process, ""), &Settings::default()).edited, None);
+}
+
 #[test]
 fn a_container_can_be_left_alone() {
     let process = r#"{"args":["/service"],"env":["LOADLINE_MEMORY=off","LOADLINE_CPU=off"]}"#;
@@ -73,6 +86,9 @@ fn a_container_can_be_left_alone() {
 fn options_of_loadline_in_the_container_count() {
     let process = r#"{"args":["/loadline","--memory-ratio","0.5","--cpu=off","--","/service"]}"#;
     assert_eq!(environment(&bundle(process, ""), &Settings::default()), ["GOMEMLIMIT=209715200"]);
+    // As by `docker run --init`.
+    let process = process.replace(r#"["/loadline""#, r#"["/sbin/docker-init","--","/loadline""#);
+    assert_eq!(environment(&bundle(&process, ""), &Settings::default()), ["GOMEMLIMIT=209715200"]);
 }
 
 /// It would take the values for the user's, and do nothing if limits change.
@@ -85,6 +101,7 @@ fn a_loadline_that_acts_on_new_limits_sets_the_variables_itself() {
     let without = Settings::default();
     for (args, env, settings, count) in [
         (r#""/loadline","--on-resize=exit","--","/x""#, "A=1", &without, 1),
+        (r#""/tini","--","/loadline","--on-resize=exit","--","/x""#, "A=1", &without, 1),
         (r#""/loadline","/x""#, "LOADLINE_ON_RESIZE=signal:USR1", &without, 1),
         (r#""/loadline","/x""#, "LOADLINE_ON_RESIZE=log", &without, 3),
         (r#""/loadline","/x""#, "A=1", &on_host, 3),

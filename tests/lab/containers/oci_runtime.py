@@ -255,6 +255,18 @@ def never_in_the_way():
            f"{title}: a bundle on a read-only file system: {done.stderr.strip()}")
 
 
+def not_executed():
+    """containerd shows the last error in the log if the runtime fails."""
+    title = "a runtime that is not there"
+    directory = bundle("not-executed")
+    log = directory / "log.json"
+    call = [LINK, "--runtime", "/none", "--log", log, "--log-format", "json", "create", "--bundle", directory, "id"]
+    done = subprocess.run(call, capture_output=True, text=True)
+    last = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
+    yield equal((done.returncode, last["level"]), (1, "error"), f"{title}: the log has an error")
+    yield equal(done.stderr, f"{last['msg']}\n", f"{title}: standard error has the same")
+
+
 def nobody_reads():
     """Standard error is a pipe without a reader, or full. There is something to say, and then runc is to run."""
     for title in ("nobody reads standard error", "standard error is full"):
@@ -292,10 +304,19 @@ def without_root():
 
 def opens_nothing_else():
     """Of the host it reads its settings, the list of mounts, cgroups and the bundle."""
-    title = "what it opens"
-    directory = bundle("traced", lambda spec: spec["process"].update(args=["link"], env=["PATH=/a:/bin"]))
+    for name in ("link", "script"):
+        yield from opens_nothing_else_for(name)
+
+
+def opens_nothing_else_for(name):
+    title = f"what it opens for a {name}"
+    directory = bundle(f"traced-{name}", lambda spec: spec["process"].update(args=[name], env=["PATH=/a:/bin"]))
     (directory / "rootfs/bin").mkdir()
     (directory / "rootfs/bin/link").symlink_to("../../../../../../../etc/shadow")
+    # Its interpreter is a file of the container, where it means another one.
+    script = directory / "rootfs/bin/script"
+    script.write_text("#!/etc/shadow\n")
+    script.chmod(0o755)
     trace = HOME / "trace"
     subprocess.run(["strace", "-f", "-o", trace, "-e", "trace=open,openat,openat2,execve,readlink,stat,access",
                     LINK, "--runtime", "/bin/true", "create", "--bundle", directory, "id"], check=True)
@@ -308,7 +329,7 @@ def opens_nothing_else():
     in_root = re.findall(r'openat2\((\d+), "([^"]*)".*?resolve=([A-Z_|]+)', calls)
     yield (in_root and all("RESOLVE_IN_ROOT" in how for _, _, how in in_root),
            f"{title}: paths of the image are looked up inside its root: {in_root}")
-    yield "shadow" not in calls, f"{title}: a link to the host's files is not followed"
+    yield "shadow" not in calls, f"{title}: the host's file of that name is not"
 
 
 def explained():
@@ -373,5 +394,5 @@ if __name__ == "__main__":
     suite.main("oci-runtime", {"dockerd": "docker.io", "docker": "docker-cli", "podman": "podman", "runc": "runc",
                                "strace": "strace"}, [
         unchanged_image, values_that_are_set, limit_of_the_pod, restarted, with_podman, with_an_init, passed_on,
-        never_in_the_way, nobody_reads, without_root, opens_nothing_else, explained, installed_by_a_daemonset,
+        never_in_the_way, not_executed, nobody_reads, without_root, opens_nothing_else, explained, installed_by_a_daemonset,
         uninstalled], prepare)
