@@ -62,19 +62,24 @@ pub fn probe_wait_syscalls(asks_about_children: bool) -> Result<(), FailedCall> 
 /// Whether there is any child, a zombie included.
 #[must_use]
 pub fn has_children() -> bool {
-    peek_child(libc::P_ALL, 0, 0) != Err(Errno(libc::ECHILD))
+    exists(libc::P_ALL, 0, 0)
 }
 
 /// Whether a process is a child of ours, a zombie included. Those of `fork_silently` do not count.
 #[must_use]
 pub fn is_child(pid: i32) -> bool {
-    peek_child(libc::P_PID, pid.unsigned_abs(), 0).is_ok()
+    exists(libc::P_PID, pid.unsigned_abs(), 0)
 }
 
 /// Whether a process is a child of ours whose end sends no signal, as those of `fork_silently`.
 #[must_use]
 pub fn is_silent_child(pid: i32) -> bool {
-    peek_child(libc::P_PID, pid.unsigned_abs(), libc::__WCLONE).is_ok()
+    exists(libc::P_PID, pid.unsigned_abs(), libc::__WCLONE)
+}
+
+/// Whether there is such a child, as far as we know: another error says nothing about that.
+fn exists(which: libc::idtype_t, id: libc::id_t, kind: c_int) -> bool {
+    peek_child(which, id, kind) != Err(Errno(libc::ECHILD))
 }
 
 /// Asks about children without reaping any. ECHILD means that there are none.
