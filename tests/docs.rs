@@ -185,7 +185,7 @@ fn keys_of_json_are_documented() {
         "--inspect=json"
     );
 
-    let output = run(&["-s", "--report=json", "/bin/true"]).stderr;
+    let output = run(&["--report=json", "/bin/true"]).stderr;
     let objects = output.split_inclusive(|byte| *byte == b'\n');
     let objects: Vec<Value> = objects.map(|line| serde_json::from_slice(line).unwrap()).collect();
     let [start, end] = &objects[..] else { panic!("{objects:?}") };
