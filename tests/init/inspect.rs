@@ -1,6 +1,6 @@
 //! `--inspect`: what a running program was given, and what it would be given now.
 
-use crate::support::{Init, Place, Tree, other_users, user_namespaces};
+use crate::support::{Init, Place, Tree, executable, other_users, user_namespaces};
 use serde_json::{Value, json};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
@@ -106,7 +106,7 @@ fn what_cannot_be_read_is_said() {
     // A copy that others can execute, wherever the file under test is.
     let directory = tempfile::tempdir_in("/tmp").unwrap();
     let copy = directory.path().join("loadline");
-    std::fs::copy(Init::under_test().path, &copy).unwrap();
+    executable(&copy, &std::fs::read(Init::under_test().path).unwrap());
     std::fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
         .unwrap();
     let output =

@@ -1,8 +1,8 @@
 //! `--on-resize`: limits that change while the program runs are reported, and a signal is sent.
 
 use crate::support::{
-    Ended, Init, Launch, Place, Running, Tree, children, not_run, other_users, probe_path, send,
-    send_value, user_namespaces,
+    Ended, Init, Launch, Place, Running, Tree, children, executable, not_run, other_users,
+    probe_path, send, send_value, user_namespaces,
 };
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
@@ -319,7 +319,7 @@ fn program_with_file_capabilities_is_known_by_its_file() {
     let directory = tempdir().unwrap();
     let program = go_probe(directory.path(), "go1.25.3");
     let init = directory.path().join("loadline");
-    fs::copy(Init::under_test().path, &init).unwrap();
+    executable(&init, &fs::read(Init::under_test().path).unwrap());
     // CAP_NET_BIND_SERVICE, permitted and effective (struct vfs_cap_data of linux/capability.h).
     let capabilities = [0x0200_0001u32, 1 << 10, 0, 0, 0].map(u32::to_le_bytes).concat();
     let path = CString::new(program.to_str().unwrap()).unwrap();
