@@ -109,8 +109,7 @@ def awake():
                     prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
                     signal.alarm(AWAKE_SECONDS)
                     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-                    # A kernel with lazy preemption sends no interrupt for a wake-up on this CPU: without a system
-                    # call, the other process would wait for the next tick.
+                    # On some kernels a wake-up on this CPU does not preempt before the next tick.
                     while True:
                         os.sched_yield()
                 finally:
