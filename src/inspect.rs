@@ -45,10 +45,6 @@ pub struct RunningProgram {
     given: Option<&'static [&'static CStr]>,
     /// What it sees, if it is in other cgroups than we are: in another container.
     elsewhere: Option<SysRoot<'static>>,
-    /// The file that it executes, in that case: we cannot look up the name that it was started by.
-    pub file: Option<&'static CStr>,
-    /// Its root directory, in that case.
-    pub root: Option<&'static CStr>,
     /// What cannot be read.
     pub warnings: &'static [Error<'static>],
 }
@@ -93,19 +89,21 @@ impl RunningProgram {
         let is_beside_us = read(pid, "cgroup").ok() == read(sys::process_id(), "cgroup").ok();
         let elsewhere = (!is_beside_us)
             .then(|| SysRoot::of_process(process_dir(pid), process_file(pid, "root")));
-        let [file, root] = ["exe", "root"].map(|name| elsewhere.map(|_| process_file(pid, name)));
-        Ok(Self {
-            pid,
-            go_version,
-            init,
-            arguments,
-            environment,
-            given,
-            elsewhere,
-            file,
-            root,
-            warnings: warnings.leak(),
-        })
+        let warnings = warnings.leak();
+        Ok(Self { pid, go_version, init, arguments, environment, given, elsewhere, warnings })
+    }
+
+    /// The file that it executes, if it is in another container: we cannot look up the name that it was
+    /// started by.
+    #[must_use]
+    pub fn file_elsewhere(&self) -> Option<&'static CStr> {
+        self.elsewhere.map(|_| process_file(self.pid, "exe"))
+    }
+
+    /// Its root directory, if it is in another container.
+    #[must_use]
+    pub fn root_elsewhere(&self) -> Option<&'static CStr> {
+        self.elsewhere.map(|_| process_file(self.pid, "root"))
     }
 
     /// Where its limits are found. `directory` is the one of `--root`, if its loadline has that. In another

@@ -159,11 +159,11 @@ pub fn start(
     let name = program.first().copied();
     let search_path = env::lookup(environment, "PATH");
     let candidates = name.map(|name| path::candidates(name, search_path)).unwrap_or_default();
-    let file = inspected.and_then(|running| running.file).or(executable(&candidates));
+    let file = inspected.and_then(RunningProgram::file_elsewhere).or(executable(&candidates));
     // Behind another init, the program decides.
     let wrapped = wrapped::program(program).first().copied().filter(|it| Some(*it) != name);
     let wrapped_candidates = wrapped.map(|name| path::candidates(name, search_path));
-    let elsewhere = inspected.and_then(|running| running.root);
+    let elsewhere = inspected.and_then(RunningProgram::root_elsewhere);
     let opened = match (wrapped_candidates.as_deref(), elsewhere) {
         (Some(candidates), Some(root)) => {
             candidates.iter().find_map(|file| sys::open_in_root(root, file).ok())

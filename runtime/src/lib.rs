@@ -56,7 +56,7 @@ pub fn run(arguments: &[&'static CStr]) -> u8 {
         Request::Call(call) => {
             let (settings, problems) = Settings::read(Path::new(settings::FILE));
             let log = call.create.as_ref().map(log::Log::new);
-            if let Some((create, log)) = call.create.as_ref().zip(log.as_ref()) {
+            if let (Some(create), Some(log)) = (&call.create, &log) {
                 // What it says is in the log, and standard error is the runtime's.
                 std::panic::set_hook(Box::new(|_| {}));
                 for problem in &problems {

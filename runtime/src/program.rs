@@ -7,9 +7,10 @@
 use crate::bundle::Mount;
 use core::ffi::CStr;
 use loadline::path::candidates;
-use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+use loadline::sys;
+use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use std::ffi::CString;
 use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -78,18 +79,10 @@ pub fn find(
     None
 }
 
-/// How often a look-up is tried.
-const ATTEMPTS: u32 = 32;
-
 /// A file or a directory in the root filesystem, without opening it.
 fn resolve(root: BorrowedFd<'_>, path: &[u8]) -> Option<OwnedFd> {
-    let resolve = ResolveFlag::RESOLVE_IN_ROOT
-        | ResolveFlag::RESOLVE_NO_MAGICLINKS
-        | ResolveFlag::RESOLVE_NO_XDEV;
-    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(resolve);
-    // A rename or a mount anywhere interrupts the way through a `..` (openat2(2)).
-    let mut results = (0..ATTEMPTS).map(|_| openat2(root, path, how));
-    results.find(|result| !matches!(result, Err(Errno::EAGAIN)))?.ok()
+    let resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS | libc::RESOLVE_NO_XDEV;
+    sys::find_below(root, &CString::new(path).ok()?, resolve).ok()
 }
 
 /// A regular file that may be executed, without opening it.

@@ -55,35 +55,35 @@ pub fn keep_open(file: OwnedFd) -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(number) }
 }
 
-/// How often a look-up is tried.
-const OPENAT2_ATTEMPTS: u32 = 32;
-
 /// Finds a file below a root directory that others control, without opening it: no link leads out of it.
 ///
 /// # Errors
-/// What openat2(2) returns. Linux before 5.6 does not have it (ENOSYS).
+/// As [`find_below`], and what open(2) returns for the root directory.
 pub fn find_in_root(root: &CStr, path: &CStr) -> Result<OwnedFd, Errno> {
     let root = open_with(root, libc::O_PATH | libc::O_DIRECTORY)?;
+    find_below(root.as_fd(), path, libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS)
+}
+
+/// Finds a file below a directory, without opening it. `resolve` restricts the way to it.
+///
+/// # Errors
+/// What openat2(2) returns. Linux before 5.6 does not have it (ENOSYS).
+pub fn find_below(root: BorrowedFd<'_>, path: &CStr, resolve: u64) -> Result<OwnedFd, Errno> {
+    /// A rename or a mount anywhere interrupts the way through a `..` (openat2(2), EAGAIN).
+    const ATTEMPTS: u32 = 32;
+    const INTERRUPTED: Result<c_int, Errno> = Err(Errno(libc::EAGAIN));
     // SAFETY: zero is a value of this plain C structure.
     let mut how: libc::open_how = unsafe { zeroed() };
     how.flags = (libc::O_PATH | libc::O_CLOEXEC).unsigned_abs().into();
-    how.resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
-    let open = || {
+    how.resolve = resolve;
+    let open = |_| {
         let (root, size) = (c_long::from(root.as_raw_fd()), size_of_val(&how));
         // SAFETY: the path is NUL-terminated, and the structure has the size that is given.
         let file =
             unsafe { libc::syscall(libc::SYS_openat2, root, path.as_ptr(), &raw const how, size) };
         check(file as c_int)
     };
-    // A rename or a mount anywhere interrupts the way through a `..` (openat2(2), EAGAIN).
-    let mut file = open();
-    for _ in 1..OPENAT2_ATTEMPTS {
-        if file != Err(Errno(libc::EAGAIN)) {
-            break;
-        }
-        file = open();
-    }
-    let file = file?;
+    let file = (0..ATTEMPTS).map(open).find(|file| *file != INTERRUPTED).unwrap_or(INTERRUPTED)?;
     // SAFETY: the descriptor is new, so nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(file) })
 }
@@ -403,6 +403,7 @@ fn parse_fd(name: &[u8]) -> Option<c_int> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::sync::atomic::{AtomicBool, Ordering};
     use proptest::prelude::*;
     use std::ffi::CString;
     use std::fs;
@@ -474,6 +475,28 @@ mod tests {
         assert!(find_in_root(&root, c"/in/").is_ok() && find_in_root(&root, c"/none/").is_err());
         // A link of proc(5) leads to a file, not to a name.
         assert_eq!(find_in_root(c"/", c"/proc/self/exe").unwrap_err(), Errno(libc::ELOOP));
+    }
+
+    #[test]
+    fn renames_elsewhere_do_not_hide_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("in")).unwrap();
+        let root = CString::new(directory.path().as_os_str().as_bytes()).unwrap();
+        let other = tempfile::tempdir().unwrap();
+        let names = ["a", "b"].map(|name| other.path().join(name));
+        fs::create_dir(&names[0]).unwrap();
+        let is_done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_done.load(Ordering::Relaxed) {
+                    fs::rename(&names[0], &names[1]).unwrap();
+                    fs::rename(&names[1], &names[0]).unwrap();
+                }
+            });
+            let failure = (0..20_000).find_map(|_| find_in_root(&root, c"/in/../in/../in").err());
+            is_done.store(true, Ordering::Relaxed);
+            assert_eq!(failure, None);
+        });
     }
 
     #[test]

@@ -25,8 +25,8 @@ use core::ffi::{CStr, c_char};
 pub use allocator::{Arena, keep_string};
 pub use errno::{Errno, FailedCall};
 pub use file::{
-    append_at, close_inherited_fds, copy_program, exists, find_in_root, is_executable, keep_open,
-    open, open_in_root, overwrite_if_len, read_file, read_parts, read_prefix,
+    append_at, close_inherited_fds, copy_program, exists, find_below, find_in_root, is_executable,
+    keep_open, open, open_in_root, overwrite_if_len, read_file, read_parts, read_prefix,
 };
 pub use poll::{PollEvents, Poller};
 pub use process::{ExecArgs, ExecEnv, exec, spawn};
