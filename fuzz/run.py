@@ -19,7 +19,8 @@ FUZZ = TOP / "fuzz"
 TOOL = TOP / "target/lab/fuzz"
 VERSION = "0.13.2"
 # cargo-fuzz asks for flags that are unstable. No sanitizer: the code under test has no `unsafe`.
-ENVIRONMENT = {**os.environ, "RUSTC_BOOTSTRAP": "1", "CARGO_PROFILE_DEV_DEBUG": "0", "PATH": f"{TOOL}/bin:{os.environ['PATH']}"}
+ENVIRONMENT = {**os.environ, "RUSTC_BOOTSTRAP": "1", "CARGO_PROFILE_DEV_DEBUG": "0",
+               "PATH": f"{TOOL}/bin:{os.environ['PATH']}"}
 BUILD = ["--fuzz-dir", str(FUZZ), "--sanitizer", "none"]
 TARGETS = sorted(path.stem for path in (FUZZ / "targets").glob("*.rs"))
 DONE = re.compile(r"^Done (\d+) runs in (\d+) second", re.MULTILINE)

@@ -228,7 +228,7 @@ impl fmt::Display for Error<'_> {
                 Quoted(value)
             ),
             Self::ForeignProc => f.write_str(
-                "cannot find the processes that are left: /proc is of another PID namespace",
+                "cannot find the processes that are left: /proc belongs to another PID namespace",
             ),
             // In the words of tini, which scripts look for.
             Self::NoReaping => f.write_str(

@@ -142,7 +142,7 @@ fn decide_for(
     variables.extend(c_strings(settings.variables.iter().map(CString::clone)));
 
     let args = c_strings(command.args.iter().cloned());
-    // Perhaps behind another init, as that of `docker run --init`.
+    // It may be behind another init, such as that of `docker run --init`.
     let is_command_of_loadline =
         |command: &&[&CStr]| command.first().is_some_and(|name| file_name(name) == "loadline");
     let loadline = wrapped::chain(&args).find(is_command_of_loadline);

@@ -71,8 +71,8 @@ fn read_cpu(reader: &mut FileReader<'_>, directories: &CgroupDirs) -> Vec<LimitF
 }
 
 /// Parses bytes. The kernel prints "unlimited" as the largest number of whole pages, of 4 to 64
-/// KiB, in a signed long; with 32 bits, as so many pages of 4 KiB (PAGE_COUNTER_MAX). Kernels before
-/// 3.19 counted in bytes, up to 2^63 - 1 or 2^64 - 1.
+/// KiB, in a signed long. On 32 bits, the long counts pages of 4 KiB (PAGE_COUNTER_MAX). Kernels
+/// before 3.19 counted in bytes, up to 2^63 - 1 or 2^64 - 1.
 fn parse_bytes(text: &[u8]) -> Option<LimitValue<Bytes>> {
     const UNLIMITED: u64 = i64::MAX as u64 - 0xffff;
     const UNLIMITED_32: u64 = i32::MAX as u64 * 4096;

@@ -27,7 +27,7 @@ pub(super) fn children() -> Result<Vec<i32>, Error<'static>> {
             if is_child(pid) {
                 children.push(pid);
             } else {
-                // What is listed is a child until we reap it. So this is its number elsewhere.
+                // A listed process is our child until we reap it, so its number is that of another namespace.
                 is_foreign |= !is_silent_child(pid);
             }
         }

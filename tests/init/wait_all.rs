@@ -424,7 +424,7 @@ fn pid_1_without_proc_reaches_the_successor() {
 fn pid_1_with_proc_of_another_namespace_reaches_the_successor() {
     pid_1_without_a_list_reaches_the_successor(
         "true",
-        "cannot find the processes that are left: /proc is of another PID namespace",
+        "cannot find the processes that are left: /proc belongs to another PID namespace",
     );
 }
 

@@ -520,7 +520,8 @@ if __name__ == "__main__":
                           "docker-compose": "docker-compose"}, [
         no_limits, memory_alone, cpus_alone, one_cpu_of_a_set, host_cgroup_namespace,
         private_cgroup_namespace, read_only, another_user, no_capabilities, host_pids,
-        init_of_the_daemon, inspected, inspected_behind_an_init, version_for_the_daemon, init_of_every_container, composed, every_signal,
+        init_of_the_daemon, inspected, inspected_behind_an_init, version_for_the_daemon, init_of_every_container,
+        composed, every_signal,
         drained, drained_among_the_processes_of_the_host, drained_of_what_was_executed,
         termination_message, terminal, image_of_loadline,
         resized, resized_for_go, resized_to_end, resized_and_ignored, memory_is_not_watched,

@@ -394,5 +394,5 @@ if __name__ == "__main__":
     suite.main("oci-runtime", {"dockerd": "docker.io", "docker": "docker-cli", "podman": "podman", "runc": "runc",
                                "strace": "strace"}, [
         unchanged_image, values_that_are_set, limit_of_the_pod, restarted, with_podman, with_an_init, passed_on,
-        never_in_the_way, not_executed, nobody_reads, without_root, opens_nothing_else, explained, installed_by_a_daemonset,
-        uninstalled], prepare)
+        never_in_the_way, not_executed, nobody_reads, without_root, opens_nothing_else, explained,
+        installed_by_a_daemonset, uninstalled], prepare)
