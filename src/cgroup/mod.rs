@@ -26,7 +26,8 @@ use limits::{
 use locate::CgroupDirs;
 use procfs::CgroupPath;
 use sysroot::{
-    DEFAULT_MOUNTINFO, Location, MEMINFO, PathBuffer, SELF_CGROUP, SELF_MOUNTINFO, SELF_STATUS,
+    DEFAULT_MOUNTINFO, Location, MEMINFO, ONLINE_CPUS, PathBuffer, SELF_CGROUP, SELF_MOUNTINFO,
+    SELF_STATUS,
 };
 
 pub use sysroot::SysRoot;
@@ -94,7 +95,8 @@ pub fn read_above(root: &SysRoot<'_>, path: &[u8]) -> Limits {
     let cgroups = procfs::with_paths(&own, path);
     let mut memory = search.limits_above(&MEMORY, &cgroups);
     let cpu = search.limits_above(&CPU, &cgroups);
-    let System { memory_total, cpus, .. } = system;
+    let cpus = search.cpus_above(&cgroups);
+    let memory_total = system.memory_total;
     if root.is_system()
         && let Some(total) = memory_total
     {
@@ -276,16 +278,40 @@ impl<'a> Search<'a> {
             return ControllerLimits::none();
         };
         let version = Some(cgroup.version);
-        let directories = locate::find(&cgroup, self.mountinfo()).filter(|it| !it.is_guess);
-        let Some(mut directories) = directories else {
+        let Some(directories) = self.dirs_above(&cgroup) else {
             return ControllerLimits { version, ..ControllerLimits::none() };
         };
-        while directories.leave_out_leaf() && !self.files.exists(directories.leaf(), b"") {}
         let mut files = (controller.files(cgroup.version).read)(&mut self.files, &directories);
         for file in &mut files {
             file.in_ancestor = true;
         }
         ControllerLimits { version, is_guess: false, files }
+    }
+
+    /// The number of CPUs of the cgroup above that in `cgroups`. Our own affinity may be another: the engine
+    /// may be bound to a few CPUs, and its containers to none (`CPUAffinity=` in systemd.exec(5)).
+    fn cpus_above(&mut self, cgroups: &[u8]) -> Option<u32> {
+        if let Some(cgroup) = procfs::cgroup_path(cgroups, b"cpuset")
+            && let Some(directories) = self.dirs_above(&cgroup)
+        {
+            let name = match cgroup.version {
+                CgroupVersion::V1 => &b"cpuset.effective_cpus"[..],
+                CgroupVersion::V2 => b"cpuset.cpus.effective",
+            };
+            for directory in directories.upwards() {
+                if let Ok(list) = self.files.read(directory, name) {
+                    return procfs::count_cpus(list);
+                }
+            }
+        }
+        procfs::count_cpus(self.files.read_path(ONLINE_CPUS, MAX_PROC_FILE).ok()?.trim_ascii())
+    }
+
+    /// The directories of the nearest cgroup above this one that exists, and of its ancestors.
+    fn dirs_above(&mut self, cgroup: &CgroupPath<'_>) -> Option<CgroupDirs> {
+        let mut directories = locate::find(cgroup, self.mountinfo()).filter(|it| !it.is_guess)?;
+        while directories.leave_out_leaf() && !self.files.exists(directories.leaf(), b"") {}
+        Some(directories)
     }
 
     /// The directories of the process's cgroup at this place.

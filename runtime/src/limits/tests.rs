@@ -139,10 +139,40 @@ fn the_nearest_ancestor_that_exists_counts() {
 
 #[test]
 fn only_cpus_that_there_are_count() {
-    let status = ("proc/self/status", "Cpus_allowed_list:\t0-1\n");
+    let online = ("sys/devices/system/cpu/online", "0-1\n");
     for (cpus, expected) in [("0-7", 2), ("1", 1)] {
         let linux = format!(r#"{{"resources":{{"cpu":{{"cpus":"{cpus}"}}}}}}"#);
-        assert_eq!(found(&[V2[0], V2[1], status], &linux, false).cpus, Some(expected));
+        assert_eq!(found(&[V2[0], V2[1], online], &linux, false).cpus, Some(expected));
+    }
+}
+
+/// The engine may be bound to fewer CPUs than the containers.
+#[test]
+fn cpus_are_those_of_the_cgroups_above() {
+    let linux = r#"{"cgroupsPath":"/a/b/c"}"#;
+    let ours = ("proc/self/status", "Cpus_allowed_list:\t0\n");
+    let online = ("sys/devices/system/cpu/online", "0-15\n");
+    let v1 = [
+        ("proc/self/cgroup", "1:cpuset:/engine\n0::/engine\n"),
+        ("proc/self/mountinfo", "1 0 0:1 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n"),
+    ];
+    for (cgroups, above, nearer) in [
+        (V2, "sys/fs/cgroup/cpuset.cpus.effective", "sys/fs/cgroup/a/cpuset.cpus.effective"),
+        (
+            v1,
+            "sys/fs/cgroup/cpuset/cpuset.effective_cpus",
+            "sys/fs/cgroup/cpuset/a/cpuset.effective_cpus",
+        ),
+    ] {
+        let mut files = cgroups.to_vec();
+        files.push(ours);
+        assert_eq!(found(&files, linux, false).cpus, None);
+        files.push(online);
+        assert_eq!(found(&files, linux, false).cpus, Some(16));
+        files.push((above, "0-7,9\n"));
+        assert_eq!(found(&files, linux, false).cpus, Some(9));
+        files.push((nearer, "2-5\n"));
+        assert_eq!(found(&files, linux, false).cpus, Some(4));
     }
 }
 
