@@ -284,6 +284,7 @@ fn flood_of_signals_does_not_let_the_memory_grow() {
 /// As long as the program takes none, the kernel tells the sender that there is no room (EAGAIN).
 #[test]
 fn burst_of_signals_is_refused_when_there_is_no_room_and_arrives_when_there_is() {
+    // More than fits into both queues and into what the init keeps, even if it does not run meanwhile.
     const BURST: i32 = 5000;
     Init::must_be_loadline();
     if !user_namespaces() {

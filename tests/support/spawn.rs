@@ -246,14 +246,14 @@ pub fn send_value(pid: pid_t, signal: c_int, value: i32) -> bool {
     result == 0
 }
 
-/// Raises the soft `RLIMIT_SIGPENDING` of a process to the hard limit.
+/// Raises the soft `RLIMIT_SIGPENDING` of a process as far as to 1,000.
 pub fn raise_queue(pid: pid_t) {
     let resource = libc::RLIMIT_SIGPENDING;
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: reads, then writes one structure.
     let result = unsafe {
         libc::prlimit(pid, resource, null(), &raw mut limit);
-        limit.rlim_cur = limit.rlim_max;
+        limit.rlim_cur = limit.rlim_max.min(1000);
         libc::prlimit(pid, resource, &raw const limit, std::ptr::null_mut())
     };
     assert_eq!(result, 0, "prlimit: {}", Error::last_os_error());
