@@ -248,6 +248,9 @@ def main():
     NOT_RUN.write_text("")
     os.environ.update(LOADLINE_NOT_RUN=str(NOT_RUN), CARGO_TERM_COLOR="never",
                       MAKEFLAGS="--no-print-directory")
+    # A download that fails once is tried again.
+    os.environ.setdefault("CARGO_NET_RETRY", "10")
+    os.environ.setdefault("PIP_RETRIES", "10")
     if os.environ.get("CI"):
         # Enough for backtraces, and faster to compile. Elsewhere it would make Cargo build all crates again.
         os.environ["CARGO_PROFILE_DEV_DEBUG"] = "line-tables-only"

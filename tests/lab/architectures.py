@@ -75,7 +75,10 @@ def holds(program, question):
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGSEGV])
 
     environment = {"FIRST": "", "SECOND": "", "PATH": os.environ["PATH"]}
-    asked = subprocess.run([program, question], env=environment, preexec_fn=prepare, timeout=10)
+    try:
+        asked = subprocess.run([program, question], env=environment, preexec_fn=prepare, timeout=60)
+    except subprocess.TimeoutExpired:
+        return False
     return asked.returncode == 0
 
 
