@@ -33,6 +33,9 @@ CANNOT = re.compile(r"^\w+: not run: (.+)$", re.MULTILINE)
 
 CARGO_TEST = re.compile(r"^test result: \S+ (\d+) passed; (\d+) failed; (\d+) ignored", re.MULTILINE)
 CHECKS = re.compile(r"^(ok|FAILED): ", re.MULTILINE)
+# What to repeat at the end: the cases that failed, or else the last lines of a command.
+FAILED_CASE = re.compile(r"^(?:FAILED: .+|test .+ \.\.\. FAILED)$", re.MULTILINE)
+LAST_LINES = 10
 
 
 def on(artifact):
@@ -109,6 +112,7 @@ class Result:
         self.name = name
         self.passed = self.failed = 0
         self.not_run = []
+        self.reasons = []
         self.seconds = 0.0
 
     @property
@@ -133,6 +137,8 @@ class Result:
             self.failed += 1
         elif not code and not tallies and not checks:
             self.passed += 1
+        if self.failed > failed_before:
+            self.reasons += FAILED_CASE.findall(output) or output.splitlines()[-LAST_LINES:]
 
 
 def run(command, variables, log, deadline):
@@ -207,7 +213,8 @@ def run_suite(name, commands, variables, deadline):
     result.passed -= len(lines)
     result.not_run += lines
     if not result.cases:
-        print(f"run.py: the suite {name} ran no case")
+        result.reasons.append(f"run.py: the suite {name} ran no case")
+        print(result.reasons[-1])
         result.failed = 1
     result.seconds = time.monotonic() - begin
     return result
@@ -268,13 +275,17 @@ def main():
         print("\nNot run on this machine:")
     for line in not_run:
         print(f"  {line}")
-    failed = sum(result.failed for result in results)
+    failed = [result for result in results if result.failed]
+    for result in failed:
+        print(f"\nFailed in {result.name}, see target/test-report/{result.name}.log:")
+        for line in result.reasons:
+            print(f"  {line}")
     in_ci = os.environ.get("CI") == "true"
     if in_ci and unexpected:
         print("\nCI may skip only what tests/known_skips.txt names. It does not name:")
         for line in unexpected:
             print(f"  {line}")
-    print(f"\n{sum(r.passed for r in results)} passed, {failed} failed"
+    print(f"\n{sum(r.passed for r in results)} passed, {sum(r.failed for r in failed)} failed"
           + (f", {len(not_run)} skipped" if not_run else ""))
     return 1 if failed or (in_ci and unexpected) else 0
 
