@@ -123,11 +123,11 @@ def regret_row(name, found):
 
 
 def lost_table(title, rows):
-    percents = sorted({*cells.PERCENTS, *cells.SMALL_PERCENTS})
+    found = [{percent: f"{mean:.0%} / {worst:.0%}" for percent, mean, worst in row} for _, _, row in rows]
+    percents = sorted({percent for row in found for percent in row})
     return labs.table([title, "cells", *map(cells.named, percents)], *(
-        [group, count, *(found.get(percent, "") for percent in percents)]
-        for group, count, row in rows
-        for found in [{percent: f"{mean:.0%} / {worst:.0%}" for percent, mean, worst in row}]))
+        [group, count, *(row.get(percent, "") for percent in percents)]
+        for (group, count, _), row in zip(rows, found)))
 
 
 def report(data):
