@@ -255,7 +255,7 @@ def main():
     NOT_RUN.write_text("")
     os.environ.update(LOADLINE_NOT_RUN=str(NOT_RUN), CARGO_TERM_COLOR="never",
                       MAKEFLAGS="--no-print-directory")
-    # A download that fails once is tried again.
+    # Tries a failed download more often than by default.
     os.environ.setdefault("CARGO_NET_RETRY", "10")
     os.environ.setdefault("PIP_RETRIES", "10")
     if os.environ.get("CI"):
