@@ -43,7 +43,7 @@ impl<'a> FileReader<'a> {
         self.path.set_file(directory, name)?.in_our_root()
     }
 
-    /// Reads a file of a cgroup, without the white space around its content.
+    /// Reads a file in a directory, such as that of a cgroup, without the white space around its content.
     pub fn read(&mut self, directory: &[u8], name: &[u8]) -> Result<&[u8], Errno> {
         let file = open(self.path.set_file(directory, name)?)?;
         sys::read_file(file.as_fd(), &mut self.content, MAX_CGROUP_FILE)?;

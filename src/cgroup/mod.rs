@@ -26,7 +26,7 @@ use limits::{
 use locate::CgroupDirs;
 use procfs::CgroupPath;
 use sysroot::{
-    DEFAULT_MOUNTINFO, Location, MEMINFO, ONLINE_CPUS, PathBuffer, SELF_CGROUP, SELF_MOUNTINFO,
+    CPU_DIRECTORY, DEFAULT_MOUNTINFO, Location, MEMINFO, PathBuffer, SELF_CGROUP, SELF_MOUNTINFO,
     SELF_STATUS,
 };
 
@@ -85,8 +85,9 @@ pub fn read(root: &SysRoot<'_>) -> Limits {
 }
 
 /// Finds the limits above a cgroup that is yet to be made: those of its ancestors, as far as they
-/// exist, and none of its own. `path` is one as a container's configuration has it (OCI runtime
-/// specification): if it begins with a slash, it begins at the root that we see.
+/// exist, and none of its own. The CPUs are those of the nearest one. `path` is one as a container's
+/// configuration has it (OCI runtime specification): if it begins with a slash, it begins at the root
+/// that we see.
 #[must_use]
 pub fn read_above(root: &SysRoot<'_>, path: &[u8]) -> Limits {
     let mut search = Search::new(*root);
@@ -288,8 +289,9 @@ impl<'a> Search<'a> {
         ControllerLimits { version, is_guess: false, files }
     }
 
-    /// The number of CPUs of the cgroup above that in `cgroups`. Our own affinity may be another: the engine
-    /// may be bound to a few CPUs, and its containers to none (`CPUAffinity=` in systemd.exec(5)).
+    /// The number of CPUs of the nearest cgroup above the one in `cgroups`, or of those that are online. Our
+    /// own affinity says nothing about the container: an engine that is bound to a few CPUs
+    /// (`CPUAffinity=` in systemd.exec(5)) starts containers that are not.
     fn cpus_above(&mut self, cgroups: &[u8]) -> Option<u32> {
         if let Some(cgroup) = procfs::cgroup_path(cgroups, b"cpuset")
             && let Some(directories) = self.dirs_above(&cgroup)
@@ -304,7 +306,7 @@ impl<'a> Search<'a> {
                 }
             }
         }
-        procfs::count_cpus(self.files.read_path(ONLINE_CPUS, MAX_PROC_FILE).ok()?.trim_ascii())
+        procfs::count_cpus(self.files.read(CPU_DIRECTORY, b"online").ok()?)
     }
 
     /// The directories of the nearest cgroup above this one that exists, and of its ancestors.

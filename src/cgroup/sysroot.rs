@@ -14,8 +14,8 @@ pub const SELF_MOUNTINFO: &[u8] = b"/proc/self/mountinfo";
 pub const SELF_STATUS: &[u8] = b"/proc/self/status";
 /// The machine's memory (`proc_meminfo(5)`).
 pub const MEMINFO: &[u8] = b"/proc/meminfo";
-/// The CPUs of the machine that are in use (Documentation/admin-guide/cputopology.rst).
-pub const ONLINE_CPUS: &[u8] = b"/sys/devices/system/cpu/online";
+/// The machine's CPUs (Documentation/admin-guide/cputopology.rst).
+pub const CPU_DIRECTORY: &[u8] = b"/sys/devices/system/cpu";
 
 /// The children of the calling thread, in the running system (`proc_tid_children(5)`).
 pub const THREAD_CHILDREN: &CStr = c"/proc/thread-self/children";

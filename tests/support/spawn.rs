@@ -246,7 +246,7 @@ pub fn send_value(pid: pid_t, signal: c_int, value: i32) -> bool {
     result == 0
 }
 
-/// Raises the soft `RLIMIT_SIGPENDING` of a process as far as to 1,000.
+/// Raises the soft `RLIMIT_SIGPENDING` of a process to 1,000, or to the hard limit if that is lower.
 pub fn raise_queue(pid: pid_t) {
     let resource = libc::RLIMIT_SIGPENDING;
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

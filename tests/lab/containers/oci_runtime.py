@@ -341,7 +341,7 @@ def explained():
     yield equal({name: value for name, value in decided.items() if value}, EXPECTED, f"{title}: the variables")
     bound = ["taskset", "--cpu-list", str(min(os.sched_getaffinity(0))), INSTALLED, "explain", "--json", directory]
     said = subprocess.run(bound, check=True, capture_output=True, text=True)
-    yield equal(json.loads(said.stdout), plan, f"{title}: the same by an engine that is bound to one CPU")
+    yield equal(json.loads(said.stdout), plan, f"{title}: the same if the engine is bound to one CPU")
     call = ["run", "--bundle", directory, f"{CGROUP}-explained"]
     ran = subprocess.Popen([LINK, *call], stdout=subprocess.PIPE, text=True)
     report = json.loads(ran.stdout.readline())
