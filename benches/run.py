@@ -99,8 +99,8 @@ def head(parts):
     return f"""# Benchmarks
 
 `make bench` measures all of this and writes this file. It runs as root on a machine with Rust, gcc,
-Python and apt, installs what else it needs, and takes {minutes:.0f} minutes. `benches/run.py --only PART` measures
-one part again, and `--report` only writes this file again from the data in target/bench.
+Python and apt, and installs what else it needs. The figures below took {minutes:.0f} minutes. `benches/run.py --only PART`
+measures one part again, and `--report` only writes this file again from the data in target/bench.
 
 The machine is a small virtual machine that also does other work. So the commands that are compared take
 turns within one run, and ratios mean more than times. Each part names the commit of loadline that was

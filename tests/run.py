@@ -34,7 +34,7 @@ CANNOT = re.compile(r"^\w+: not run: (.+)$", re.MULTILINE)
 CARGO_TEST = re.compile(r"^test result: \S+ (\d+) passed; (\d+) failed; (\d+) ignored", re.MULTILINE)
 CHECKS = re.compile(r"^(ok|FAILED): ", re.MULTILINE)
 # What to repeat at the end: the cases that failed, or else the last lines of a command.
-FAILED_CASE = re.compile(r"^(?:FAILED: .+|test .+ \.\.\. FAILED)$", re.MULTILINE)
+FAILED_CASE = re.compile(r"^(?:FAILED: .+|test .+ \.\.\. FAILED|run\.py: stopped after .+)$", re.MULTILINE)
 LAST_LINES = 10
 
 
@@ -145,6 +145,7 @@ def run(command, variables, log, deadline):
     """Runs a command and returns its exit code and output."""
     print(f"$ {command}", flush=True)
     limit = max(1, min(PATIENCE, deadline - time.monotonic()))
+    output = []
     child = subprocess.Popen(
         ["sh", "-c", f"exec {command}"], cwd=TOP, env={**os.environ, **variables}, text=True,
         errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -168,11 +169,11 @@ def run(command, variables, log, deadline):
         line = f"run.py: stopped after {limit:.0f} seconds: {command}\n"
         print(line, end="")
         log.write(line)
+        output.append(line)
         stop()
 
     signal.signal(signal.SIGALRM, hangs)
     signal.alarm(int(limit))
-    output = []
     try:
         for line in child.stdout:
             print(line, end="", flush=True)
@@ -255,7 +256,7 @@ def main():
     NOT_RUN.write_text("")
     os.environ.update(LOADLINE_NOT_RUN=str(NOT_RUN), CARGO_TERM_COLOR="never",
                       MAKEFLAGS="--no-print-directory")
-    # Tries a failed download more often than by default.
+    # Cargo and pip try a failed download again, more often than by default.
     os.environ.setdefault("CARGO_NET_RETRY", "10")
     os.environ.setdefault("PIP_RETRIES", "10")
     if os.environ.get("CI"):

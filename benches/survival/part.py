@@ -134,6 +134,7 @@ def report(data):
     outcomes = data["outcomes"]
     numbers = (f"{outcomes[raw.OK]:,} survived, {outcomes[raw.OOM]:,} were OOM-killed, {outcomes[raw.SLOW]:,} were too "
                f"slow and {outcomes[raw.FAILED]:,} failed")
+    references = data["runs"] - sum(outcomes.values())
     names = [BARE, *map(cells.named, sorted({*cells.PERCENTS, *cells.SMALL_PERCENTS}, reverse=True))]
     rows = []
     for known in data["cells"]:
@@ -212,9 +213,10 @@ Where the shares of a cell's settings differ by {DIFFERENCE:.0%} and more, the i
 {100 * mean_interval:.0f} percentage points wide on average. The shortest time is partly luck, so that the regrets in time
 are upper estimates.
 
-[{FILE}]({FILE}) has a line for each run: {data["runs"]:,} runs, of which {numbers}. Together they take
-{data["seconds"] / 3600:.1f} hours. The measurement can be stopped and goes on later; `--limit 64MiB` measures one size of
-container, and `--hours` says when to stop. To measure anew, remove the file.
+[{FILE}]({FILE}) has a line for each run: {data["runs"]:,} runs, which take {data["seconds"] / 3600:.1f} hours together. {references:,} of them have
+no limit, for comparison; of the others, {numbers}.
+The measurement stops after {HOURS} hours (`--hours`), or at any time, and goes on from there when it is started again.
+`--limit 64MiB` measures one size of container. To measure anew, remove the file.
 """
 
 

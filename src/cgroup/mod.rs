@@ -66,15 +66,16 @@ const MAX_PROC_FILE: usize = 1 << 20;
 #[must_use]
 pub fn read(root: &SysRoot<'_>) -> Limits {
     let mut search = Search::new(*root);
-    let system = if root.is_system() { System::running() } else { search.captured_system() };
-    search.pid = system.pid;
+    let memory_total = search.memory_total(root);
+    let Process { pid, cpus } =
+        if root.is_system() { Process::running() } else { search.captured_process() };
+    search.pid = pid;
     let cgroups = search.read_proc(SELF_CGROUP).to_vec();
     if procfs::names_no_cgroup(&cgroups) && !cgroups.trim_ascii().is_empty() {
         search.problems.push((SELF_CGROUP.to_vec(), invalid(&cgroups)));
     }
     let mut memory = search.controller_limits(&MEMORY, &cgroups);
     let cpu = search.controller_limits(&CPU, &cgroups);
-    let System { memory_total, cpus, .. } = system;
     if root.is_system()
         && let Some(total) = memory_total
     {
@@ -91,13 +92,12 @@ pub fn read(root: &SysRoot<'_>) -> Limits {
 #[must_use]
 pub fn read_above(root: &SysRoot<'_>, path: &[u8]) -> Limits {
     let mut search = Search::new(*root);
-    let system = if root.is_system() { System::running() } else { search.captured_system() };
+    let memory_total = search.memory_total(root);
     let own = search.read_proc(SELF_CGROUP).to_vec();
     let cgroups = procfs::with_paths(&own, path);
     let mut memory = search.limits_above(&MEMORY, &cgroups);
     let cpu = search.limits_above(&CPU, &cgroups);
     let cpus = search.cpus_above(&cgroups);
-    let memory_total = system.memory_total;
     if root.is_system()
         && let Some(total) = memory_total
     {
@@ -169,21 +169,16 @@ pub fn for_each_limit_file(root: &SysRoot<'_>, limits: &Limits, visit: &mut dyn 
     }
 }
 
-/// The system, as far as limits are compared with it, and this process. What is unknown is none.
-struct System {
-    memory_total: Option<Bytes>,
-    /// The number of CPUs that the process may run on.
-    cpus: Option<u32>,
+/// This process. What is unknown is none.
+struct Process {
     pid: Option<u64>,
+    /// The number of CPUs that it may run on.
+    cpus: Option<u32>,
 }
 
-impl System {
+impl Process {
     fn running() -> Self {
-        Self {
-            memory_total: sys::memory_total().map(Bytes),
-            cpus: sys::allowed_cpus(),
-            pid: Some(sys::process_id().unsigned_abs().into()),
-        }
+        Self { pid: Some(sys::process_id().unsigned_abs().into()), cpus: sys::allowed_cpus() }
     }
 }
 
@@ -231,13 +226,21 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The machine that the tree was captured on.
-    fn captured_system(&mut self) -> System {
-        let memory_total = procfs::memory_total(self.read_proc(MEMINFO));
+    /// The memory of the machine, or of the one that the tree was captured on.
+    fn memory_total(&mut self, root: &SysRoot<'_>) -> Option<Bytes> {
+        if root.is_system() {
+            sys::memory_total().map(Bytes)
+        } else {
+            procfs::memory_total(self.read_proc(MEMINFO))
+        }
+    }
+
+    /// The process that the tree was captured from.
+    fn captured_process(&mut self) -> Process {
         let status = self.read_proc(SELF_STATUS);
-        let cpus = procfs::field(status, b"Cpus_allowed_list:").and_then(procfs::count_cpus);
         let pid = procfs::field(status, b"Pid:").and_then(parse_integer);
-        System { memory_total, cpus, pid }
+        let cpus = procfs::field(status, b"Cpus_allowed_list:").and_then(procfs::count_cpus);
+        Process { pid, cpus }
     }
 
     /// Finds the limits of a controller. `cgroups` is the content of `/proc/self/cgroup`.
@@ -289,9 +292,10 @@ impl<'a> Search<'a> {
         ControllerLimits { version, is_guess: false, files }
     }
 
-    /// The number of CPUs of the nearest cgroup above the one in `cgroups`, or of those that are online. Our
-    /// own affinity says nothing about the container: an engine that is bound to a few CPUs
-    /// (`CPUAffinity=` in systemd.exec(5)) starts containers that are not.
+    /// The number of CPUs of the nearest cgroup above the one in `cgroups`; if none has a list, the number
+    /// of online CPUs. Our own affinity says little about the container: if the engine is bound to a few
+    /// CPUs (`CPUAffinity=` in systemd.exec(5)), runtimes undo that for the container. A runc older than
+    /// 2025 does not on Linux 6.2 and later (opencontainers/runc#4858).
     fn cpus_above(&mut self, cgroups: &[u8]) -> Option<u32> {
         if let Some(cgroup) = procfs::cgroup_path(cgroups, b"cpuset")
             && let Some(directories) = self.dirs_above(&cgroup)
@@ -301,8 +305,10 @@ impl<'a> Search<'a> {
                 CgroupVersion::V2 => b"cpuset.cpus.effective",
             };
             for directory in directories.upwards() {
-                if let Ok(list) = self.files.read(directory, name) {
-                    return procfs::count_cpus(list);
+                // A new cpuset has an empty list (v1) until the runtime copies that of its parent.
+                let list = self.files.read(directory, name).ok();
+                if let Some(count) = list.and_then(procfs::count_cpus) {
+                    return Some(count);
                 }
             }
         }

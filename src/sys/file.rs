@@ -64,26 +64,31 @@ pub fn find_in_root(root: &CStr, path: &CStr) -> Result<OwnedFd, Errno> {
     find_below(root.as_fd(), path, libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS)
 }
 
-/// Finds a file below a directory, without opening it. `resolve` restricts the way to it.
+/// Finds a file below a directory, without opening it. `resolve` has the `RESOLVE_` flags of openat2(2).
 ///
 /// # Errors
 /// What openat2(2) returns. Linux before 5.6 does not have it (ENOSYS).
 pub fn find_below(root: BorrowedFd<'_>, path: &CStr, resolve: u64) -> Result<OwnedFd, Errno> {
-    /// A rename or a mount anywhere interrupts the way through a `..` (openat2(2), EAGAIN).
     const ATTEMPTS: u32 = 32;
-    const INTERRUPTED: Result<c_int, Errno> = Err(Errno(libc::EAGAIN));
+    (0..ATTEMPTS)
+        .map(|_| openat2(root, path, resolve))
+        .find(|file| !file.as_ref().is_err_and(|error| *error == INTERRUPTED))
+        .unwrap_or(Err(INTERRUPTED))
+}
+
+/// A rename or a mount anywhere interrupts the way through a `..` (openat2(2)).
+const INTERRUPTED: Errno = Errno(libc::EAGAIN);
+
+fn openat2(root: BorrowedFd<'_>, path: &CStr, resolve: u64) -> Result<OwnedFd, Errno> {
     // SAFETY: zero is a value of this plain C structure.
     let mut how: libc::open_how = unsafe { zeroed() };
     how.flags = (libc::O_PATH | libc::O_CLOEXEC).unsigned_abs().into();
     how.resolve = resolve;
-    let open = |_| {
-        let (root, size) = (c_long::from(root.as_raw_fd()), size_of_val(&how));
-        // SAFETY: the path is NUL-terminated, and the structure has the size that is given.
-        let file =
-            unsafe { libc::syscall(libc::SYS_openat2, root, path.as_ptr(), &raw const how, size) };
-        check(file as c_int)
-    };
-    let file = (0..ATTEMPTS).map(open).find(|file| *file != INTERRUPTED).unwrap_or(INTERRUPTED)?;
+    let (root, size) = (c_long::from(root.as_raw_fd()), size_of_val(&how));
+    // SAFETY: the path is NUL-terminated, and the structure has the size that is given.
+    let file =
+        unsafe { libc::syscall(libc::SYS_openat2, root, path.as_ptr(), &raw const how, size) };
+    let file = check(file as c_int)?;
     // SAFETY: the descriptor is new, so nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(file) })
 }
@@ -479,6 +484,7 @@ mod tests {
 
     #[test]
     fn renames_elsewhere_do_not_hide_a_file() {
+        const ENOUGH: u32 = 100;
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("in")).unwrap();
         let root = CString::new(directory.path().as_os_str().as_bytes()).unwrap();
@@ -493,9 +499,20 @@ mod tests {
                     fs::rename(&names[1], &names[0]).unwrap();
                 }
             });
-            let failure = (0..20_000).find_map(|_| find_in_root(&root, c"/in/../in/../in").err());
+            let path = c"/in/../in/../in";
+            let opened = open_with(&root, libc::O_PATH | libc::O_DIRECTORY).unwrap();
+            let (mut failure, mut interrupted) = (None, 0);
+            // Each look-up is interrupted once in some hundred times, if the other thread runs at all.
+            for _ in 0..10_000_000 {
+                let once = openat2(opened.as_fd(), path, libc::RESOLVE_IN_ROOT);
+                interrupted += u32::from(once.is_err_and(|error| error == INTERRUPTED));
+                failure = find_in_root(&root, path).err();
+                if failure.is_some() || interrupted == ENOUGH {
+                    break;
+                }
+            }
             is_done.store(true, Ordering::Relaxed);
-            assert_eq!(failure, None);
+            assert_eq!((failure, interrupted), (None, ENOUGH));
         });
     }
 

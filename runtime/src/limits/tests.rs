@@ -171,6 +171,9 @@ fn cpus_are_those_of_the_cgroups_above() {
         assert_eq!(found(&files, linux, false).cpus, Some(16));
         files.push((above, "0-7,9\n"));
         assert_eq!(found(&files, linux, false).cpus, Some(9));
+        // A new cpuset (v1) has none until the runtime gives it those of its parent.
+        files.push((nearer, "\n"));
+        assert_eq!(found(&files, linux, false).cpus, Some(9));
         files.push((nearer, "2-5\n"));
         assert_eq!(found(&files, linux, false).cpus, Some(4));
     }
