@@ -1,6 +1,5 @@
 //! Starting a process, and replacing this one by another program.
 
-use super::memory::{map, page_size, unmap};
 use super::{Errno, FailedCall, check, file};
 use core::ffi::{CStr, c_char, c_int, c_long, c_void};
 use core::fmt::Write;
@@ -8,43 +7,6 @@ use core::marker::PhantomData;
 use core::mem::swap;
 use core::ptr::null;
 use std::os::fd::AsFd;
-
-/// What the child needs between clone and exec. The deepest call formats one message.
-const CHILD_STACK: usize = 32 * 1024;
-
-/// A stack for the child. Below it is a page that nothing may touch, so a child whose calls are too deep
-/// is killed, and does not overwrite memory that it shares with us.
-struct Stack {
-    mapping: *mut u8,
-    size: usize,
-}
-
-impl Stack {
-    fn new() -> Result<Self, FailedCall> {
-        let guard = page_size();
-        let size = CHILD_STACK.saturating_add(guard);
-        let mapping = map(size);
-        if mapping.is_null() {
-            return Err(FailedCall { name: "mmap", cause: Errno::last() });
-        }
-        // SAFETY: the first page of the mapping that was just made, which is used for nothing. Should this
-        // fail, the stack is there all the same.
-        unsafe { libc::mprotect(mapping.cast(), guard, libc::PROT_NONE) };
-        Ok(Self { mapping, size })
-    }
-
-    /// The address that the stack grows down from. It is aligned as every ABI wants it.
-    const fn top(&self) -> *mut c_void {
-        self.mapping.wrapping_add(self.size).cast()
-    }
-}
-
-impl Drop for Stack {
-    fn drop(&mut self) {
-        // SAFETY: `new` made the mapping, and the child does not use it any more.
-        unsafe { unmap(self.mapping, self.size) };
-    }
-}
 
 /// The child shares our memory and we sleep until it execs or exits, as with vfork(2): nothing is
 /// copied, and no signal can be forwarded before the program is there. Emulators such as qemu-user
@@ -76,11 +38,9 @@ pub fn spawn<T>(context: &mut T, child: fn(&mut T) -> c_int) -> Result<i32, Fail
         unsafe { libc::_exit(code) }
     }
     let mut call = Call { context, child };
-    let stack = Stack::new()?;
-    let call = (&raw mut call).cast();
-    // SAFETY: the stack grows down from its top on every architecture that we build for. Stack and
-    // call live longer than the child uses our memory (vfork), or the child has a copy (fork).
-    let pid = unsafe { __clone(enter::<T>, stack.top(), FLAGS, call) };
+    // SAFETY: `enter` gets the structure that it expects, which lives longer than the child uses our
+    // memory (vfork), or of which the child has a copy (fork).
+    let pid = unsafe { clone_on_our_stack(enter::<T>, (&raw mut call).cast()) };
     let cause = match pid {
         // glibc's leaves the error in errno, musl's returns it.
         -1 if cfg!(target_env = "gnu") => Errno::last(),
@@ -88,6 +48,28 @@ pub fn spawn<T>(context: &mut T, child: fn(&mut T) -> c_int) -> Result<i32, Fail
         _ => return Ok(pid),
     };
     Err(FailedCall { name: "clone", cause })
+}
+
+/// Calls clone(2). The child's stack is ours too, further down: none of our frames is there while we
+/// sleep, and most of its pages have been used before. Where the stack ends, the kernel keeps a gap, so a
+/// child whose calls are too deep is killed, and overwrites nothing that it shares with us.
+///
+/// # Safety
+/// `argument` must be what `child` expects, as long as the child uses our memory.
+#[inline(never)] // Keeps its caller's frame, which may be large, above the local variable.
+unsafe fn clone_on_our_stack(
+    child: extern "C" fn(*mut c_void) -> c_int,
+    argument: *mut c_void,
+) -> c_int {
+    /// More than this function and `__clone` keep on the stack, red zones included.
+    const OUR_FRAMES: usize = 1024;
+    /// What every ABI wants for its stack.
+    const ALIGNMENT: usize = 16;
+    let mut local = 0u8;
+    let stack = (&raw mut local).wrapping_sub(OUR_FRAMES).map_addr(|it| it & !(ALIGNMENT - 1));
+    // SAFETY: the stack grows down on every architecture that we build for, and nothing uses what is
+    // below our frames, because the parent sleeps, or the child has a copy. The rest is the caller's.
+    unsafe { __clone(child, stack.cast(), FLAGS, argument) }
 }
 
 unsafe extern "C" {
@@ -259,23 +241,43 @@ fn is_elf(path: &CStr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use core::ptr::write_volatile;
+    use crate::sys::{Disposition, set_disposition};
+    use core::hint::black_box;
     use nix::sys::signal::Signal;
     use nix::sys::wait::{WaitStatus, waitpid};
     use nix::unistd::Pid;
 
-    fn write_below_the_stack(_: &mut ()) -> c_int {
-        let mut local = 0u8;
-        let below = (&raw mut local).wrapping_sub(CHILD_STACK);
-        // SAFETY: the stack has that size, so this is in the page below it, which kills this process.
-        unsafe { write_volatile(below, 1) };
-        0
+    fn call_too_deep(_: &mut ()) -> c_int {
+        fn call_itself(depth: usize) -> usize {
+            let frame = black_box([depth; 64]);
+            if depth == usize::MAX { 0 } else { call_itself(depth + 1) + black_box(frame)[0] }
+        }
+        // The test's own handler would end this process in another way.
+        set_disposition(libc::SIGSEGV, Disposition::Default).unwrap();
+        call_itself(0) as c_int
     }
 
     #[test]
     fn a_child_whose_calls_are_too_deep_is_killed() {
-        let child = Pid::from_raw(spawn(&mut (), write_below_the_stack).unwrap());
+        let child = Pid::from_raw(spawn(&mut (), call_too_deep).unwrap());
         let status = waitpid(child, None).unwrap();
         assert_eq!(status, WaitStatus::Signaled(child, Signal::SIGSEGV, false));
+    }
+
+    /// A child that fills its stack.
+    fn fill(seen: &mut usize) -> c_int {
+        *seen = black_box([0xffu8; 256 << 10]).iter().filter(|byte| **byte == 0xff).count();
+        7
+    }
+
+    #[test]
+    fn the_stack_of_a_child_is_below_what_its_parent_uses() {
+        let ours = black_box([1u8; 4096]);
+        let mut seen = 0;
+        let child = Pid::from_raw(spawn(&mut seen, fill).unwrap());
+        assert_eq!(waitpid(child, None).unwrap(), WaitStatus::Exited(child, 7));
+        let expected = if cfg!(feature = "test-fork") { 0 } else { 256 << 10 };
+        assert_eq!(seen, expected, "the memory is shared");
+        assert!(black_box(ours).iter().all(|byte| *byte == 1));
     }
 }
