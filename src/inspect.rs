@@ -93,11 +93,12 @@ impl RunningProgram {
         Ok(Self { pid, go_version, init, arguments, environment, given, elsewhere, warnings })
     }
 
-    /// The file that it executes, if it is in another container: we cannot look up the name that it was
-    /// started by.
+    /// The file that it executes, if we cannot look up the name that it was started by: it is in another
+    /// container, or no loadline tells it.
     #[must_use]
-    pub fn file_elsewhere(&self) -> Option<&'static CStr> {
-        self.elsewhere.map(|_| process_file(self.pid, "exe"))
+    pub fn executed_file(&self) -> Option<&'static CStr> {
+        let is_named = self.init.is_some() && self.elsewhere.is_none();
+        (!is_named).then(|| process_file(self.pid, "exe"))
     }
 
     /// Its root directory, if it is in another container.

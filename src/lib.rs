@@ -159,7 +159,8 @@ pub fn start(
     let name = program.first().copied();
     let search_path = env::lookup(environment, "PATH");
     let candidates = name.map(|name| path::candidates(name, search_path)).unwrap_or_default();
-    let file = inspected.and_then(RunningProgram::file_elsewhere).or(executable(&candidates));
+    let executed = inspected.and_then(RunningProgram::executed_file);
+    let file = executed.or_else(|| executable(&candidates));
     // Behind another init, the program decides.
     let wrapped = wrapped::program(program).first().copied().filter(|it| Some(*it) != name);
     let wrapped_candidates = wrapped.map(|name| path::candidates(name, search_path));

@@ -173,7 +173,7 @@ def report(data):
         told.append([name, *(f"{shown.format(min(group))} to {shown.format(max(group))}" if group else ""
                              for group in groups), f"{right} of {count}"])
     return f"""
-If the live heap is near `GOMEMLIMIT`, Go collects garbage without a rest
+If the live heap is near `GOMEMLIMIT`, Go collects garbage without pause
 ([golang/go#58106](https://github.com/golang/go/issues/58106)). The program lives, but does a part of its work: here the
 collector takes up to {max(run["collector"] for run in alive(data)):.0%} of the CPU time. Can an init see that?
 Programs replace a live heap, whose size is in percent of `GOMEMLIMIT`, in {MEMORY_MIB} MiB with `GOMEMLIMIT` at 80% and {CPUS} CPU:

@@ -9,11 +9,12 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// What our own file is called. By another name that begins with [`PREFIX`] it stands for a runtime.
+/// What our own file is called, or is as long as the architecture follows, as in `loadline-runtime-linux-amd64`. By
+/// another name that begins with [`PREFIX`] it runs in place of a runtime.
 const OWN_NAME: &[u8] = b"loadline-runtime";
-/// `loadline-runc` stands for runc.
+/// `loadline-runc` runs in place of runc.
 const PREFIX: &[u8] = b"loadline-";
-/// The runtime if no name tells another.
+/// The runtime if no name says otherwise.
 const DEFAULT_RUNTIME: &str = "runc";
 
 /// The global options of runc, crun and youki that have a value. It may be the next argument.
@@ -39,9 +40,9 @@ Usage: loadline-runc [--runtime FILE] ARGS...
        loadline-runtime uninstall --docker|--containerd|--podman|--crio
                         [--write] [--root DIR]
 
-Stands for an OCI runtime: sets GOMEMLIMIT and GOMAXPROCS in the containers that
-it creates, and executes the runtime, which is runc or what follows \"loadline-\"
-in its own name. --runtime names another file.
+Runs in place of an OCI runtime: sets GOMEMLIMIT and GOMAXPROCS in containers
+that it creates, and executes the runtime, which is runc or what follows
+\"loadline-\" in its own name. --runtime names another file.
 
   explain BUNDLE   show what would be set in the container of a bundle
   install          print the lines that add it to an engine (--write adds them)
@@ -67,7 +68,7 @@ pub enum Request {
     },
     /// To add us to a configuration, or to remove us.
     Install {
-        /// Which of both.
+        /// Which of the two.
         command: install::Command,
         /// Its arguments.
         arguments: Vec<OsString>,
@@ -114,12 +115,11 @@ pub fn parse(arguments: &[&'static CStr]) -> Request {
         .split_first()
         .map_or((b"" as &[u8], &[][..]), |(own, rest)| (own.to_bytes(), rest));
     let name = own.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    if name == OWN_NAME
-        && let Some(request) = own_command(arguments)
-    {
+    let is_own = name.strip_prefix(OWN_NAME).is_some_and(|rest| matches!(rest, [] | [b'-', ..]));
+    if is_own && let Some(request) = own_command(arguments) {
         return request;
     }
-    let named = name.strip_prefix(PREFIX).filter(|_| name != OWN_NAME);
+    let named = name.strip_prefix(PREFIX).filter(|_| !is_own);
     let named = named.and_then(|name| core::str::from_utf8(name).ok());
     Request::Call(call(named.unwrap_or(DEFAULT_RUNTIME), arguments))
 }

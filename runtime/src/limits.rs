@@ -13,7 +13,8 @@ const DEFAULT_PERIOD: u64 = 100_000;
 #[must_use]
 pub fn read(root: &SysRoot<'_>, config: &Config<'_>, systemd: bool, id: &[u8]) -> Limits {
     let linux = config.linux.as_ref();
-    let path = cgroup_path(linux, systemd, id);
+    let user_manager = if systemd { cgroup::user_manager(root) } else { None };
+    let path = cgroup_path(linux, systemd, user_manager.as_deref(), id);
     let mut limits = cgroup::read_above(root, &path);
     if let Some(resources) = linux.and_then(|linux| linux.resources.as_ref()) {
         let is_v2 = |version| version == Some(CgroupVersion::V2);
@@ -28,8 +29,14 @@ pub fn read(root: &SysRoot<'_>, config: &Config<'_>, systemd: bool, id: &[u8]) -
     limits
 }
 
-/// The path of the container's cgroup, as runc finds it. It is relative if it is below runc's own.
-fn cgroup_path(linux: Option<&Linux<'_>>, systemd: bool, id: &[u8]) -> Vec<u8> {
+/// The path of the container's cgroup, as runc finds it. It is relative if it is below runc's own. Without
+/// root, `user_manager` is the cgroup of the systemd that makes it.
+fn cgroup_path(
+    linux: Option<&Linux<'_>>,
+    systemd: bool,
+    user_manager: Option<&[u8]>,
+    id: &[u8],
+) -> Vec<u8> {
     let given = linux.and_then(|linux| linux.cgroups_path.as_deref()).unwrap_or_default();
     if !systemd {
         return if given.is_empty() { id.to_vec() } else { given.as_bytes().to_vec() };
@@ -39,13 +46,14 @@ fn cgroup_path(linux: Option<&Linux<'_>>, systemd: bool, id: &[u8]) -> Vec<u8> {
         (Some(slice), Some(prefix), Some(name)) => (slice, prefix, name.as_bytes()),
         _ => ("", "runc", id),
     };
-    let slice = if slice.is_empty() { "system.slice" } else { slice };
+    let default = if user_manager.is_some() { "user.slice" } else { "system.slice" };
+    let slice = if slice.is_empty() { default } else { slice };
     let scope = match prefix {
         "" => name.to_vec(),
         prefix => [prefix.as_bytes(), b"-", name].concat(),
     };
     let unit = if scope.ends_with(b".slice") { scope } else { [&scope[..], b".scope"].concat() };
-    [expanded_slice(slice).as_bytes(), b"/", &unit].concat()
+    [user_manager.unwrap_or_default(), expanded_slice(slice).as_bytes(), b"/", &unit].concat()
 }
 
 /// The path of a slice: `a-b.slice` is in `a.slice` (systemd.slice(5)).
@@ -68,7 +76,9 @@ fn memory_limits(resources: &Resources, is_v2: bool) -> Vec<LimitFile<Bytes>> {
         limit.map_or(LimitValue::Unlimited, |limit| LimitValue::Limit(Bytes(limit))),
     )];
     for name in ["memory.max", "memory.high"] {
-        if let Some(value) = unified(resources, is_v2, name).and_then(cgroup::parse_memory_limit) {
+        if let Some(text) = unified(resources, is_v2, name) {
+            let value = written_memory_limit(text);
+            let value = value.unwrap_or_else(|| LimitValue::Problem(cgroup::invalid(text)));
             files.push(file(&format!("linux.resources.unified.{name}"), value));
         }
     }
@@ -80,7 +90,9 @@ fn memory_limits(resources: &Resources, is_v2: bool) -> Vec<LimitFile<Bytes>> {
 }
 
 fn cpu_quota(resources: &Resources, is_v2: bool) -> Vec<LimitFile<CpuQuota>> {
-    if let Some(value) = unified(resources, is_v2, "cpu.max").and_then(cgroup::parse_cpu_max) {
+    if let Some(text) = unified(resources, is_v2, "cpu.max") {
+        let value = cgroup::parse_cpu_max(text);
+        let value = value.unwrap_or_else(|| LimitValue::Problem(cgroup::invalid(text)));
         return vec![file("linux.resources.unified.cpu.max", value)];
     }
     let quota = resources.cpu.as_ref().and_then(|Cpu { quota, period, .. }| {
@@ -88,6 +100,21 @@ fn cpu_quota(resources: &Resources, is_v2: bool) -> Vec<LimitFile<CpuQuota>> {
         CpuQuota::new(u64::try_from((*quota)?).ok()?, period)
     });
     vec![file("linux.resources.cpu.quota", quota.map_or(LimitValue::Unlimited, LimitValue::Limit))]
+}
+
+/// A limit as the kernel takes it when it is written: it may end with a letter for a power of 1024 (memparse()).
+fn written_memory_limit(text: &[u8]) -> Option<LimitValue<Bytes>> {
+    let power = |letter: &u8| b"kmgtpe".iter().position(|it| *it == letter.to_ascii_lowercase());
+    let (Some(power), Some((_, number))) = (text.last().and_then(power), text.split_last()) else {
+        return cgroup::parse_memory_limit(text);
+    };
+    match cgroup::parse_memory_limit(number)? {
+        LimitValue::Limit(Bytes(number)) => {
+            let unit = 1024u64.checked_pow(u32::try_from(power).ok()?.saturating_add(1))?;
+            number.checked_mul(unit).map(|bytes| LimitValue::Limit(Bytes(bytes)))
+        }
+        _ => None,
+    }
 }
 
 /// A file of cgroup v2 that is set by its name.

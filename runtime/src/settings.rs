@@ -81,9 +81,9 @@ impl Settings {
     fn set(&mut self, key: &str, item: &Item) -> Result<(), String> {
         let text = || match item.as_value() {
             Some(Value::String(text)) => Ok(text.value().clone()),
-            Some(number @ (Value::Integer(_) | Value::Float(_))) => {
-                Ok(number.to_string().trim().to_owned())
-            }
+            // Not as it is written there, which may have a comment behind it.
+            Some(Value::Integer(number)) => Ok(number.value().to_string()),
+            Some(Value::Float(number)) => Ok(number.value().to_string()),
             _ => Err("expected a string or a number".to_owned()),
         };
         match key {
@@ -133,7 +133,7 @@ mod tests {
     fn every_setting_is_read() {
         let (settings, problems) = parsed(
             "runtime = \"/usr/bin/crun\"\ninit = true\ninit-path = \"/opt/loadline\"\n\
-             annotation-prefix = \"example.com/\"\nmemory-ratio = 0.7\nmemory-min = \"32Mi\"\ncpu-min = 2\n",
+             annotation-prefix = \"example.com/\"\nmemory-ratio = 0.7 # for bursts\nmemory-min = \"32Mi\"\ncpu-min = 0x2\n",
         );
         assert_eq!(problems, [""; 0]);
         let variables =

@@ -17,7 +17,7 @@ mod v2;
 use crate::sys::{self, Errno};
 use crate::units::{Bytes, CpuQuota, parse_integer};
 use core::ffi::CStr;
-use files::{FileReader, LimitFiles, invalid};
+use files::{FileReader, LimitFiles};
 use go_runtime::{MountRule, MountSearch};
 use limits::{
     CgroupVersion, ControllerLimits, FileProblem, Limit, LimitFile, LimitValue, Limits,
@@ -27,9 +27,10 @@ use locate::CgroupDirs;
 use procfs::CgroupPath;
 use sysroot::{
     CPU_DIRECTORY, DEFAULT_MOUNTINFO, Location, MEMINFO, PathBuffer, SELF_CGROUP, SELF_MOUNTINFO,
-    SELF_STATUS,
+    SELF_STATUS, SELF_UID_MAP,
 };
 
+pub use files::invalid;
 pub use sysroot::SysRoot;
 pub use v2::{parse_cpu_max, parse_memory_limit};
 
@@ -105,6 +106,26 @@ pub fn read_above(root: &SysRoot<'_>, path: &[u8]) -> Limits {
     }
     let problems = search.problems;
     Limits { memory, cpu, memory_total, cpus, problems, cgroups, runtime_quota: None }
+}
+
+/// Finds the cgroup of the user's own systemd (`user@UID.service`) if we run below it and are not root on
+/// the host. Then that makes the cgroups of our containers, below its own.
+#[must_use]
+pub fn user_manager(root: &SysRoot<'_>) -> Option<Vec<u8>> {
+    let mut search = Search::new(*root);
+    let effective = procfs::field(search.read_proc(SELF_STATUS), b"Uid:")
+        .and_then(|ids| ids.split(u8::is_ascii_whitespace).nth(1).and_then(parse_integer));
+    let map = search.read_proc(SELF_UID_MAP).split(u8::is_ascii_whitespace);
+    let ranges: Vec<_> = map.filter(|it| !it.is_empty()).map(parse_integer).collect();
+    if effective == Some(0) && ranges == [Some(0), Some(0), Some(u32::MAX.into())] {
+        return None;
+    }
+    let cgroups = search.read_proc(SELF_CGROUP);
+    let path = procfs::cgroup_path(cgroups, MEMORY.name)?.path;
+    let is_manager = |name: &[u8]| name.starts_with(b"user@") && name.ends_with(b".service");
+    let mut parts: Vec<_> = procfs::fields(path, b'/').collect();
+    parts.truncate(parts.iter().position(|part| is_manager(part))?.saturating_add(1));
+    Some(parts.join(&b'/'))
 }
 
 /// Finds what the program's Go runtime will find as its CPU quota.

@@ -68,7 +68,10 @@ pub(super) fn decide<'a>(
         decision.reason = Reason::Minimum(threads);
     }
     if let Some(cpus) = limits.cpus.map(u64::from) {
-        if cpus <= threads && !is_static {
+        // Go 1.25 and later uses a lower quota by itself, whatever was asked for.
+        let found = limits.cpu.lowest();
+        let is_unlimited = found.is_none_or(|(quota, _)| cpus <= quota.rounded_up());
+        if cpus <= threads && is_unlimited && !is_static {
             decision.reason = Reason::EnoughCpus { cpus };
             return;
         }

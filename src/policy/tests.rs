@@ -160,7 +160,8 @@ fn gomaxprocs_is_the_quota_between_the_minimum_and_the_cpus() {
         (150_000, Auto, Down, 1, Some(1)),
         (50_000, Auto, Down, 1, Some(1)),
         (50_000, Auto, Up, 2, Some(2)),
-        (50_000, Auto, Up, 8, None),
+        // The runtime of Go 1.25 and later would use one.
+        (50_000, Auto, Up, 8, Some(8)),
         (700_000, Auto, Up, 1, Some(7)),
         (700_001, Auto, Up, 1, None),
         (1_600_000, Auto, Up, 1, None),
@@ -493,6 +494,9 @@ fn customised_values_are_not_left_to_the_program() {
     for (tuning, value) in [
         (Tuning { cpu_limit: CpuQuota::new(3, 1), ..Tuning::DEFAULT }, 3),
         (Tuning { cpu_min: 3, ..Tuning::DEFAULT }, 3),
+        // All CPUs, of which the runtime alone would use fewer.
+        (Tuning { cpu_limit: CpuQuota::new(16, 1), ..Tuning::DEFAULT }, 8),
+        (Tuning { cpu_min: 8, ..Tuning::DEFAULT }, 8),
         (Tuning { cpu_rounding: Rounding::Down, ..Tuning::DEFAULT }, 1),
     ] {
         let plan = super::decide(&tuning, &limits, GoEnv::default(), Some(go(25)), Vec::new());
@@ -588,6 +592,8 @@ proptest! {
             prop_assert!(memory >= minimum.min(limit).min(MAX_GOMEMLIMIT.0));
             prop_assert!(parse_gomemlimit(memory.to_string().as_bytes(), None) == Some(Bytes(memory)));
         }
-        prop_assert!(cpu.is_none_or(|cpu| 1 <= cpu && cpu < cpus.into()));
+        // With --cpu-min all CPUs may be asked for, although the quota is lower.
+        prop_assert!(cpu.is_none_or(|cpu| 1 <= cpu && cpu <= cpus.into()));
+        prop_assert!(cpu.is_none_or(|cpu| cpu < cpus.into() || cpu_min >= cpus.into()));
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn children() -> Result<Vec<i32>, Error<'static>> {
 
 impl Supervisor {
     /// Sends a signal to each child, or with `-g` to its process group, except to those in `sent`.
-    /// Adds to `sent` who has got it. Without a list of children, PID 1 sends it to every process.
+    /// Adds the receivers to `sent`. Without a list of children, PID 1 sends it to every process.
     pub(super) fn send_to_children(
         &mut self,
         signal: c_int,
@@ -55,7 +55,7 @@ impl Supervisor {
         let pids = match children() {
             Ok(pids) => pids,
             Err(error) => {
-                // Once all have got it, so have all that we may adopt.
+                // If every process has received it, so have those that we adopt.
                 if sent.contains(&ALL) {
                     return Delivery::Done;
                 }

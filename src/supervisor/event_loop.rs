@@ -242,7 +242,7 @@ impl<'a> EventLoop<'a> {
             let level = if is_expected { LogLevel::Info } else { LogLevel::Warning };
             stderr.log(level, &LogEvent::WaitsForOthers);
         }
-        // What has just become our child has not got it.
+        // A process that we have just adopted has not received it.
         if let Some(signal) = self.request {
             self.supervisor.send(signal, None, &mut self.requested);
         }

@@ -89,7 +89,7 @@ pub(super) enum JobStop {
 /// are continued, so is the child.
 pub(super) fn on_job_stop(supervisor: &Supervisor, pid: i32, signal: c_int) -> JobStop {
     let Supervisor { self_pid, child_pid, terminal, ended, .. } = *supervisor;
-    // The program leads the group that it started in, also if it has left it.
+    // The program was started as the leader of a group. It may have left that since.
     let left_behind = ended.and_then(|_| getpgid(Some(Pid::from_raw(pid))).ok());
     let job = Job { pid, group: left_behind.unwrap_or(child_pid) };
     let wants_terminal = matches!(signal, libc::SIGTTIN | libc::SIGTTOU);
@@ -120,6 +120,10 @@ pub(super) fn on_job_stop(supervisor: &Supervisor, pid: i32, signal: c_int) -> J
     // The program is in a process group of its own, so the terminal has stopped it alone. Without
     // us it would have stopped the whole job, such as a pipeline or a script.
     let had_terminal = terminal.pass(job.group, group);
+    // Whoever has stopped a program in the background continues it, and would not continue us.
+    if !is_job_control && !had_terminal {
+        return JobStop::Done;
+    }
     let stops_whole_job = wants_terminal || (is_job_control && had_terminal);
     let target = if stops_whole_job { 0 } else { self_pid.as_raw() };
     let was_stopped = sys::kill(target, libc::SIGTSTP).is_ok() && sys::deliver_pending_sigtstp();

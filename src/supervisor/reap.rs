@@ -16,7 +16,8 @@ const MAX_FAILURES: u32 = 8;
 pub(super) struct ChildChanges {
     /// How the program ended.
     pub program_ended: Option<ExitStatus>,
-    /// How the last of all that have ended did.
+    /// How the last process to end did. Of those that are reaped together, that is the first: when a process
+    /// ends, we adopt what it has not reaped, so the others have most likely ended before it.
     pub last_ended: Option<ExitStatus>,
     /// The process that was stopped, and by which signal: the program, or if it has ended any child.
     pub stopped: Option<(i32, c_int)>,
@@ -49,7 +50,7 @@ pub(super) fn reap_zombies(supervisor: &mut Supervisor) -> ChildChanges {
             }
         };
         // Another process may have its number when it is gone.
-        let has_ended = supervisor.ended.is_some();
+        let has_ended = supervisor.ended.is_some() || changes.program_ended.is_some();
         let is_program = !has_ended && event.pid == supervisor.child_pid.as_raw();
         match event.status {
             WaitStatus::Stopped(signal) if is_program || has_ended => {
@@ -57,7 +58,7 @@ pub(super) fn reap_zombies(supervisor: &mut Supervisor) -> ChildChanges {
             }
             WaitStatus::Stopped(_) => {}
             WaitStatus::Ended(status) => {
-                changes.last_ended = Some(status);
+                changes.last_ended.get_or_insert(status);
                 if is_program {
                     changes.program_ended = Some(status);
                     continue;

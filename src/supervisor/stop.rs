@@ -48,7 +48,7 @@ impl EventLoop<'_> {
         if let Some(timeout) = self.supervisor.options.kill_after.take() {
             self.kill_deadline = deadline::after(timeout);
         }
-        // Once the time is up, a later request spares nobody.
+        // Once the time is up, a later request is sent as SIGKILL too.
         let is_killing = self.request == Some(libc::SIGKILL);
         let signal = if is_killing { libc::SIGKILL } else { signal };
         self.request = Some(signal);

@@ -150,6 +150,7 @@ pub fn read_parts(
             let room = MAX_PART.saturating_sub(part.len());
             let text = rest.unwrap_or(piece);
             let text = text.get(..room).unwrap_or(text);
+            try_reserve(&mut part, text.len())?;
             part.extend_from_slice(text);
             if rest.is_some() {
                 visit(&part)?;

@@ -207,7 +207,7 @@ pub fn kill(target: i32, signal: c_int) -> Result<(), Errno> {
     check(unsafe { libc::kill(target, signal) }).map(drop)
 }
 
-/// Has the kernel send us a signal when our parent dies (PR_SET_PDEATHSIG). nix's `set_pdeathsig`
+/// Asks the kernel to send us a signal when our parent dies (PR_SET_PDEATHSIG). nix's `set_pdeathsig`
 /// takes no realtime signal.
 ///
 /// # Errors

@@ -147,8 +147,8 @@ fn write_in_child(message: &[u8]) -> Result<WriteOutcome, Errno> {
     Ok(WriteOutcome::Dropped)
 }
 
-/// A new pipe: the end to read from and the one to write to. The raw call, because musl's pipe2() can
-/// do without it.
+/// A new pipe: the end to read from and the one to write to. The raw call, because musl's pipe2() has
+/// a fallback for kernels without it.
 fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
     let mut ends: [c_int; 2] = [0; 2];
     let flags = c_long::from(libc::O_CLOEXEC);

@@ -93,6 +93,7 @@ fn program_without_an_init_is_inspected_too() {
     assert_eq!(found["pid"], own);
     assert_eq!(found["init"], json!({"pid": null, "command": [], "variables": []}));
     assert_eq!(found["restart_would_change"], Value::Null);
+    assert_eq!(found["now"]["program"]["path"], format!("/proc/{own}/exe"));
 }
 
 #[test]

@@ -302,6 +302,31 @@ fn ctrl_c_ends_the_children_of_the_program_if_stdin_is_something_else() {
     leave(terminal, outer);
 }
 
+/// Whoever stops the program continues it, and not the init.
+#[test]
+fn init_in_the_background_does_not_stop_with_the_program() {
+    let mut terminal = Terminal::new();
+    let mut outer = prompt(&mut terminal);
+    terminal.types(&format!("{} &\n", init_with("job")));
+    terminal.expect(PROMPT);
+    terminal.expect("running");
+    let init = children(outer.pid())[0];
+    let program = children(init)[0];
+    send(program, libc::SIGSTOP);
+    outer.until("the program is stopped", |_| field(program, "State").starts_with('T'));
+    let mut state = String::new();
+    outer.until("the init knows", |_| {
+        let is_taken = signal_set(init, "ShdPnd") == 0;
+        state = field(init, "State");
+        is_taken && !state.starts_with(['R', 'D'])
+    });
+    assert!(state.starts_with('S'), "{state}");
+    send(program, libc::SIGCONT);
+    terminal.expect("continued");
+    terminal.types("kill %1\n");
+    leave(terminal, outer);
+}
+
 /// In a PID namespace, the process groups of the shell and of its job both have the number 0.
 #[test]
 fn background_init_in_a_pid_namespace_leaves_the_terminal_alone() {

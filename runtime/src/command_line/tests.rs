@@ -27,6 +27,8 @@ fn our_name_tells_the_runtime() {
         ("/usr/local/bin/loadline-runc", "runc"),
         ("loadline-crun", "crun"),
         ("loadline-runtime", "runc"),
+        ("./loadline-runtime-linux-amd64", "runc"),
+        ("loadline-runtimes", "runtimes"),
         ("other", "runc"),
     ] {
         assert_eq!(call_of(&format!("{name} state x")).named_runtime, runtime);
@@ -110,6 +112,7 @@ fn nothing_else_creates_a_container() {
 fn our_own_commands_are_those_of_our_own_name() {
     assert!(matches!(parsed("/x/loadline-runtime --help"), Request::Print(USAGE)));
     assert!(matches!(parsed("loadline-runtime"), Request::Print(USAGE)));
+    assert!(matches!(parsed("./loadline-runtime-linux-amd64 --version"), Request::Print(VERSION)));
     assert!(matches!(parsed("loadline-runtime --version"), Request::Print(VERSION)));
     for (words, form) in [("explain /b", Format::Text), ("explain --json /b", Format::Json)] {
         match parsed(&format!("loadline-runtime {words}")) {

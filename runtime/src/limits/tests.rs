@@ -195,13 +195,57 @@ fn systemd_makes_a_scope_in_a_slice() {
     ] {
         let text = format!(r#"{{"linux":{{"cgroupsPath":"{given}"}}}}"#);
         let config = Config::parse(&text).unwrap();
-        let found = cgroup_path(config.linux.as_ref(), true, b"id");
+        let found = cgroup_path(config.linux.as_ref(), true, None, b"id");
         assert_eq!(String::from_utf8(found).unwrap(), path, "{given}");
     }
     let slice = ("sys/fs/cgroup/a.slice/a-b.slice/memory.max", "3000\n");
     let files = [V2[0], V2[1], slice];
     let limits = found(&files, r#"{"cgroupsPath":"a-b.slice:x:y"}"#, true);
     assert_eq!(memory(&limits).unwrap().0, 3000);
+}
+
+/// As rootless Podman runs it. Root on the host may be below a user's systemd too, in a terminal.
+#[test]
+fn without_root_the_users_systemd_makes_the_scope() {
+    let user = "user.slice/user-1000.slice/user@1000.service";
+    let own = format!("0::/{user}/app.slice/podman.scope\n");
+    let limit = format!("sys/fs/cgroup/{user}/memory.max");
+    let user_slice = format!("sys/fs/cgroup/{user}/user.slice/memory.max");
+    let of_system = ("sys/fs/cgroup/user.slice/memory.max", "9000\n");
+    let all = "         0          0 4294967295\n";
+    let some = "         0       1000          1\n         1     100000      65536\n";
+    for (uid, map, bytes) in [(0, all, 9000), (1000, all, 2000), (0, some, 2000)] {
+        let status = format!("Uid:\t{uid}\t{uid}\t{uid}\t{uid}\n");
+        let mut files = vec![("proc/self/cgroup", &*own), V2[1], of_system, (&*limit, "3000\n")];
+        files.extend([("proc/self/status", &*status), ("proc/self/uid_map", map)]);
+        files.push((&user_slice, "2000\n"));
+        for path in ["user.slice:libpod:abc", if bytes == 2000 { "" } else { "user.slice:a:b" }] {
+            let linux = format!(r#"{{"cgroupsPath":"{path}"}}"#);
+            assert_eq!(memory(&found(&files, &linux, true)).unwrap().0, bytes, "{uid} {map}");
+        }
+    }
+}
+
+#[test]
+fn what_is_written_to_files_of_v2_may_have_the_kernels_suffixes() {
+    for (text, bytes) in [
+        ("400M", Some(400 << 20)),
+        ("1g", Some(1 << 30)),
+        ("5", Some(5)),
+        ("4X", None),
+        ("99999E", None),
+    ] {
+        let linux = format!(
+            r#"{{"cgroupsPath":"/a","resources":{{"memory":{{"limit":1}},"unified":{{"memory.max":"{text}"}}}}}}"#
+        );
+        let limits = found(&V2, &linux, false);
+        assert_eq!(memory(&limits).map(|(bytes, _)| bytes), bytes, "{text}");
+        let is_problem = |file: &LimitFile<_>| matches!(file.value, LimitValue::Problem(_));
+        assert_eq!(limits.memory.files.iter().any(is_problem), bytes.is_none(), "{text}");
+    }
+    let linux =
+        r#"{"cgroupsPath":"/a","resources":{"cpu":{"quota":1},"unified":{"cpu.max":"a b"}}}"#;
+    assert!(matches!(found(&V2, linux, false).cpu.files[0].value, LimitValue::Problem(_)));
 }
 
 #[test]
