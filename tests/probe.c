@@ -446,12 +446,6 @@ int main(int count, char **arguments)
         succeed(number, count > 3 ? atoi(arguments[3]) : 0, count > 4);
     if (!strcmp(what, "orphans"))
         orphans(number);
-    if (!strcmp(what, "zombie")) {
-        siginfo_t ended;
-        if (start() == 0)
-            _exit(number);
-        return waitid(P_ALL, 0, &ended, WEXITED | WNOWAIT);
-    }
     if (!strcmp(what, "daemon"))
         daemonise(number, count > 3 ? arguments[3] : "", count > 4 ? atoi(arguments[4]) : 0);
     if (!strcmp(what, "state")) {

@@ -16,8 +16,7 @@ const MAX_FAILURES: u32 = 8;
 pub(super) struct ChildChanges {
     /// How the program ended.
     pub program_ended: Option<ExitStatus>,
-    /// How the last process to end did. Of those that are reaped together, that is the first: when a process
-    /// ends, we adopt what it has not reaped, so the others have most likely ended before it.
+    /// How the last one did that was reaped.
     pub last_ended: Option<ExitStatus>,
     /// The process that was stopped, and by which signal: the program, or if it has ended any child.
     pub stopped: Option<(i32, c_int)>,
@@ -58,7 +57,7 @@ pub(super) fn reap_zombies(supervisor: &mut Supervisor) -> ChildChanges {
             }
             WaitStatus::Stopped(_) => {}
             WaitStatus::Ended(status) => {
-                changes.last_ended.get_or_insert(status);
+                changes.last_ended = Some(status);
                 if is_program {
                     changes.program_ended = Some(status);
                     continue;

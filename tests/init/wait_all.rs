@@ -114,17 +114,6 @@ fn last_process_counts_after_a_hand_over() {
     }
 }
 
-/// It is adopted with the program's end, and has ended before.
-#[test]
-fn child_that_the_program_has_not_reaped_is_no_successor() {
-    Init::must_be_loadline();
-    for place in Place::with_orphans() {
-        let mut init = Launch::new(place, &["zombie", "1"]).arguments(&["--wait-all"]).start();
-        init.exits_with(0);
-        assert_eq!((init.output(), init.messages()), (vec![], String::new()));
-    }
-}
-
 #[test]
 fn exit_code_of_a_program_that_failed_stays() {
     for place in Place::with_orphans() {

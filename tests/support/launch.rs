@@ -197,7 +197,7 @@ impl Launch {
         self
     }
 
-    /// One more descriptor. The tests themselves must not use its number.
+    /// One more descriptor.
     pub fn inherits(mut self, file: OwnedFd, number: RawFd) -> Self {
         self.extra = Some((file, number));
         self

@@ -142,6 +142,8 @@ fn child(plan: &Plan, arguments: &[*const c_char], environment: &[*const c_char]
         }
         if let Some((source, number)) = plan.extra {
             call("dup2", libc::dup2(source, number))?;
+            // It may have had that number, and then dup2(2) changes nothing.
+            call("fcntl", libc::fcntl(number, libc::F_SETFD, 0))?;
         }
         if plan.terminal {
             call("TIOCSCTTY", libc::ioctl(0, libc::TIOCSCTTY, 0))?;
