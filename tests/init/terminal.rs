@@ -313,13 +313,7 @@ fn init_in_the_background_does_not_stop_with_the_program() {
     let init = children(outer.pid())[0];
     let program = children(init)[0];
     send(program, libc::SIGSTOP);
-    outer.until("the program is stopped", |_| field(program, "State").starts_with('T'));
-    let mut state = String::new();
-    outer.until("the init knows", |_| {
-        let is_taken = signal_set(init, "ShdPnd") == 0;
-        state = field(init, "State");
-        is_taken && !state.starts_with(['R', 'D'])
-    });
+    let state = state_after_stop(&mut outer, init, program);
     assert!(state.starts_with('S'), "{state}");
     send(program, libc::SIGCONT);
     terminal.expect("continued");
@@ -358,19 +352,26 @@ fn init_does_not_stop_with_the_program_without_a_terminal() {
     let program = children(init)[0];
     for signal in [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU, libc::SIGSTOP] {
         send(program, signal);
-        session.until("the program is stopped", |_| field(program, "State").starts_with('T'));
-        let mut state = String::new();
-        session.until("the init knows", |_| {
-            let is_taken = signal_set(init, "ShdPnd") == 0;
-            state = field(init, "State");
-            is_taken && !state.starts_with(['R', 'D'])
-        });
+        let state = state_after_stop(&mut session, init, program);
         assert!(state.starts_with('S'), "{signal}: {state}");
         send(program, libc::SIGCONT);
         session.expect("continued");
     }
     send(init, libc::SIGTERM);
     session.exits_with(143);
+}
+
+/// The state of the init when it has noticed that the program is stopped.
+#[track_caller]
+fn state_after_stop(outer: &mut Running, init: i32, program: i32) -> String {
+    outer.until("the program is stopped", |_| field(program, "State").starts_with('T'));
+    let mut state = String::new();
+    outer.until("the init knows", |_| {
+        let is_taken = signal_set(init, "ShdPnd") == 0;
+        state = field(init, "State");
+        is_taken && !state.starts_with(['R', 'D'])
+    });
+    state
 }
 
 /// A shell that has printed its first prompt.
