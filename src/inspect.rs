@@ -93,8 +93,8 @@ impl RunningProgram {
         Ok(Self { pid, go_version, init, arguments, environment, given, elsewhere, warnings })
     }
 
-    /// The file that it executes, if we cannot look up the name that it was started by: it is in another
-    /// container, or no loadline tells it.
+    /// The file that it executes, if we cannot look up the name that it was started by: because it is in
+    /// another container, or because no loadline started it.
     #[must_use]
     pub fn executed_file(&self) -> Option<&'static CStr> {
         let is_named = self.init.is_some() && self.elsewhere.is_none();

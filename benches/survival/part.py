@@ -215,8 +215,8 @@ are upper estimates.
 
 [{FILE}]({FILE}) has a line for each run: {data["runs"]:,} runs, which take {data["seconds"] / 3600:.1f} hours together. {references:,} of them have
 no limit, for comparison; of the others, {numbers}.
-The measurement stops after {HOURS} hours (`--hours`), or at any time, and goes on from there when it is started again.
-A cell must be finished on the machine that began it: the time of a run is compared with those without a limit there.
+The measurement can be stopped at any time, and stops by itself after {HOURS} hours (`--hours`). Started again, it goes on
+from there. Finish a cell on the machine that began it: its runs without a limit tell which runs are too slow.
 `--limit 64MiB` measures one size of container. To measure anew, remove the file.
 """
 

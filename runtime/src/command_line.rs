@@ -9,8 +9,8 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// What our own file is called, or is as long as the architecture follows, as in `loadline-runtime-linux-amd64`. By
-/// another name that begins with [`PREFIX`] it runs in place of a runtime.
+/// What our own file is called. A released one has its architecture in the name too:
+/// `loadline-runtime-linux-amd64`. By another name that begins with [`PREFIX`] it runs in place of a runtime.
 const OWN_NAME: &[u8] = b"loadline-runtime";
 /// `loadline-runc` runs in place of runc.
 const PREFIX: &[u8] = b"loadline-";

@@ -46,8 +46,8 @@ fn cgroup_path(
         (Some(slice), Some(prefix), Some(name)) => (slice, prefix, name.as_bytes()),
         _ => ("", "runc", id),
     };
-    let default = if user_manager.is_some() { "user.slice" } else { "system.slice" };
-    let slice = if slice.is_empty() { default } else { slice };
+    let default_slice = if user_manager.is_some() { "user.slice" } else { "system.slice" };
+    let slice = if slice.is_empty() { default_slice } else { slice };
     let scope = match prefix {
         "" => name.to_vec(),
         prefix => [prefix.as_bytes(), b"-", name].concat(),
@@ -77,8 +77,7 @@ fn memory_limits(resources: &Resources, is_v2: bool) -> Vec<LimitFile<Bytes>> {
     )];
     for name in ["memory.max", "memory.high"] {
         if let Some(text) = unified(resources, is_v2, name) {
-            let value = written_memory_limit(text);
-            let value = value.unwrap_or_else(|| LimitValue::Problem(cgroup::invalid(text)));
+            let value = cgroup::limit_value(text, parse_written_memory_limit);
             files.push(file(&format!("linux.resources.unified.{name}"), value));
         }
     }
@@ -91,8 +90,7 @@ fn memory_limits(resources: &Resources, is_v2: bool) -> Vec<LimitFile<Bytes>> {
 
 fn cpu_quota(resources: &Resources, is_v2: bool) -> Vec<LimitFile<CpuQuota>> {
     if let Some(text) = unified(resources, is_v2, "cpu.max") {
-        let value = cgroup::parse_cpu_max(text);
-        let value = value.unwrap_or_else(|| LimitValue::Problem(cgroup::invalid(text)));
+        let value = cgroup::limit_value(text, cgroup::parse_cpu_max);
         return vec![file("linux.resources.unified.cpu.max", value)];
     }
     let quota = resources.cpu.as_ref().and_then(|Cpu { quota, period, .. }| {
@@ -102,8 +100,8 @@ fn cpu_quota(resources: &Resources, is_v2: bool) -> Vec<LimitFile<CpuQuota>> {
     vec![file("linux.resources.cpu.quota", quota.map_or(LimitValue::Unlimited, LimitValue::Limit))]
 }
 
-/// A limit as the kernel takes it when it is written: it may end with a letter for a power of 1024 (memparse()).
-fn written_memory_limit(text: &[u8]) -> Option<LimitValue<Bytes>> {
+/// Parses a limit as the kernel does when it is written. It may end with a letter for a power of 1024 (memparse()).
+fn parse_written_memory_limit(text: &[u8]) -> Option<LimitValue<Bytes>> {
     let power = |letter: &u8| b"kmgtpe".iter().position(|it| *it == letter.to_ascii_lowercase());
     let (Some(power), Some((_, number))) = (text.last().and_then(power), text.split_last()) else {
         return cgroup::parse_memory_limit(text);

@@ -26,8 +26,6 @@ pub struct Program {
     pub file: File,
 }
 
-/// The longest name that a file can have (NAME_MAX).
-const MAX_NAME: usize = 255;
 /// The longest entry that an environment can have (MAX_ARG_STRLEN, execve(2)).
 const MAX_SEARCH_PATH: usize = 128 << 10;
 
@@ -41,9 +39,7 @@ pub fn find(
     cwd: &str,
 ) -> Option<Program> {
     // No process can be started with more, and the candidates would fill the memory.
-    let name_length = name.to_bytes().split(|byte| *byte == b'/').map(<[u8]>::len).max();
-    if name_length > Some(MAX_NAME) || search_path.is_some_and(|path| path.len() > MAX_SEARCH_PATH)
-    {
+    if search_path.is_some_and(|path| path.len() > MAX_SEARCH_PATH) {
         return None;
     }
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;

@@ -99,7 +99,7 @@ impl<'a> FileReader<'a> {
         parse: ParseLimit<T>,
     ) -> LimitValue<T> {
         match self.read(directory, name) {
-            Ok(text) => parse(text).unwrap_or_else(|| LimitValue::Problem(invalid(text))),
+            Ok(text) => limit_value(text, parse),
             Err(error) if error.is_not_found() => LimitValue::Absent,
             Err(error) => LimitValue::Problem(FileProblem::Unreadable(error)),
         }
@@ -143,6 +143,11 @@ pub fn add<T: Limit>(
 
 fn file_path(directory: &[u8], name: &[u8]) -> Vec<u8> {
     [directory, b"/", name].concat()
+}
+
+/// The limit in a file with this content.
+pub fn limit_value<T>(text: &[u8], parse: ParseLimit<T>) -> LimitValue<T> {
+    parse(text).unwrap_or_else(|| LimitValue::Problem(invalid(text)))
 }
 
 /// The problem of a file with this content.

@@ -17,7 +17,7 @@ mod v2;
 use crate::sys::{self, Errno};
 use crate::units::{Bytes, CpuQuota, parse_integer};
 use core::ffi::CStr;
-use files::{FileReader, LimitFiles};
+use files::{FileReader, LimitFiles, invalid};
 use go_runtime::{MountRule, MountSearch};
 use limits::{
     CgroupVersion, ControllerLimits, FileProblem, Limit, LimitFile, LimitValue, Limits,
@@ -30,7 +30,7 @@ use sysroot::{
     SELF_STATUS, SELF_UID_MAP,
 };
 
-pub use files::invalid;
+pub use files::limit_value;
 pub use sysroot::SysRoot;
 pub use v2::{parse_cpu_max, parse_memory_limit};
 
@@ -109,15 +109,13 @@ pub fn read_above(root: &SysRoot<'_>, path: &[u8]) -> Limits {
 }
 
 /// Finds the cgroup of the user's own systemd (`user@UID.service`) if we run below it and are not root on
-/// the host. Then that makes the cgroups of our containers, below its own.
+/// the host. That systemd then makes the cgroups of our containers, below its own.
 #[must_use]
 pub fn user_manager(root: &SysRoot<'_>) -> Option<Vec<u8>> {
     let mut search = Search::new(*root);
     let effective = procfs::field(search.read_proc(SELF_STATUS), b"Uid:")
         .and_then(|ids| ids.split(u8::is_ascii_whitespace).nth(1).and_then(parse_integer));
-    let map = search.read_proc(SELF_UID_MAP).split(u8::is_ascii_whitespace);
-    let ranges: Vec<_> = map.filter(|it| !it.is_empty()).map(parse_integer).collect();
-    if effective == Some(0) && ranges == [Some(0), Some(0), Some(u32::MAX.into())] {
+    if effective == Some(0) && procfs::is_initial_uid_map(search.read_proc(SELF_UID_MAP)) {
         return None;
     }
     let cgroups = search.read_proc(SELF_CGROUP);
@@ -315,8 +313,8 @@ impl<'a> Search<'a> {
 
     /// The number of CPUs of the nearest cgroup above the one in `cgroups`; if none has a list, the number
     /// of online CPUs. Our own affinity says little about the container: if the engine is bound to a few
-    /// CPUs (`CPUAffinity=` in systemd.exec(5)), runtimes undo that for the container. A runc older than
-    /// 2025 does not on Linux 6.2 and later (opencontainers/runc#4858).
+    /// CPUs (`CPUAffinity=` in systemd.exec(5)), runtimes undo that for the container. A runc from
+    /// before September 2025 does not on Linux 6.2 and later (opencontainers/runc#4858).
     fn cpus_above(&mut self, cgroups: &[u8]) -> Option<u32> {
         if let Some(cgroup) = procfs::cgroup_path(cgroups, b"cpuset")
             && let Some(directories) = self.dirs_above(&cgroup)

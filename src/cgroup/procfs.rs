@@ -232,6 +232,14 @@ fn parse_kilobytes(value: &[u8]) -> Option<Bytes> {
     parse_integer(value.strip_suffix(b" kB")?)?.checked_mul(1024).map(Bytes)
 }
 
+/// Whether `/proc/self/uid_map` is that of the initial user namespace, where every ID stands for itself
+/// (user_namespaces(7)). Without such namespaces the kernel has no such file.
+#[must_use]
+pub fn is_initial_uid_map(text: &[u8]) -> bool {
+    let numbers = text.split(u8::is_ascii_whitespace).filter(|it| !it.is_empty());
+    text.is_empty() || numbers.map(parse_integer).eq([0, 0, u32::MAX.into()].map(Some))
+}
+
 /// Counts the CPUs in a list such as `0-3,8`.
 #[must_use]
 pub fn count_cpus(list: &[u8]) -> Option<u32> {

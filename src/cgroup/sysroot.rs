@@ -12,7 +12,7 @@ pub const SELF_CGROUP: &[u8] = b"/proc/self/cgroup";
 pub const SELF_MOUNTINFO: &[u8] = b"/proc/self/mountinfo";
 /// The PID of this process and the CPUs that it may run on (`proc_pid_status(5)`).
 pub const SELF_STATUS: &[u8] = b"/proc/self/status";
-/// The IDs of other user namespaces that users of this one have (user_namespaces(7)).
+/// How our user namespace maps user IDs to those of its parent (user_namespaces(7)).
 pub const SELF_UID_MAP: &[u8] = b"/proc/self/uid_map";
 /// The machine's memory (`proc_meminfo(5)`).
 pub const MEMINFO: &[u8] = b"/proc/meminfo";

@@ -68,10 +68,9 @@ pub(super) fn decide<'a>(
         decision.reason = Reason::Minimum(threads);
     }
     if let Some(cpus) = limits.cpus.map(u64::from) {
-        // Go 1.25 and later uses a lower quota by itself, whatever was asked for.
-        let found = limits.cpu.lowest();
-        let is_unlimited = found.is_none_or(|(quota, _)| cpus <= quota.rounded_up());
-        if cpus <= threads && is_unlimited && !is_static {
+        // By itself, Go 1.25 and later uses the quota that it finds, whatever was asked for.
+        let finds_fewer = limits.cpu.lowest().is_some_and(|(quota, _)| quota.rounded_up() < cpus);
+        if cpus <= threads && !finds_fewer && !is_static {
             decision.reason = Reason::EnoughCpus { cpus };
             return;
         }

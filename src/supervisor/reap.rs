@@ -16,7 +16,7 @@ const MAX_FAILURES: u32 = 8;
 pub(super) struct ChildChanges {
     /// How the program ended.
     pub program_ended: Option<ExitStatus>,
-    /// How the last one did that was reaped.
+    /// How the last process that was reaped ended.
     pub last_ended: Option<ExitStatus>,
     /// The process that was stopped, and by which signal: the program, or if it has ended any child.
     pub stopped: Option<(i32, c_int)>,

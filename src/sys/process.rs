@@ -68,7 +68,7 @@ unsafe fn clone_on_our_stack(
     let mut local = 0u8;
     let stack = (&raw mut local).wrapping_sub(OUR_FRAMES).map_addr(|it| it & !(ALIGNMENT - 1));
     // SAFETY: the stack grows down on every architecture that we build for, and nothing uses what is
-    // below our frames, because the parent sleeps, or the child has a copy. The rest is the caller's.
+    // below our frames, because the parent sleeps, or the child has a copy. The caller answers for `argument`.
     unsafe { __clone(child, stack.cast(), FLAGS, argument) }
 }
 

@@ -214,7 +214,9 @@ fn without_root_the_users_systemd_makes_the_scope() {
     let of_system = ("sys/fs/cgroup/user.slice/memory.max", "9000\n");
     let all = "         0          0 4294967295\n";
     let some = "         0       1000          1\n         1     100000      65536\n";
-    for (uid, map, bytes) in [(0, all, 9000), (1000, all, 2000), (0, some, 2000)] {
+    let cases =
+        [(0, all, 9000), (0, "", 9000), (1000, all, 2000), (1000, "", 2000), (0, some, 2000)];
+    for (uid, map, bytes) in cases {
         let status = format!("Uid:\t{uid}\t{uid}\t{uid}\t{uid}\n");
         let mut files = vec![("proc/self/cgroup", &*own), V2[1], of_system, (&*limit, "3000\n")];
         files.extend([("proc/self/status", &*status), ("proc/self/uid_map", map)]);
